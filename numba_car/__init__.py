@@ -1,0 +1,23 @@
+"""numba_car: exact clipping-aware normalisation and rescaling, on CPU and GPU, with Numba.
+
+For each row of a batch, find the scale eta with ``||clip(x + eta*delta, lower, upper) - x||_p = eps``.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from numba_car._api import Solution, eta, max_norm, rescale, solve
+
+if TYPE_CHECKING:
+    from numba_car import kernels
+
+__version__ = "0.1.0"
+
+__all__ = ["Solution", "eta", "kernels", "max_norm", "rescale", "solve"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "kernels":  # needs numba, which nothing else imports before the first call
+        from importlib import import_module
+
+        return import_module("numba_car.kernels")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,283 @@
+"""The public functions: validate, dispatch, restore."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike
+
+from numba_car._arrays import Array, Axis, Bounds, Options, Problem, problem, result_rows
+from numba_car._dispatch import solver_for
+
+
+class Solution(NamedTuple):
+    """Result of `solve`, one value per row in each field.
+
+    Attributes
+    ----------
+    eta : ndarray
+        The scale: the smallest ``eta >= 0`` with ``N(eta) = min(eps, max_norm)``.
+    norm : ndarray
+        ``N(eta) = ||clip(x + eta*delta, lower, upper) - x||_p``, measured with `eta` as returned.
+    max_norm : ndarray
+        ``R``, the largest norm that any eta reaches.
+    saturated : ndarray of bool
+        Whether ``eps > max_norm``: everything that can move is at its bound.
+    """
+
+    eta: Array
+    norm: Array
+    max_norm: Array
+    saturated: Array
+
+
+def _options(infeasible: str, method: str, num_threads: int | None) -> Options:
+    for name, value, allowed in (
+        ("infeasible", infeasible, ("saturate", "nan", "raise")),
+        ("method", method, ("auto", "newton", "sort")),
+    ):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}, found {value!r}")
+    if num_threads is None:
+        from numba_car._cpu.threads import default_threads
+
+        return Options(infeasible, method, default_threads())
+    count = operator.index(num_threads)
+    if count < 1:
+        raise ValueError(f"num_threads must be at least 1, found {num_threads!r}")
+    return Options(infeasible, method, count)
+
+
+def _restore(flat: Array, task: Problem, keepdims: bool) -> Any:
+    """Shape one number per row like a NumPy reduction, which is a scalar for a single row."""
+    return flat.reshape(task.batch_shape_kept if keepdims else task.batch_shape)[()]
+
+
+def eta(
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    *,
+    p: float = 2,
+    bounds: Bounds = (0.0, 1.0),
+    axis: Axis = None,
+    keepdims: bool = False,
+    infeasible: str = "saturate",
+    method: str = "auto",
+    num_threads: int | None = None,
+) -> Any:
+    r"""Scale that puts each row's clipped perturbation at norm eps.
+
+    .. math:: \eta = \min\{\eta \ge 0 : \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p
+              \ge \min(\epsilon, R)\}
+
+    where `R` is the largest norm that can be reached, see `max_norm`.
+
+    Parameters
+    ----------
+    x : array_like
+        The inputs, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    delta : array_like
+        The directions; broadcast against `x`.
+    eps : array_like
+        Target norms, finite and >= 0, in the units of `x`: a scalar, or one per row.
+    p : float, optional
+        Order of the norm, in (0, inf]; below 1 a quasi-norm.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int or tuple of int, optional
+        The axes that make up one row. By default all but the first, or the only one.
+    keepdims : bool, optional
+        Keep the axes of a row as axes of length 1.
+    infeasible : {"saturate", "nan", "raise"}, optional
+        What a row with ``eps > R`` gets: the smallest eta that reaches `R`, NaN, or a ValueError.
+    method : {"auto", "newton", "sort"}, optional
+        "newton" iterates on the free set, and sorts only if that is slow; "sort" sorts and scans as
+        the paper does. They agree to within rounding; "auto" is "newton".
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
+
+    Returns
+    -------
+    ndarray or scalar
+        One eta per row, of the dtype that NumPy promotes `x` and `delta` to. It is 0 where eps is 0
+        or nothing can move, and NaN in rows with NaN or inf in `x` or `delta`.
+
+    Raises
+    ------
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats.
+
+    Notes
+    -----
+    The norm that eta reaches agrees with ``min(eps, R)`` to a few units in the last place of the
+    dtype. Sums are taken in float64 whatever the dtype.
+
+    References
+    ----------
+    .. [1] J. Rauber and M. Bethge, "Fast Differentiable Clipping-Aware Normalization and
+       Rescaling", arXiv:2007.07677, 2020.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numba_car as car
+    >>> x = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
+    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
+    >>> car.eta(x, delta, 0.25)
+    array([0.22912878, 0.05      ])
+    """
+    options = _options(infeasible, method, num_threads)
+    task = problem(x, delta, eps, p, bounds, axis)
+    return _restore(solver_for(x, delta).eta(task, options), task, keepdims)
+
+
+def rescale(
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    *,
+    p: float = 2,
+    bounds: Bounds = (0.0, 1.0),
+    axis: Axis = None,
+    infeasible: str = "saturate",
+    method: str = "auto",
+    num_threads: int | None = None,
+    out: Array | None = None,
+) -> Any:
+    r"""Perturb x along delta by exactly eps, inside the bounds.
+
+    .. math:: v = \mathrm{clip}(x + \eta\,\delta, l, u)
+
+    with `eta` as the function `eta` gives it, before it is rounded to the dtype of the result.
+
+    Parameters
+    ----------
+    x, delta, eps, p, bounds, axis, infeasible, method, num_threads
+        As for `eta`.
+    out : ndarray, optional
+        Where to store the result; it may be `x` or `delta`. It is not touched if there is an error.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array of the shape that x and delta broadcast to. It never leaves the bounds.
+        Rows without an eta are NaN.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `eta`, and if `out` does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numba_car as car
+    >>> x = np.array([[0.9, 0.5, 0.1]])
+    >>> delta = np.array([[1.0, 1.0, 0.0]])
+    >>> v = car.rescale(x, delta, 0.25)
+    >>> v
+    array([[1.        , 0.72912878, 0.1       ]])
+    >>> np.linalg.norm(v - x)
+    np.float64(0.25)
+    """
+    options = _options(infeasible, method, num_threads)
+    task = problem(x, delta, eps, p, bounds, axis)
+    result, rows, in_one_go = result_rows(task, out, (x, delta, *bounds))
+    solver_for(x, delta).rescale(task, options, rows, in_one_go=in_one_go)
+    if out is None:
+        return result[()]
+    if result is not out:
+        out[...] = result
+    return out
+
+
+def solve(
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    *,
+    p: float = 2,
+    bounds: Bounds = (0.0, 1.0),
+    axis: Axis = None,
+    keepdims: bool = False,
+    infeasible: str = "saturate",
+    method: str = "auto",
+    num_threads: int | None = None,
+) -> Solution:
+    r"""Eta together with the norm that it reaches and the largest that can be reached.
+
+    Parameters
+    ----------
+    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
+        As for `eta`.
+
+    Returns
+    -------
+    Solution
+        Named tuple ``(eta, norm, max_norm, saturated)``, each like the result of `eta`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `eta`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numba_car as car
+    >>> x = np.array([[0.9, 0.5], [0.5, 0.5]])
+    >>> solution = car.solve(x, np.ones((2, 2)), 0.6)
+    >>> solution.norm, solution.max_norm, solution.saturated
+    (array([0.50990195, 0.6       ]), array([0.50990195, 0.70710678]), array([ True, False]))
+    """
+    options = _options(infeasible, method, num_threads)
+    task = problem(x, delta, eps, p, bounds, axis)
+    flat = solver_for(x, delta).solve(task, options)
+    return Solution(*(_restore(values, task, keepdims) for values in flat))
+
+
+def max_norm(
+    x: ArrayLike,
+    delta: ArrayLike,
+    *,
+    p: float = 2,
+    bounds: Bounds = (0.0, 1.0),
+    axis: Axis = None,
+    keepdims: bool = False,
+    num_threads: int | None = None,
+) -> Any:
+    r"""Largest norm that a perturbation along delta can reach inside the bounds.
+
+    .. math:: R = \lim_{\eta\to\infty} \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p
+
+    Parameters
+    ----------
+    x, delta, p, bounds, axis, keepdims, num_threads
+        As for `eta`.
+
+    Returns
+    -------
+    ndarray or scalar
+        One norm per row; inf where something that moves has no bound.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `eta`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numba_car as car
+    >>> car.max_norm(np.array([[0.9, 0.5]]), np.array([[1.0, -1.0]]), p=1)
+    array([0.6])
+    """
+    task = problem(x, delta, 0.0, p, bounds, axis)
+    flat = solver_for(x, delta).max_norm(task, _options("saturate", "auto", num_threads))
+    return _restore(flat, task, keepdims)

@@ -1,0 +1,340 @@
+"""From what a caller passes to rows: shapes, dtypes and bounds are checked and brought together here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import ArrayLike, NDArray
+
+Array: TypeAlias = NDArray[Any]
+DType: TypeAlias = np.dtype[Any]
+Axis: TypeAlias = int | Sequence[int] | None
+Bounds: TypeAlias = tuple[ArrayLike | None, ArrayLike | None]
+
+# What a result may be: the distance from 1 to the next number, and the largest number.
+_FLOATS = {
+    "float16": (2.0**-10, 65504.0),
+    "bfloat16": (2.0**-7, (2.0 - 2.0**-7) * 2.0**127),
+    "float32": (2.0**-23, (2.0 - 2.0**-23) * 2.0**127),
+    "float64": (2.0**-52, (2.0 - 2.0**-52) * 2.0**1023),
+}
+_SLACK = 4  # x may lie this many roundings outside its bounds
+
+
+class _Memory:
+    """Memory of another array, as numba wants to see it: writeable, or it would compile once more."""
+
+    def __init__(self, owner: Array, size: int) -> None:
+        self.owner = owner
+        self.__array_interface__ = {
+            "data": (owner.__array_interface__["data"][0], False),
+            "shape": (size,),
+            "typestr": owner.dtype.str,
+            "version": 3,
+        }
+
+
+class Rows:
+    """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
+
+    def __init__(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
+        others = tuple(axis for axis in range(array.ndim) if axis not in axes)
+        moved = array.transpose(others + axes)
+        self.dtype = dtype
+        self._batch_shape, self._row_shape = moved.shape[: len(others)], moved.shape[len(others) :]
+        self.count, self.n = math.prod(self._batch_shape), math.prod(self._row_shape)
+        if self.count > 1 and not any(moved.strides[: len(others)]):
+            # One row serves all: bring it into shape once, not once a block.
+            row = np.ascontiguousarray(moved[(0,) * len(others)], dtype)
+            moved = np.broadcast_to(row, moved.shape)
+        self._moved = moved
+        self._by_row = _reshaped(moved, (self.count, *self._row_shape))
+        self._table = _reshaped(moved, (self.count, self.n))
+        self._flat, self._stride = self._direct()
+
+    def _direct(self) -> tuple[Array | None, int]:
+        """Return the memory itself and the stride between rows, where kernels can work on it."""
+        table, size = self._table, self.dtype.itemsize
+        if table is None or table.size == 0 or table.dtype != self.dtype or not table.flags.aligned:
+            return None, 0
+        outer, inner = table.strides
+        outer = outer if self.count > 1 else 0
+        if (inner != size and self.n > 1) or outer < 0 or outer % size:
+            return None, 0
+        stride = outer // size
+        return np.asarray(_Memory(table, (self.count - 1) * stride + self.n)), stride
+
+    def _index(self, start: int, stop: int) -> tuple[Array, Any]:
+        """Return an array and an index into it that together are the rows start to stop."""
+        if self._by_row is not None:
+            return self._by_row, slice(start, stop)
+        return self._moved, np.unravel_index(np.arange(start, stop), self._batch_shape)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether blocks are the array's own memory, not copies."""
+        return self._flat is not None
+
+    def block(self, start: int, stop: int) -> tuple[Array, int]:
+        """Rows start to stop as a flat array and the stride between rows; a copy where it must."""
+        if self._flat is not None:
+            first = start * self._stride
+            return self._flat[
+                first : first + (stop - start - 1) * self._stride + self.n
+            ], self._stride
+        array, index = self._index(start, stop)
+        copy = np.empty((stop - start, *self._row_shape), self.dtype)
+        np.copyto(copy, array[index], casting="unsafe")
+        return copy.reshape(-1), self.n
+
+    def write(self, start: int, stop: int, block: Array) -> None:
+        """Store a block that is not the array's own memory."""
+        array, index = self._index(start, stop)
+        array[index] = block.reshape(stop - start, *self._row_shape)
+
+
+def _reshaped(array: Array, shape: tuple[int, ...]) -> Array | None:
+    try:
+        return array.reshape(shape, copy=False)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A batch of rows, checked. Sizes are in the units of x; a result is of `dtype`."""
+
+    x: Rows
+    delta: Rows
+    lower: float | Rows
+    upper: float | Rows
+    eps: Array
+    p: float
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: DType
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return self.x.count
+
+    @property
+    def n(self) -> int:
+        """How many elements a row has."""
+        return self.x.n
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of a result of one number a row."""
+        return tuple(size for axis, size in enumerate(self.shape) if axis not in self.axes)
+
+    @property
+    def batch_shape_kept(self) -> tuple[int, ...]:
+        """Shape of that result under ``keepdims=True``."""
+        return tuple(1 if axis in self.axes else size for axis, size in enumerate(self.shape))
+
+    @property
+    def slack(self) -> float:
+        """How far x may lie outside its bounds, relative to their size."""
+        return _SLACK * _FLOATS[self.dtype.name][0]
+
+    @property
+    def largest(self) -> float:
+        """Return the largest finite result."""
+        return _FLOATS[self.dtype.name][1]
+
+    def row_index(self, row: int) -> tuple[int, ...]:
+        """Where a row is in a result of one number a row."""
+        return tuple(int(place) for place in np.unravel_index(row, self.batch_shape))
+
+    def index(self, row: int, element: int) -> tuple[int, ...]:
+        """Where one element of a row is in x."""
+        inner = iter(np.unravel_index(element, tuple(self.shape[axis] for axis in self.axes)))
+        outer = iter(self.row_index(row))
+        places = (next(inner if axis in self.axes else outer) for axis in range(len(self.shape)))
+        return tuple(int(place) for place in places)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to solve a problem."""
+
+    infeasible: str = "saturate"
+    method: str = "auto"
+    num_threads: int = 1
+
+
+def as_numeric(name: str, value: ArrayLike) -> Array:
+    """Return value as an array of booleans, integers or floats, or raise TypeError."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array of numbers, found a ragged sequence") from error
+    if array.dtype.kind not in "biuf" and array.dtype.name not in _FLOATS:
+        raise TypeError(f"{name} must hold integers or floats, found dtype {array.dtype}")
+    return array
+
+
+def _result_dtype(x: ArrayLike, delta: ArrayLike) -> DType:
+    """Promote as NumPy does: Python numbers adapt, and integers alone become float64."""
+    weak = [v if isinstance(v, (int, float)) else as_numeric("x", v).dtype for v in (x, delta)]
+    dtype = np.result_type(*weak)
+    dtype = np.dtype(np.float64) if dtype.kind in "biu" else dtype
+    if dtype.name not in _FLOATS:
+        raise TypeError(f"x and delta must promote to one of {', '.join(_FLOATS)}, found {dtype}")
+    return dtype.newbyteorder("=")
+
+
+def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(min(1, ndim - 1), ndim)) if ndim > 1 else tuple(range(ndim))
+    return tuple(sorted(normalize_axis_tuple(axis, ndim, "axis")))
+
+
+def check_p(p: float) -> float:
+    """Return p as a float in (0, inf]."""
+    if isinstance(p, (bool, np.bool_, str, bytes)) or np.ndim(p) != 0:
+        raise TypeError(f"p must be a number, found {p!r}")
+    value = float(p)
+    if not value > 0:
+        raise ValueError(f"p must be in (0, inf], found {p!r}")
+    return value
+
+
+def _rows_of_eps(eps: ArrayLike, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """One eps per row, flat; a scalar is not repeated in memory."""
+    array = as_numeric("eps", eps).astype(np.float64)
+    valid = (array >= 0) & (array < np.inf)
+    if not valid.all():
+        place = np.unravel_index(np.argmin(valid), array.shape)
+        where = f" at index {tuple(map(int, place))}" if array.ndim else ""
+        raise ValueError(f"eps must be finite and not negative, found {array[place]}{where}")
+    if array.ndim == len(shape) > 0 and all(array.shape[axis] == 1 for axis in axes):
+        array = array.squeeze(axes)
+    batch_shape = tuple(size for axis, size in enumerate(shape) if axis not in axes)
+    try:
+        return np.broadcast_to(array, batch_shape).reshape(-1)
+    except ValueError:
+        raise ValueError(
+            f"eps of shape {array.shape} does not broadcast to the rows, of shape {batch_shape}"
+        ) from None
+
+
+def _check_order(lower: Array, upper: Array) -> None:
+    """Raise unless lower <= upper everywhere; NaN is nowhere in order."""
+    try:
+        chunks = np.nditer(
+            [lower, upper], ["external_loop", "buffered", "zerosize_ok"], buffersize=1 << 16
+        )
+    except ValueError:
+        raise ValueError(
+            f"bounds must broadcast, found lower of shape {lower.shape} and upper of {upper.shape}"
+        ) from None
+    if all((low <= high).all() for low, high in chunks):
+        return
+    for name, bound in (("lower", lower), ("upper", upper)):
+        if np.isnan(bound).any():
+            raise ValueError(f"bounds must not be NaN, found a NaN in {name}")
+    low, high = np.broadcast_arrays(lower, upper)
+    place = np.unravel_index(np.argmax(low > high), low.shape)
+    where = f" at index {tuple(map(int, place))}" if low.ndim else ""
+    raise ValueError(f"bounds must have lower <= upper, found {low[place]} > {high[place]}{where}")
+
+
+def _bounds(
+    bounds: Bounds, shape: tuple[int, ...], axes: tuple[int, ...], dtype: DType, compute: DType
+) -> tuple[float | Rows, float | Rows]:
+    """Both bounds as numbers, or both as rows, rounded to the dtype of the result."""
+    try:
+        given_lower, given_upper = bounds
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}") from None
+    lower = as_numeric("bounds", -np.inf if given_lower is None else given_lower)
+    upper = as_numeric("bounds", np.inf if given_upper is None else given_upper)
+    _check_order(lower, upper)
+    if lower.ndim == upper.ndim == 0:
+        with np.errstate(over="ignore"):
+            return float(lower.astype(dtype)), float(upper.astype(dtype))
+
+    def rows(bound: Array) -> Rows:
+        if dtype != compute:
+            bound = bound.astype(dtype)
+        try:
+            return Rows(np.broadcast_to(bound, shape), axes, compute)
+        except ValueError:
+            raise ValueError(
+                f"bounds of shape {bound.shape} do not broadcast to x, of shape {shape}"
+            ) from None
+
+    with np.errstate(over="ignore"):
+        return rows(lower), rows(upper)
+
+
+def problem(
+    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, p: float, bounds: Bounds, axis: Axis
+) -> Problem:
+    """Check all arguments but the values of x and delta, which the kernels check."""
+    p = check_p(p)
+    x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
+    dtype = _result_dtype(x, delta)
+    compute = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+    try:
+        shape = np.broadcast_shapes(x_array.shape, delta_array.shape)
+    except ValueError:
+        raise ValueError(
+            f"x of shape {x_array.shape} and delta of shape {delta_array.shape} do not broadcast"
+        ) from None
+    axes = _axes(axis, len(shape))
+    lower, upper = _bounds(bounds, shape, axes, dtype, compute)
+    return Problem(
+        x=Rows(np.broadcast_to(x_array, shape), axes, compute),
+        delta=Rows(np.broadcast_to(delta_array, shape), axes, compute),
+        lower=lower,
+        upper=upper,
+        eps=_rows_of_eps(eps, shape, axes),
+        p=p,
+        axes=axes,
+        shape=shape,
+        dtype=dtype,
+    )
+
+
+def result_rows(task: Problem, out: Any, inputs: Sequence[Any]) -> tuple[Array, Rows, bool]:
+    """Return where to rescale into, its rows, and whether that may begin before all is solved.
+
+    Memory of our own may be written to at once. The caller's must be left alone until no error can
+    happen, and must not be written to at all while it is read from elsewhere.
+    """
+    if out is None:
+        result = np.empty(task.shape, task.dtype)
+    else:
+        _check_out(out, task)
+        arrays = [array for array in inputs if isinstance(array, np.ndarray)]
+        overlaps = any(
+            np.may_share_memory(out, array) and not _is_same(out, array) for array in arrays
+        )
+        result = np.empty(task.shape, task.dtype) if overlaps else out
+    return result, Rows(result, task.axes, task.x.dtype), result is not out
+
+
+def _check_out(out: Any, task: Problem) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, found {type(out).__name__}")
+    if out.shape != task.shape:
+        raise ValueError(f"out must have the shape {task.shape} of the result, found {out.shape}")
+    if out.dtype != task.dtype:
+        raise ValueError(f"out must have the dtype {task.dtype} of the result, found {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable, found a read-only array")
+
+
+def _is_same(a: Array, b: Array) -> bool:
+    """Whether two arrays are one view of the same memory: then element i is read before written."""
+    here, there = a.__array_interface__["data"][0], b.__array_interface__["data"][0]
+    return here == there and a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype

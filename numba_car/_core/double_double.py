@@ -1,0 +1,100 @@
+"""Arithmetic on pairs (high, low) of float64, good to about 100 bits.
+
+For the rows that float64 cannot do: a norm with small p magnifies the error of its sum 1/p times.
+Dekker 1971 and Knuth's two-sum; the names follow Hida, Li & Bailey, *Quad-double arithmetic*, 2000.
+"""
+
+import math
+
+from numba_car._jit import formula
+
+_SPLITTER = 134217729.0  # 2**27 + 1
+_LOG2E = (1.4426950408889634, 2.0355273740931033e-17)
+_LN2 = (0.6931471805599453, 2.3190468138462996e-17)
+_HALVINGS = 8
+_HUGE = 1e6
+
+
+@formula
+def two_sum(a, b):
+    """Return a + b and its rounding error."""
+    total = a + b
+    added = total - a
+    return total, (a - (total - added)) + (b - added)
+
+
+@formula
+def _split(a):
+    shifted = _SPLITTER * a
+    high = shifted - (shifted - a)
+    return high, a - high
+
+
+@formula
+def two_product(a, b):
+    """Return a * b and its rounding error."""
+    product = a * b
+    a_high, a_low = _split(a)
+    b_high, b_low = _split(b)
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+@formula
+def add(a, b):
+    """Return a + b."""
+    high, low = two_sum(a[0], b[0])
+    return two_sum(high, low + (a[1] + b[1]))
+
+
+@formula
+def multiply(a, b):
+    """Return a * b."""
+    high, low = two_product(a[0], b[0])
+    return two_sum(high, low + (a[0] * b[1] + a[1] * b[0]))
+
+
+@formula
+def divide(a, b):
+    """Return a / b."""
+    quotient = a[0] / b[0]
+    product = multiply((quotient, 0.0), b)
+    rest = add(a, (-product[0], -product[1]))
+    return two_sum(quotient, rest[0] / b[0])
+
+
+@formula
+def _expm1(a):
+    """exp(a) - 1 for |a| < 1, by the Taylor series of a/2**8."""
+    small = (math.ldexp(a[0], -_HALVINGS), math.ldexp(a[1], -_HALVINGS))
+    series = small
+    power = small
+    for k in range(2, 11):
+        power = divide(multiply(power, small), (float(k), 0.0))
+        series = add(series, power)
+    for _ in range(_HALVINGS):  # (1 + s)**2 - 1 = 2s + s**2
+        series = add((2.0 * series[0], 2.0 * series[1]), multiply(series, series))
+    return series
+
+
+@formula
+def _log(a):
+    """log(a) of one float64 in [0.5, 2): a float64 guess and one step of Newton's method."""
+    guess = math.log(a)
+    shrunk = _expm1((-guess, 0.0))
+    ratio = add(multiply((a, 0.0), shrunk), (a - 1.0, 0.0))  # a*exp(-guess) - 1, tiny
+    return add((guess, 0.0), add(ratio, (-0.5 * ratio[0] * ratio[0], 0.0)))
+
+
+@formula
+def power(mantissa, exponent, p):
+    """(mantissa * 2**exponent)**p as a pair and a power of two, which may be any size up to 10**6.
+
+    The mantissa is in [0.5, 2), the exponent an integer, p a pair.
+    """
+    log2 = add((float(exponent), 0.0), multiply(_log(mantissa), _LOG2E))
+    scaled = multiply(log2, p)
+    if not abs(scaled[0]) < _HUGE:
+        return (1.0, 0.0), int(_HUGE) if scaled[0] > 0 else -int(_HUGE)
+    whole = math.floor(scaled[0] + 0.5)
+    grown = _expm1(multiply(add(scaled, (-float(whole), 0.0)), _LN2))
+    return add(grown, (1.0, 0.0)), whole

@@ -1,0 +1,60 @@
+"""Newton's method on G(t) = sum_i min(w_i t, c_i), concave and piecewise linear, t = eta**p.
+
+With the clipped terms' sum C and the free weights' sum S at the current t, the next t solves
+C + t S = target. Seen from anywhere, it lies at or left of the root; from then on the iterates
+climb, and they stop exactly when the free set does: at the closed form of the paper.
+"""
+
+import math
+
+from numba_car._core.norms import root
+from numba_car._jit import formula
+
+# Verdicts on a row, or on a step towards its answer; the last two in the order of their weight.
+GO_ON = 0
+DONE = 1
+SATURATED = 2  # nothing is free any more
+OUT_OF_RANGE = 3  # the powers may have over- or underflowed
+SLOW = 4  # not done within MAX_PASSES
+NOT_FINITE = 5
+OUTSIDE = 6  # x is not between its bounds
+
+MAX_PASSES = 32
+
+# Terms that underflow are then lost in the rounding of the sums, however many they are.
+_SMALL = 2.0**-900
+_LARGE = 2.0**900
+
+
+@formula
+def in_range(value):
+    """Whether sums of this size are safe from lost terms."""
+    return _SMALL <= value <= _LARGE
+
+
+@formula
+def advance(t, target, clipped_sum, free_sum, is_first):
+    """Return the next t and whether to go on from there."""
+    remaining = target - clipped_sum
+    if is_first and (remaining < 0 or (remaining == 0 and free_sum > 0)):
+        return 0.0 * t, GO_ON  # too far right to see the root from; zero never is
+    if free_sum <= 0:
+        return t, SATURATED
+    if not (in_range(free_sum) and clipped_sum < math.inf):
+        return t, OUT_OF_RANGE
+    following = remaining / free_sum
+    if is_first and following != t:
+        return following, GO_ON
+    # Left of the root the exact iterates climb, so a step back is rounding, and t the answer.
+    return (following, GO_ON) if following > t else (t, DONE)
+
+
+@formula
+def conclude(scale, t, norm, verdict):
+    """Turn t into eta = scale * t**(1/p); doubt it if the powers were not safe."""
+    if verdict == DONE and not in_range(t):
+        return 0.0 * t, OUT_OF_RANGE
+    eta = scale * root(t, norm)
+    if verdict == DONE and not in_range(eta):
+        return 0.0 * t, OUT_OF_RANGE
+    return eta, verdict

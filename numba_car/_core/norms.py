@@ -1,0 +1,59 @@
+"""The p-norm as a sum of terms.
+
+A norm travels as a tuple whose *length* picks the formula. The length is part of the type, so each
+kind of p gets its own machine code from one source, on CPU and CUDA alike:
+
+==========================  ======================================================================
+``()``                      the terms were raised to the power p beforehand
+``(1.0,)``                  p = 1
+``(2.0, 0.5)``              p = 2
+``(p, 1/p, error)``         any other finite p; ``error`` is what 1/p lost by rounding
+``(inf, 0.0, 0.0, 0.0)``    p = inf, which has no terms
+==========================  ======================================================================
+"""
+
+import math
+from fractions import Fraction
+
+from numba_car._jit import formula
+
+RAISED = ()
+
+
+def norm_of(p: float) -> tuple[float, ...]:
+    """Encode p for the formulas below."""
+    if p == math.inf:
+        return (p, 0.0, 0.0, 0.0)
+    if p in (1.0, 2.0):
+        return (1.0,) if p == 1.0 else (2.0, 0.5)
+    return (p, *inverse_of(p))
+
+
+def inverse_of(p: float) -> tuple[float, float]:
+    """1/p, and what it lost by rounding."""
+    inverse = 1.0 / p
+    if not 0.0 < inverse < math.inf:
+        return inverse, 0.0
+    return inverse, float(1 / Fraction(p) - Fraction(inverse))
+
+
+@formula
+def term(size, norm):
+    """size**p, for size >= 0."""
+    if len(norm) < 2:
+        return size
+    if len(norm) == 2:
+        return size * size
+    return size ** norm[0]
+
+
+@formula
+def root(total, norm):
+    """total**(1/p), for total >= 0."""
+    if len(norm) < 2:
+        return total
+    if len(norm) == 2:
+        return math.sqrt(total)
+    power = total ** norm[1]
+    # The rounding of 1/p alone is worth |log(total)| ulp of the result: put it back.
+    return power * (1.0 + math.log(total) * norm[2]) if 0.0 < power < math.inf else power

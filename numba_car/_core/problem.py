@@ -1,0 +1,41 @@
+"""One coordinate of the problem: how far it can move, how far it moves, and where it arrives."""
+
+from numba_car._core.norms import term
+from numba_car._jit import formula
+
+
+@formula
+def room(x, delta, lower, upper):
+    """Distance from x to the bound that delta points to; x may lie outside by its own rounding."""
+    distance = upper - x if delta > 0 else x - lower
+    return distance if distance > 0 else type(distance)(0)
+
+
+@formula
+def step(x, delta, lower, upper, eta):
+    """|clip(x + eta*delta) - x| = min(eta*|delta|, room); a delta of 0 never moves."""
+    distance = room(x, delta, lower, upper)
+    reach = eta * abs(delta)
+    if delta == 0:
+        return type(distance)(0)
+    return min(distance, reach)
+
+
+@formula
+def arrive(x, delta, lower, upper, eta):
+    """Where x arrives: clip(x + eta*delta)."""
+    return min(max(x + eta * delta, lower), upper)
+
+
+@formula
+def weight_and_cap(x, delta, lower, upper, norm):
+    """Return w and c of the coordinate's term min(w*t, c) in G(t), t = eta**p."""
+    if len(norm) == 0:
+        return delta, x
+    return term(abs(delta), norm), term(room(x, delta, lower, upper), norm)
+
+
+@formula
+def is_clipped(weight, cap, t):
+    """Whether the term min(weight*t, cap) has reached its cap."""
+    return weight * t >= cap

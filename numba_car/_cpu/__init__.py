@@ -1,0 +1,1 @@
+"""Row loops and threads for NumPy arrays."""

@@ -1,0 +1,31 @@
+"""Write clip(x + eta*delta) for rows whose eta is known."""
+
+import math
+
+from numba_car._core.problem import arrive
+from numba_car._cpu.views import element, row_of, rows_of
+from numba_car._jit import kernel, loop, rows
+
+
+@loop
+def _arrive(row, eta, largest, out):
+    for i in range(out.size):
+        x, delta, lower, upper = element(row, i, float)
+        # Where there is no bound, the end of the dtype's range is one: finite input, finite output.
+        out[i] = arrive(x, delta, max(lower, -largest), min(upper, largest), eta)
+
+
+@rows
+def rescale_row(row, eta, largest, out):
+    """Fill out; a row without an eta (NaN) has no result either."""
+    if math.isnan(eta):
+        out[:] = math.nan
+    else:
+        _arrive(row, eta, largest, out)
+
+
+@kernel
+def rescale_rows(x, delta, lower, upper, n, eta, largest, out):
+    """Rescale a block of rows."""
+    for r in range(eta.size):
+        rescale_row(rows_of(x, delta, lower, upper, r, n), eta[r], largest, row_of(out, r, n))

@@ -1,0 +1,179 @@
+"""Batches on the CPU: blocks of rows over threads, and what the verdicts on a block ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numba_car._arrays import Array, Problem, Rows
+from numba_car._core.newton import DONE, NOT_FINITE, OUT_OF_RANGE, OUTSIDE, SATURATED, SLOW
+from numba_car._core.norms import inverse_of, norm_of
+from numba_car._cpu import checks, extended, shared, sort_scan
+from numba_car._cpu.threads import run
+
+_BLOCK = 1 << 16  # elements that a thread takes at a time
+_ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of its own
+
+# Elements in the blocks of the sums that settle a row. What rounding adds to a block's sum must stay
+# below the dtype's own: float32 has room to spare, and a general p magnifies it 1/p times.
+_SETTLE_FLOAT32, _SETTLE_FLOAT64, _SETTLE_POWERS = 1024, 128, 8
+_SMALL_P = 0.5  # where float64 sums no longer do for float64 results
+
+
+class Block(NamedTuple):
+    """Rows start to stop as kernels take them, and their answer.
+
+    Where the verdict is OUT_OF_RANGE, eta is mantissa * 2**exponent, and `eta` may not hold it.
+    """
+
+    start: int
+    stop: int
+    rows: tuple[Any, ...]
+    eps: Array
+    eta: Array
+    verdict: Array
+    mantissa: Array
+    exponent: Array
+
+    def discard(self, rows: Array) -> None:
+        """Leave these rows without an answer."""
+        self.eta[rows] = np.nan
+        self.verdict[rows] = NOT_FINITE
+
+
+class OutsideError(Exception):
+    """Some x is not between its bounds; the batch says where."""
+
+
+class Batch:
+    """A problem, cut into blocks and ready for kernels."""
+
+    def __init__(self, problem: Problem, num_threads: int) -> None:
+        self.problem = problem
+        p, dtype = problem.p, problem.x.dtype
+        is_shared = problem.n >= shared.LONG and problem.count < _ROWS_AHEAD * num_threads
+        self._threads = 1 if is_shared else num_threads
+        self._functions = shared.block_functions(problem.n, num_threads if is_shared else 1)
+        self._rows = max(1, _BLOCK // max(1, problem.n))
+        self._norm, self._powers = norm_of(p), ((p, 0.0), inverse_of(p))
+        self._zero = dtype.type(0)
+        self._is_small_p = p < _SMALL_P * np.finfo(np.float64).eps / np.finfo(dtype).eps
+        self._settle = _SETTLE_FLOAT32 if dtype == np.float32 else _SETTLE_FLOAT64
+        self._settle = _SETTLE_POWERS if len(self._norm) == 3 else self._settle
+
+    def for_blocks(self, work: Callable[[int, int], None]) -> None:
+        """Call work(start, stop) for all blocks, over the threads."""
+        count = self.problem.count
+
+        def task(index: int) -> None:
+            with np.errstate(all="ignore"):
+                work(index * self._rows, min((index + 1) * self._rows, count))
+
+        run(task, -(-count // self._rows), self._threads)
+
+    def rows(self, start: int, stop: int) -> tuple[Any, ...]:
+        """Return x, delta, lower, upper and n as kernels take them."""
+        problem = self.problem
+        parts = (problem.x, problem.delta, problem.lower, problem.upper)
+        blocks = (p.block(start, stop) if isinstance(p, Rows) else p for p in parts)
+        return (*blocks, problem.n)
+
+    def solve(self, start: int, stop: int, method: str) -> Block:
+        """Solve one block. Raise OutsideError if a row's x is out of its bounds."""
+        rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
+        eta, verdict = np.zeros(eps.size), np.zeros(eps.size, np.int64)
+        if method == "sort" and len(self._norm) < 4:
+            self._sort(rows, eps, eta, verdict)
+        else:
+            scratch = np.empty((2, self.problem.n if len(self._norm) == 3 else 0))
+            options = self._norm, self._zero, self.problem.slack, self._settle, scratch
+            self._functions.solve_rows(*rows, eps, *options, eta, verdict)
+        block = Block(start, stop, rows, eps, eta, verdict, np.zeros(0), np.zeros(0, np.int64))
+        return block if not self._is_small_p and (verdict == DONE).all() else self._attend(block)
+
+    def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
+        scratch = np.empty((sort_scan.SCRATCH_ROWS, self.problem.n))
+        options = self._norm, self.problem.slack, self._settle, scratch
+        sort_scan.sort_rows(*rows, eps, *options, eta, verdict)
+
+    def _attend(self, block: Block) -> Block:
+        """Do what the verdicts other than DONE ask for."""
+        eta, verdict = block.eta, block.verdict
+        if (verdict == OUTSIDE).any():
+            raise OutsideError
+        if (verdict == SLOW).any():
+            self._sort(block.rows, block.eps, eta, verdict)
+        if self._is_small_p:
+            verdict[(verdict == DONE) & (eta > 0)] = OUT_OF_RANGE
+        if (verdict == SATURATED).any():
+            options = self._norm, self._settle
+            self._functions.saturate_rows(*block.rows, block.eps, *options, eta, verdict)
+        eta[verdict == NOT_FINITE] = np.nan
+        if (verdict == OUT_OF_RANGE).any():
+            mantissa, exponent = np.frexp(eta)
+            exponent = exponent.astype(np.int64)
+            pairs = *self._powers, verdict, mantissa, exponent
+            extended.solve_rows(*block.rows, block.eps, *pairs)
+            known = verdict != OUT_OF_RANGE
+            eta[:] = np.where(known, eta, np.ldexp(mantissa, np.clip(exponent, -5000, 5000)))
+            return block._replace(mantissa=mantissa, exponent=exponent)
+        return block
+
+    def norms(self, block: Block, eta: Array) -> Array:
+        """N(eta) of a block of rows; with eta = inf that is R."""
+        reached = np.empty(eta.size)
+        if self._is_small_p:
+            extended.measure_rows(*block.rows, *self._powers, eta, reached)
+        else:
+            self._functions.measure_rows(*block.rows, self._norm, self._settle, eta, reached)
+        reached[block.verdict == NOT_FINITE] = np.nan
+        return reached
+
+    def max_norms(self, block: Block) -> Array:
+        """R of a block of rows."""
+        return self.norms(block, np.full(block.eta.size, np.inf))
+
+    def is_unreachable(self, block: Block, max_norm: Array) -> Array:
+        """Which rows ask for more than R, be it R itself or R as the result's dtype shows it."""
+        shown = max_norm.astype(self.problem.dtype).astype(np.float64)
+        return block.eps > np.maximum(max_norm, shown)
+
+    def rescale(self, block: Block, out: Rows) -> None:
+        """Write clip(x + eta*delta) of a block of rows."""
+        start, stop, largest = block.start, block.stop, self.problem.largest
+        n = self.problem.n
+        target = (
+            out.block(start, stop)
+            if out.is_direct
+            else (np.empty((stop - start) * n, out.dtype), n)
+        )
+        self._functions.rescale_rows(*block.rows, block.eta, largest, target)
+        if block.exponent.size:
+            pairs = block.verdict, block.mantissa, block.exponent
+            extended.rescale_rows(*block.rows, *pairs, largest, target)
+        if not out.is_direct:
+            out.write(start, stop, target[0])
+
+    def describe_outside(self) -> str:
+        """Say how many x are outside their bounds, and which is the first."""
+        found: dict[int, tuple[int, int, int]] = {}
+
+        def count(start: int, stop: int) -> None:
+            rows = self.rows(start, stop)
+            found[start] = checks.count_outside(*rows, stop - start, self.problem.slack)
+
+        self.for_blocks(count)
+        total = sum(outside for outside, _, _ in found.values())
+        start = min(start for start, (outside, _, _) in found.items() if outside)
+        _, row, index = found[start]
+        x, _, lower, upper, n = self.rows(start + row, start + row + 1)
+        low, high = (b[0][index] if isinstance(b, tuple) else b for b in (lower, upper))
+        value = x[0][index]
+        rule = f"below lower = {low}" if value < low else f"above upper = {high}"
+        place = self.problem.index(start + row, index)
+        return (
+            f"x must lie within its bounds: {total} of {self.problem.count * n} elements do not, "
+            f"the first at index {place}: {value} is {rule}; np.clip(x, lower, upper) brings x inside"
+        )

@@ -1,0 +1,59 @@
+"""Is a row finite and inside its bounds? Strict arithmetic: fast-math would delete these tests."""
+
+from numba_car._core.newton import DONE, NOT_FINITE, OUTSIDE
+from numba_car._cpu.views import element, rows_of
+from numba_car._jit import kernel, rows
+
+
+@rows
+def _suspects(row):
+    count = 0
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, type(row[0][i]))
+        # v - v is 0 for finite v, and NaN else.
+        count += not (lower <= x <= upper and (x - x) + (delta - delta) == 0)
+    return count
+
+
+@rows
+def _is_outside(x, lower, upper, slack):
+    below = lower - slack * max(abs(lower), abs(x))
+    above = upper + slack * max(abs(upper), abs(x))
+    return x - x == 0 and not below <= x <= above
+
+
+@rows
+def _outside(row, slack):
+    count, first = 0, -1
+    for i in range(row[0].size):
+        x, _, lower, upper = element(row, i, float)
+        if _is_outside(x, lower, upper, slack):
+            first = i if count == 0 else first
+            count += 1
+    return count, first
+
+
+@rows
+def check(row, slack):
+    """Return DONE for a row that can be solved, else what is wrong with it."""
+    if _suspects(row) == 0:
+        return DONE
+    if _outside(row, slack)[0] > 0:
+        return OUTSIDE
+    for i in range(row[0].size):
+        x, delta, _, _ = element(row, i, float)
+        if (x - x) + (delta - delta) != 0:
+            return NOT_FINITE
+    return DONE
+
+
+@kernel
+def count_outside(x, delta, lower, upper, n, count, slack):
+    """Count the elements outside in a block of rows; say in which row and where the first is."""
+    total, first_row, first_index = 0, -1, -1
+    for r in range(count):
+        outside, index = _outside(rows_of(x, delta, lower, upper, r, n), slack)
+        if outside > 0 and total == 0:
+            first_row, first_index = r, index
+        total += outside
+    return total, first_row, first_index

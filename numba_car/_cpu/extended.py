@@ -1,0 +1,218 @@
+"""The rows that float64 sums cannot do: powers out of range, or a p so small that it magnifies rounding.
+
+Every size is a mantissa and a power of two, so that nothing over- or underflows; sums are pairs. The
+method is Newton's again, in eta instead of t = eta**p. Each pass halves what remains of eps**p or
+the free sum (Dinkelbach's argument), so the passes are bounded by the exponents of float64.
+"""
+
+import math
+
+from numba_car._core import double_double as dd
+from numba_car._core.newton import OUT_OF_RANGE
+from numba_car._core.problem import room
+from numba_car._cpu.views import element, row_of, rows_of
+from numba_car._jit import kernel, rows
+
+_FAR = 4000  # beyond all exponents of quotients of float64
+
+
+@rows
+def _scale(mantissa, exponent):
+    return math.ldexp(mantissa, min(max(exponent, -_FAR), _FAR))
+
+
+@rows
+def _quotient(a, b):
+    """a/b as mantissa in (0.5, 2) and exponent, for finite positive a and b."""
+    (a_mantissa, a_exponent), (b_mantissa, b_exponent) = math.frexp(a), math.frexp(b)
+    return a_mantissa / b_mantissa, a_exponent - b_exponent
+
+
+@rows
+def _exceeds(a, b):
+    """Whether one normalised (mantissa, exponent) is larger than another; zero has mantissa 0."""
+    if a[0] == 0 or b[0] == 0:
+        return a[0] > b[0]
+    return a[1] > b[1] or (a[1] == b[1] and a[0] > b[0])
+
+
+@rows
+def _is_clipped(distance, speed, eta):
+    """Whether eta*speed >= distance."""
+    if distance == math.inf:
+        return False
+    (distance_mantissa, distance_exponent), (mantissa, exponent) = (
+        math.frexp(distance),
+        math.frexp(speed),
+    )
+    return _scale(eta[0] * mantissa, eta[1] + exponent - distance_exponent) >= distance_mantissa
+
+
+@rows
+def _term(a, b, p):
+    """(a/b)**p as a pair."""
+    mantissa, exponent = _quotient(a, b)
+    value, whole = dd.power(mantissa, exponent, p)
+    return _scale(value[0], whole), _scale(value[1], whole)
+
+
+@rows
+def _root(total, inverse):
+    """total**(1/p) of a pair, as mantissa and exponent."""
+    mantissa, exponent = math.frexp(total[0])
+    value, whole = dd.power(mantissa, exponent, inverse)
+    return value[0] * (1.0 + (value[1] / value[0] + total[1] / total[0] * inverse[0])), whole
+
+
+@rows
+def _moves(row, index):
+    """Room and speed of one coordinate; its speed is 0 if it does not move."""
+    x, delta, lower, upper = element(row, index, float)
+    return room(x, delta, lower, upper), abs(delta)
+
+
+@rows
+def _largest_breakpoint(row):
+    largest = (0.0, 0)
+    for i in range(row[0].size):
+        distance, speed = _moves(row, i)
+        if speed > 0 and distance > 0:
+            mantissa, exponent = _quotient(distance, speed)
+            mantissa, extra = math.frexp(mantissa)
+            if _exceeds((mantissa, exponent + extra), largest):
+                largest = mantissa, exponent + extra
+    return largest
+
+
+@rows
+def _clipped_sum(row, eps, p, eta):
+    """Sum (room/eps)**p over the clipped; count them; find the fastest of the free."""
+    total, count, fastest = (0.0, 0.0), 0, 0.0
+    for i in range(row[0].size):
+        distance, speed = _moves(row, i)
+        if speed > 0 and _is_clipped(distance, speed, eta):
+            count += 1
+            total = dd.add(total, _term(distance, eps, p)) if distance > 0 else total
+        else:
+            fastest = max(fastest, speed)
+    return total, count, fastest
+
+
+@rows
+def _free_sum(row, fastest, p, eta):
+    total = (0.0, 0.0)
+    for i in range(row[0].size):
+        distance, speed = _moves(row, i)
+        if speed > 0 and not _is_clipped(distance, speed, eta):
+            total = dd.add(total, _term(speed, fastest, p))
+    return total
+
+
+@rows
+def _solve_row(row, eps, p, inverse, start):
+    """Return eta as mantissa and exponent; the start may be any guess."""
+    eta, before, passes = start, -1, 0
+    while True:
+        clipped, count, fastest = _clipped_sum(row, eps, p, eta)
+        remaining = dd.add((1.0, 0.0), (-clipped[0], -clipped[1]))
+        if passes == 0 and eta[0] > 0 and (remaining[0] <= 0 or fastest == 0):
+            eta, passes = (0.0, 0), 1  # too far right to see the root from
+            continue
+        if fastest == 0:
+            return _largest_breakpoint(row)
+        # The exact iterates climb after the first, so a smaller count is rounding.
+        if count == before or (passes > 1 and count < before) or remaining[0] <= 0:
+            return eta
+        root = _root(dd.divide(remaining, _free_sum(row, fastest, p, eta)), inverse)
+        mantissa, exponent = _quotient(eps, fastest)
+        mantissa, extra = math.frexp(mantissa * root[0])
+        eta, before = (mantissa, exponent + extra + root[1]), count
+        passes += 1
+
+
+@rows
+def _solve_largest(row, eps):
+    """Solve for p = inf."""
+    reachable = 0.0
+    for i in range(row[0].size):
+        distance, speed = _moves(row, i)
+        reachable = max(reachable, distance if speed > 0 else 0.0)
+    reachable = min(reachable, eps)
+    if reachable == 0:
+        return 0.0, 0
+    fastest = 0.0
+    for i in range(row[0].size):
+        distance, speed = _moves(row, i)
+        fastest = max(fastest, speed if distance >= reachable else 0.0)
+    return _quotient(reachable, fastest)
+
+
+@rows
+def _step(distance, speed, eta):
+    """min(eta*speed, room), normalised."""
+    if _is_clipped(distance, speed, eta):
+        return math.frexp(distance)
+    (mantissa, extra), exponent = math.frexp(eta[0] * math.frexp(speed)[0]), math.frexp(speed)[1]
+    return mantissa, eta[1] + exponent + extra
+
+
+@rows
+def _norm_reached(row, p, inverse, eta):
+    """N(eta); R for an eta beyond all breakpoints."""
+    unit = (0.0, 0)
+    for i in range(row[0].size):
+        distance, speed = _moves(row, i)
+        if speed > 0:
+            size = _step(distance, speed, eta)
+            unit = size if _exceeds(size, unit) else unit
+    if unit[0] == 0 or inverse[0] == 0:
+        return _scale(unit[0], unit[1])
+    total = (0.0, 0.0)
+    for i in range(row[0].size):
+        distance, speed = _moves(row, i)
+        size = _step(distance, speed, eta) if speed > 0 else (0.0, 0)
+        if size[0] > 0:
+            value, whole = dd.power(size[0] / unit[0], size[1] - unit[1], p)
+            total = dd.add(total, (_scale(value[0], whole), _scale(value[1], whole)))
+    root = _root(total, inverse)
+    return _scale(root[0] * unit[0], root[1] + unit[1])
+
+
+@kernel
+def solve_rows(x, delta, lower, upper, n, eps, p, inverse, verdict, mantissa, exponent):
+    """Solve those of a block of rows that are OUT_OF_RANGE, from a guess and to an eta in pairs."""
+    for r in range(eps.size):
+        if verdict[r] == OUT_OF_RANGE:
+            row = rows_of(x, delta, lower, upper, r, n)
+            if inverse[0] == 0:
+                mantissa[r], exponent[r] = _solve_largest(row, eps[r])
+            else:
+                start = mantissa[r], exponent[r]
+                mantissa[r], exponent[r] = _solve_row(row, eps[r], p, inverse, start)
+
+
+@kernel
+def measure_rows(x, delta, lower, upper, n, p, inverse, eta, norm):
+    """Norms that a block of rows reaches at eta, which may be inf."""
+    for r in range(eta.size):
+        row = rows_of(x, delta, lower, upper, r, n)
+        pair = math.frexp(eta[r]) if eta[r] < math.inf else (0.5, 2 * _FAR)
+        norm[r] = _norm_reached(row, p, inverse, pair)
+
+
+@kernel
+def rescale_rows(x, delta, lower, upper, n, verdict, mantissa, exponent, largest, out):
+    """Write clip(x + eta*delta) for those of a block of rows that are OUT_OF_RANGE."""
+    for r in range(verdict.size):
+        if verdict[r] == OUT_OF_RANGE:
+            row, target = rows_of(x, delta, lower, upper, r, n), row_of(out, r, n)
+            eta = mantissa[r], exponent[r]
+            for i in range(n):
+                value, slope, low, high = element(row, i, float)
+                distance, speed = _moves(row, i)
+                if speed > 0 and _is_clipped(distance, speed, eta):
+                    value = high if slope > 0 else low
+                elif speed > 0:
+                    moved = _scale(*_step(distance, speed, eta))
+                    value = value + math.copysign(moved, slope)
+                target[i] = min(max(value, low, -largest), high, largest)

@@ -1,0 +1,134 @@
+"""Newton's method on one row, and on a block of rows.
+
+The functions above `solve_rows` are interpreted, too: `shared` runs them with its own passes.
+"""
+
+import math
+
+import numpy as np
+
+from numba_car._core.newton import (
+    DONE,
+    GO_ON,
+    MAX_PASSES,
+    OUT_OF_RANGE,
+    SATURATED,
+    SLOW,
+    advance,
+    conclude,
+    in_range,
+)
+from numba_car._core.norms import RAISED, root, term
+from numba_car._cpu.checks import check
+from numba_car._cpu.extremes import largest_breakpoint, largest_delta, largest_step
+from numba_car._cpu.sums import fill_powers, row_sums
+from numba_car._cpu.views import rows_of
+from numba_car._jit import kernel, rows
+
+_COARSE = 1024  # elements in a block of the search, which only has to come near
+_FEASIBLE = 1.0 + 1e-12  # up to this multiple of R, eps counts as R itself
+
+
+@rows
+def settle(terms, norm, target, start, block):
+    """Iterate in float64 from any start until the free set repeats; return t and the verdict."""
+    t, is_first = start, True
+    for _ in range(MAX_PASSES):
+        clipped_sum, free_sum = row_sums(terms, norm, t, block)
+        t, verdict = advance(t, target, clipped_sum, free_sum, is_first)
+        if verdict != GO_ON:
+            return t, verdict
+        is_first = False
+    return t, SLOW
+
+
+@rows
+def newton(terms, norm, target, zero, block):
+    """Search from zero in its precision, which is cheap, and settle from there."""
+    t, is_first, passes = zero, True, 0
+    while passes < MAX_PASSES:
+        clipped_sum, free_sum = row_sums(terms, norm, t, _COARSE)
+        following, verdict = advance(np.float64(t), target, clipped_sum, free_sum, is_first)
+        following = type(zero)(following)
+        if verdict != GO_ON or following == t:
+            return settle(terms, norm, target, np.float64(t) if t < math.inf else 0.0, block)
+        t, is_first, passes = following, False, passes + 1
+    return np.float64(t), SLOW
+
+
+@rows
+def solve_largest(row, eps):
+    """Solve for p = inf: the fastest of the coordinates with room enough decides."""
+    reachable = min(eps, largest_step(row, math.inf))
+    if reachable == 0:
+        return 0.0, DONE
+    eta = reachable / largest_delta(row, reachable)
+    return eta, DONE if in_range(eta) else OUT_OF_RANGE
+
+
+@rows
+def solve_row(row, norm, eps, zero, block, scratch):
+    """Return eta and the verdict, for a row that passed the check."""
+    if eps == 0:
+        return 0.0, DONE
+    if len(norm) == 4:
+        return solve_largest(row, eps)
+    if len(norm) == 3:
+        fastest = largest_delta(row, 0.0)
+        if fastest == 0:
+            return 0.0, DONE
+        n = row[0].size
+        terms = scratch[0, :n], scratch[1, :n], 0.0, 0.0
+        fill_powers(row, norm, eps, fastest, terms)
+        t, verdict = newton(terms, RAISED, 1.0, 0.0, block)
+        return conclude(eps / fastest, t, norm, verdict)
+    target = term(eps, norm)
+    if not in_range(target):
+        return 0.0, OUT_OF_RANGE
+    t, verdict = newton(row, norm, target, zero, block)
+    return conclude(1.0, t, norm, verdict)
+
+
+@rows
+def norm_reached(row, norm, eta, block):
+    """N(eta); with eta = inf that is R."""
+    unit = largest_step(row, eta)
+    if len(norm) == 4 or not 0.0 < unit < math.inf:
+        return unit
+    return unit * root(row_sums(row, norm, (eta, unit), block)[0], norm)
+
+
+@rows
+def saturate_row(row, norm, eps, block):
+    """Return the largest breakpoint, once R shows that nothing is free indeed."""
+    # Weights that underflow look like saturation, too.
+    if norm_reached(row, norm, math.inf, block) > eps * _FEASIBLE:
+        return 0.0, OUT_OF_RANGE
+    eta = largest_breakpoint(row)
+    return eta, DONE if eta == 0 or in_range(eta) else OUT_OF_RANGE
+
+
+@kernel
+def solve_rows(x, delta, lower, upper, n, eps, norm, zero, slack, block, scratch, eta, verdict):
+    """Solve a block of rows."""
+    for r in range(eps.size):
+        row = rows_of(x, delta, lower, upper, r, n)
+        verdict[r] = check(row, slack)
+        if verdict[r] == DONE:
+            eta[r], verdict[r] = solve_row(row, norm, eps[r], zero, block, scratch)
+
+
+@kernel
+def saturate_rows(x, delta, lower, upper, n, eps, norm, block, eta, verdict):
+    """Solve those of a block of rows whose verdict is SATURATED."""
+    for r in range(eps.size):
+        if verdict[r] == SATURATED:
+            row = rows_of(x, delta, lower, upper, r, n)
+            eta[r], verdict[r] = saturate_row(row, norm, eps[r], block)
+
+
+@kernel
+def measure_rows(x, delta, lower, upper, n, norm, block, eta, reached):
+    """Store the norms that a block of rows reaches at eta."""
+    for r in range(eta.size):
+        reached[r] = norm_reached(rows_of(x, delta, lower, upper, r, n), norm, eta[r], block)

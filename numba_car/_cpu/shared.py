@@ -1,0 +1,118 @@
+"""Long rows: the same solver, interpreted, over passes that run in chunks and may share threads.
+
+A long row is always cut into the same chunks, whose sums are added in the same order, so that the
+number of threads does not change a bit of the result.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numba_car._cpu import apply, checks, extremes, newton, sums, views
+from numba_car._cpu.threads import run
+from numba_car._jit import interpreted, kernel
+
+LONG = 1 << 18  # elements from which on a row is cut
+_CHUNK = 1 << 17
+
+
+class BlockFunctions(NamedTuple):
+    """What can be done with a block of rows: jitted kernels, or their likes for long rows."""
+
+    solve_rows: Callable[..., Any]
+    saturate_rows: Callable[..., Any]
+    measure_rows: Callable[..., Any]
+    rescale_rows: Callable[..., Any]
+
+
+_KERNELS = BlockFunctions(
+    newton.solve_rows, newton.saturate_rows, newton.measure_rows, apply.rescale_rows
+)
+
+
+@kernel
+def _row_sums(row, norm, where, block):
+    return sums.row_sums(row, norm, where, block)
+
+
+@kernel
+def _fill_powers(row, norm, eps, fastest, terms):
+    sums.fill_powers(row, norm, eps, fastest, terms)
+
+
+@kernel
+def _largest_step(row, eta):
+    return extremes.largest_step(row, eta)
+
+
+@kernel
+def _largest_delta(row, least_room):
+    return extremes.largest_delta(row, least_room)
+
+
+@kernel
+def _largest_breakpoint(row):
+    return extremes.largest_breakpoint(row)
+
+
+@kernel
+def _check(row, slack):
+    return checks.check(row, slack)
+
+
+@kernel
+def _rescale_row(row, eta, largest, out):
+    apply.rescale_row(row, eta, largest, out)
+
+
+_add = interpreted(sums.add, {})
+_parts_of = interpreted(views.parts_of, {})
+
+
+def block_functions(n: int, num_threads: int) -> BlockFunctions:
+    """Choose the functions for rows of n elements; those of a long row share that many threads."""
+    if n < LONG:
+        return _KERNELS
+
+    def each_chunk(function: Callable[..., Any], row: Any, *outputs: Any) -> list[Any]:
+        starts = range(0, n, _CHUNK)
+        results: list[Any] = [None] * len(starts)
+
+        def task(index: int) -> None:
+            chunk = slice(starts[index], starts[index] + _CHUNK)
+            parts = [output[chunk] for output in outputs]
+            results[index] = function(_parts_of(row, chunk.start, chunk.stop), *parts)
+
+        run(task, len(starts), num_threads)
+        return results
+
+    def largest(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda row, *arguments: max(
+            each_chunk(lambda chunk: function(chunk, *arguments), row)
+        )
+
+    def row_sums(row: Any, norm: Any, where: Any, block: int) -> tuple[Any, Any]:
+        first = second = (np.float64(0.0), np.float64(0.0))
+        for a, b in each_chunk(lambda chunk: _row_sums(chunk, norm, where, block), row):
+            first, second = _add(*first, a), _add(*second, b)
+        return first[0] + first[1], second[0] + second[1]
+
+    def fill_powers(row: Any, norm: Any, eps: float, fastest: float, terms: Any) -> None:
+        each_chunk(
+            lambda chunk, *part: _fill_powers(chunk, norm, eps, fastest, part), row, *terms[:2]
+        )
+
+    def rescale_row(row: Any, eta: float, largest_value: float, out: Any) -> None:
+        each_chunk(lambda chunk, part: _rescale_row(chunk, eta, largest_value, part), row, out)
+
+    passes: dict[Any, Callable[..., Any]] = {
+        checks.check: largest(_check),  # the verdicts are ordered: the worst stands for the row
+        sums.row_sums: row_sums,
+        sums.fill_powers: fill_powers,
+        extremes.largest_step: largest(_largest_step),
+        extremes.largest_delta: largest(_largest_delta),
+        extremes.largest_breakpoint: largest(_largest_breakpoint),
+        apply.rescale_row: rescale_row,
+    }
+    return BlockFunctions(*(interpreted(kernel, passes) for kernel in _KERNELS))

@@ -1,0 +1,130 @@
+"""The public functions' work on NumPy arrays: problems in, flat arrays of results out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from numba_car._arrays import Array, Options, Problem, Rows
+from numba_car._cpu.batch import Batch, Block, OutsideError
+
+
+class Solution(NamedTuple):
+    """Results of one number per row."""
+
+    eta: Array
+    norm: Array
+    max_norm: Array
+    saturated: Array
+
+
+class _Judge:
+    """What becomes of rows whose eps cannot be reached."""
+
+    def __init__(self, batch: Batch, rule: str) -> None:
+        self._batch, self._rule = batch, rule
+        self._found: list[tuple[int, int, float, float]] = []
+
+    def __call__(self, block: Block) -> None:
+        """Take eta from those rows, or remember them, unless they may saturate."""
+        if self._rule == "saturate":
+            return
+        max_norm = self._batch.max_norms(block)
+        rows = np.flatnonzero(self._batch.is_unreachable(block, max_norm))
+        if self._rule == "nan":
+            block.discard(rows)
+        elif rows.size:
+            first = rows[0]
+            self._found.append((block.start + first, rows.size, block.eps[first], max_norm[first]))
+
+    def close(self) -> None:
+        """Raise if rows were remembered."""
+        if self._found:
+            row, _, eps, max_norm = min(self._found)
+            problem = self._batch.problem
+            raise ValueError(
+                "eps must be reachable where infeasible='raise': "
+                f"it is not in {sum(size for _, size, _, _ in self._found)} of {problem.count} rows, "
+                f"the first at index {problem.row_index(row)}: eps {eps} > max_norm {max_norm}"
+            )
+
+
+def _solve_blocks(
+    problem: Problem, options: Options, each: Callable[[Batch, Block], None]
+) -> Batch:
+    """Solve all blocks and hand each over while it is in the cache; raise after the last."""
+    batch = Batch(problem, options.num_threads)
+    judge = _Judge(batch, options.infeasible)
+
+    def work(start: int, stop: int) -> None:
+        block = batch.solve(start, stop, options.method)
+        judge(block)
+        each(batch, block)
+
+    try:
+        batch.for_blocks(work)
+    except OutsideError:
+        raise ValueError(batch.describe_outside()) from None
+    judge.close()
+    return batch
+
+
+def eta(problem: Problem, options: Options) -> Array:
+    """Solve for eta alone."""
+    result = np.empty(problem.count, problem.dtype)
+
+    def store(_: Batch, block: Block) -> None:
+        result[block.start : block.stop] = block.eta
+
+    _solve_blocks(problem, options, store)
+    return result
+
+
+def rescale(problem: Problem, options: Options, out: Rows, *, in_one_go: bool) -> None:
+    """Rescale into `out`: block by block, or only once nothing can fail any more."""
+    blocks: list[Block] = []
+
+    def write(batch: Batch, block: Block) -> None:
+        batch.rescale(block, out)
+
+    def keep(_: Batch, block: Block) -> None:
+        blocks.append(block._replace(rows=()))
+
+    batch = _solve_blocks(problem, options, write if in_one_go else keep)
+    by_start = {block.start: block for block in blocks}
+    if by_start:
+        batch.for_blocks(
+            lambda start, stop: batch.rescale(
+                by_start[start]._replace(rows=batch.rows(start, stop)), out
+            )
+        )
+
+
+def solve(problem: Problem, options: Options) -> Solution:
+    """Solve for eta and measure what it reaches."""
+    eta, norm, max_norm = (np.empty(problem.count, problem.dtype) for _ in range(3))
+    result = Solution(eta, norm, max_norm, np.empty(problem.count, bool))
+
+    def store(batch: Batch, block: Block) -> None:
+        rows = slice(block.start, block.stop)
+        max_norm = batch.max_norms(block)
+        result.eta[rows] = block.eta
+        result.norm[rows] = batch.norms(block, result.eta[rows].astype(np.float64))
+        result.max_norm[rows] = max_norm
+        result.saturated[rows] = batch.is_unreachable(block, max_norm)
+
+    _solve_blocks(problem, options, store)
+    return result
+
+
+def max_norm(problem: Problem, options: Options) -> Array:
+    """Measure R alone; the problem's eps is 0."""
+    result = np.empty(problem.count, problem.dtype)
+
+    def store(batch: Batch, block: Block) -> None:
+        result[block.start : block.stop] = batch.max_norms(block)
+
+    _solve_blocks(problem, options, store)
+    return result

@@ -1,0 +1,112 @@
+"""The paper's method on one row: sort the breakpoints, scan the sums, pick the piece."""
+
+import numpy as np
+
+from numba_car._core.newton import DONE, GO_ON, SATURATED, SLOW, conclude
+from numba_car._core.norms import RAISED, term
+from numba_car._core.problem import is_clipped
+from numba_car._cpu.checks import check
+from numba_car._cpu.extremes import largest_delta
+from numba_car._cpu.newton import settle
+from numba_car._cpu.sums import add, fill_powers
+from numba_car._cpu.views import rows_of
+from numba_car._jit import kernel, rows
+
+_DIGITS, _BITS = 8, 8  # a 64-bit key is sorted by eight digits of eight bits
+SCRATCH_ROWS = 6  # caps, weights, and keys and order twice
+_SURELY_BELOW = 1.0 - 1e-9  # the bound on eta was rounded
+
+
+@rows
+def _radix_sort(keys, order, spare_keys, spare_order):
+    """Sort non-negative keys, least digit first, the order along; return where they came to lie."""
+    counts = np.zeros((_DIGITS, 1 << _BITS), np.int64)
+    for key in keys:
+        for digit in range(_DIGITS):
+            counts[digit, (key >> (_BITS * digit)) & ((1 << _BITS) - 1)] += 1
+    for digit in range(_DIGITS):
+        place = counts[digit]
+        if place.max() == keys.size:
+            continue  # all share this digit
+        start = 0
+        for value in range(place.size):
+            start, place[value] = start + place[value], start
+        for i in range(keys.size):
+            value = (keys[i] >> (_BITS * digit)) & ((1 << _BITS) - 1)
+            spare_keys[place[value]], spare_order[place[value]] = keys[i], order[i]
+            place[value] += 1
+        keys, spare_keys = spare_keys, keys
+        order, spare_order = spare_order, order
+    return keys, order, spare_keys
+
+
+@rows
+def _gather(caps, weights, start, breakpoints, order):
+    """List the breakpoints beyond start; sum the caps of those before."""
+    count, clipped_sum, lost = 0, 0.0, 0.0
+    for i in range(caps.size):
+        if weights[i] > 0:
+            if is_clipped(weights[i], caps[i], start):
+                clipped_sum, lost = add(clipped_sum, lost, caps[i])
+            else:
+                breakpoints[count], order[count] = caps[i] / weights[i], i
+                count += 1
+    return count, clipped_sum + lost
+
+
+@rows
+def _scan(caps, weights, target, clipped_sum, breakpoints, order, free_sums):
+    """Return t on the first piece that reaches the target."""
+    free_sum = 0.0
+    for k in range(order.size - 1, -1, -1):
+        free_sum += weights[order[k]]
+        free_sums[k] = free_sum
+    t, lost, reached = 0.0, 0.0, 0.0
+    for k in range(order.size):
+        t = (target - (clipped_sum + lost)) / free_sums[k]
+        if t <= breakpoints[k]:
+            return max(t, reached), DONE
+        reached = breakpoints[k]
+        clipped_sum, lost = add(clipped_sum, lost, caps[order[k]])
+    return t, SATURATED
+
+
+@rows
+def sort_row(row, norm, eps, least, block, scratch):
+    """Return eta, given that it is at least `least`, and the verdict."""
+    if eps == 0:
+        return 0.0, DONE
+    fastest = largest_delta(row, 0.0)
+    if fastest == 0:
+        return 0.0, DONE
+    n = row[0].size
+    caps, weights = scratch[0, :n], scratch[1, :n]
+    terms = caps, weights, 0.0, 0.0
+    fill_powers(row, norm, eps, fastest, terms)
+    start = term(least / (eps / fastest), norm) if least > 0 else 0.0
+    breakpoints, order = scratch[2, :n], scratch[3, :n].view(np.int64)
+    count, clipped_sum = _gather(caps, weights, start, breakpoints, order)
+    keys, order, spare = _radix_sort(
+        breakpoints[:count].view(np.int64),
+        order[:count],
+        scratch[4, :count].view(np.int64),
+        scratch[5, :count].view(np.int64),
+    )
+    breakpoints, free_sums = keys.view(np.float64), spare.view(np.float64)
+    t, verdict = _scan(caps, weights, 1.0, clipped_sum, breakpoints, order, free_sums)
+    if verdict == DONE:
+        # The scan's sums are long chains of additions: sum the piece that it found once more.
+        t, verdict = settle(terms, RAISED, 1.0, t, block)
+    return conclude(eps / fastest, t, norm, DONE if verdict == SLOW else verdict)
+
+
+@kernel
+def sort_rows(x, delta, lower, upper, n, eps, norm, slack, block, scratch, eta, verdict):
+    """Solve those of a block of rows that are new, or SLOW: then eta is a lower bound."""
+    for r in range(eps.size):
+        if verdict[r] in (GO_ON, SLOW):
+            row = rows_of(x, delta, lower, upper, r, n)
+            least = eta[r] * _SURELY_BELOW if verdict[r] == SLOW else 0.0
+            verdict[r] = check(row, slack) if verdict[r] == GO_ON else DONE
+            if verdict[r] == DONE:
+                eta[r], verdict[r] = sort_row(row, norm, eps[r], least, block, scratch)

@@ -1,0 +1,78 @@
+"""The sums over a row, in vectorised blocks that are added with compensation."""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from numba_car._core.norms import term
+from numba_car._core.problem import is_clipped, room, step, weight_and_cap
+from numba_car._cpu.views import element, parts_of
+from numba_car._jit import loop, rows
+
+
+@loop
+def _newton_sums(row, norm, t):
+    """Sum the caps that are reached at t, and the weights that are free, in t's precision."""
+    lane = type(t)
+    clipped_sum, free_sum = lane(0), lane(0)
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, lane)
+        weight, cap = weight_and_cap(x, delta, lower, upper, norm)
+        # As if/else it vectorises and runs 1.5 times as fast as two selects.
+        if is_clipped(weight, cap, t):
+            clipped_sum += cap
+        else:
+            free_sum += weight
+    return np.float64(clipped_sum), np.float64(free_sum)
+
+
+@loop
+def _step_sums(row, norm, eta_and_unit):
+    """Sum (step/unit)**p at eta; there is no second sum."""
+    eta, unit = eta_and_unit
+    total = 0.0
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, float)
+        total += term(step(x, delta, lower, upper, eta) / unit, norm)
+    return total, 0.0
+
+
+@loop
+def fill_powers(row, norm, eps, fastest, terms):
+    """Store (room/eps)**p and (|delta|/fastest)**p: the only powers that a row needs."""
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, float)
+        terms[0][i] = term(room(x, delta, lower, upper) / eps, norm)
+        terms[1][i] = term(abs(delta) / fastest, norm)
+
+
+@rows
+def add(total, lost, value):
+    """Add and keep what rounding loses; no fast-math flag may touch this."""
+    result = total + value
+    added = result - total
+    return result, lost + ((total - (result - added)) + (value - added))
+
+
+def block_sums(row, norm, where):
+    """Two sums over a block: `_newton_sums` at a t, or `_step_sums` at an (eta, unit)."""
+    raise NotImplementedError
+
+
+@overload(block_sums)
+def _block_sums(row, norm, where):
+    if isinstance(where, types.BaseTuple):
+        return lambda row, norm, where: _step_sums(row, norm, where)
+    return lambda row, norm, where: _newton_sums(row, norm, where)
+
+
+@rows
+def row_sums(row, norm, where, block):
+    """Add up `block_sums` over the blocks of a row."""
+    first, first_lost, second, second_lost = 0.0, 0.0, 0.0, 0.0
+    for start in range(0, row[0].size, block):
+        stop = min(start + block, row[0].size)
+        a, b = block_sums(parts_of(row, start, stop), norm, where)
+        first, first_lost = add(first, first_lost, a)
+        second, second_lost = add(second, second_lost, b)
+    return first + first_lost, second + second_lost

@@ -1,0 +1,83 @@
+"""Threads for rows: serial kernels without the GIL, on a pool that survives a fork.
+
+numba's own parallel layers abort under concurrent callers (workqueue) or after a fork (omp).
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
+
+
+def _forget_pool() -> None:
+    """After a fork the child has none of the pool's threads, and the lock may be held for ever."""
+    global _lock, _pool, _pool_size
+    _lock, _pool, _pool_size = threading.Lock(), None, 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def default_threads() -> int:
+    """Return NUMBA_CAR_NUM_THREADS, or else the number of CPUs that this process may run on."""
+    setting = os.environ.get("NUMBA_CAR_NUM_THREADS")
+    if setting is None:
+        affinity = getattr(os, "sched_getaffinity", None)
+        return len(affinity(0)) if affinity else os.cpu_count() or 1
+    if not setting.isdecimal() or int(setting) < 1:
+        raise ValueError(f"NUMBA_CAR_NUM_THREADS must be a positive integer, found {setting!r}")
+    return int(setting)
+
+
+def _helpers(count: int) -> ThreadPoolExecutor:
+    global _pool, _pool_size
+    with _lock:
+        if _pool is None or _pool_size < count:
+            # A smaller pool still in use finishes its work and is collected.
+            _pool, _pool_size = ThreadPoolExecutor(count, "numba_car"), count
+        return _pool
+
+
+def run(task: Callable[[int], None], count: int, num_threads: int) -> None:
+    """Call task(0) ... task(count - 1), shared among threads of which the caller is one.
+
+    The first exception, a KeyboardInterrupt included, stops the rest and is raised once no thread
+    is at work any more: nobody writes into the caller's arrays after that.
+    """
+    helpers = min(num_threads, count) - 1
+    if helpers < 1:
+        for index in range(count):
+            task(index)
+        return
+    indices = iter(range(count))
+    stopped = threading.Event()
+
+    def work() -> None:
+        try:
+            for index in indices:
+                if stopped.is_set():
+                    return
+                task(index)
+        except BaseException:
+            stopped.set()
+            raise
+
+    futures: list[Future[None]] = []
+    try:
+        # RuntimeError: the interpreter is shutting down. The caller then does it all.
+        with contextlib.suppress(RuntimeError):
+            pool = _helpers(helpers)
+            futures.extend(pool.submit(work) for _ in range(helpers))
+        work()
+    finally:
+        started = [future for future in futures if not future.cancel()]
+        errors = [future.exception() for future in started]
+    for error in errors:
+        if error is not None:
+            raise error

@@ -1,0 +1,71 @@
+"""How kernels see their arguments: a batch is (flat array, stride between rows), or one number.
+
+An element is read in the precision asked for, a bound that is one number as if it were an array.
+"""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from numba_car._jit import formula
+
+
+def row_of(batch, index, n):
+    """Row `index` of a batch, contiguous; a number stays what it is."""
+    return batch[0][index * batch[1] : index * batch[1] + n] if isinstance(batch, tuple) else batch
+
+
+def part(values, start, stop):
+    """values[start:stop]; a number stays what it is."""
+    return values[start:stop] if isinstance(values, np.ndarray) else values
+
+
+def at(values, index):
+    """values[index]; a number stays what it is."""
+    return values[index] if isinstance(values, np.ndarray) else values
+
+
+@overload(row_of)
+def _row_of(batch, index, n):
+    if isinstance(batch, types.BaseTuple):
+        return lambda batch, index, n: batch[0][index * batch[1] : index * batch[1] + n]
+    return lambda batch, index, n: batch
+
+
+@overload(part)
+def _part(values, start, stop):
+    if isinstance(values, types.Array):
+        return lambda values, start, stop: values[start:stop]
+    return lambda values, start, stop: values
+
+
+@overload(at)
+def _at(values, index):
+    if isinstance(values, types.Array):
+        return lambda values, index: values[index]
+    return lambda values, index: values
+
+
+@formula
+def rows_of(x, delta, lower, upper, index, n):
+    """Row `index` of everything that a problem is made of."""
+    return (
+        row_of(x, index, n),
+        row_of(delta, index, n),
+        row_of(lower, index, n),
+        row_of(upper, index, n),
+    )
+
+
+@formula
+def parts_of(row, start, stop):
+    """Elements start to stop of everything that a row is made of."""
+    x, delta, lower, upper = row
+    return x[start:stop], delta[start:stop], part(lower, start, stop), part(upper, start, stop)
+
+
+@formula
+def element(row, index, lane):
+    """x, delta, lower and upper of one element, in the type `lane`."""
+    x, delta, lower, upper = row
+    return lane(x[index]), lane(delta[index]), lane(at(lower, index)), lane(at(upper, index))

@@ -1,0 +1,138 @@
+"""The one place for jit options, caching and the environment switches.
+
+``NUMBA_CAR_CACHE=0`` turns the on-disk cache of compiled kernels off.
+``NUMBA_CAR_CACHE_DIR`` moves it from its default, ``NUMBA_CACHE_DIR`` or the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import functools
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import numba
+from numba.core import caching, config
+from numba.core.dispatcher import Dispatcher
+from numba.misc.appdirs import AppDirs
+
+_PACKAGE = Path(__file__).parent
+
+# LLVM vectorises the sums only when it may reorder them, and the selects only with nnan. Infinite
+# room is legal: no ninf. Nor arcp: 1/v overflows for tiny v. NaN is found by functions without flags.
+_LOOP_FLAGS = {"reassoc", "contract", "nsz", "nnan"}
+
+
+# Only the entry points are called from Python. Without wrappers all others compile twice as fast, and
+# must not be called from Python: `interpreted` gives what can be.
+_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+
+
+@functools.cache
+def _source_stamp() -> str:
+    """Hash all source that a kernel may have inlined, so that an edit anywhere recompiles it."""
+    digest = hashlib.sha256()
+    for path in sorted([*_PACKAGE.glob("*.py"), *_PACKAGE.glob("_c*/*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def cache_folder() -> str | None:
+    """Folder of the compiled kernels, or None when caching is off or nowhere possible."""
+    if os.environ.get("NUMBA_CAR_CACHE", "1").lower() in ("0", "false", "off", "no"):
+        return None
+    user = AppDirs(appname="numba_car", appauthor=False).user_cache_dir
+    root = os.environ.get("NUMBA_CAR_CACHE_DIR") or config.CACHE_DIR or user
+    folder = Path(root, f"numba_car-{_source_stamp()[:16]}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return str(folder) if os.access(folder, os.W_OK) else None
+
+
+class _PackageLocator(caching._CacheLocator):  # type: ignore[misc]
+    """Keep the kernels of this package in one folder, stamped with the source of all of it.
+
+    numba's own locators look at the file of the outermost function only: after an edit to a formula
+    they would go on serving the kernel that has the old one inlined.
+    """
+
+    def __init__(self, py_func: Callable[..., Any], folder: str) -> None:
+        self._name = f"{py_func.__module__}-{py_func.__code__.co_firstlineno}"
+        self._folder = folder
+
+    def get_cache_path(self) -> str:
+        return self._folder
+
+    def get_source_stamp(self) -> str:
+        return _source_stamp()
+
+    def get_disambiguator(self) -> str:
+        return self._name
+
+    @classmethod
+    def from_function(cls, py_func: Callable[..., Any], py_file: str) -> _PackageLocator | None:
+        folder = cache_folder() if Path(py_file).is_relative_to(_PACKAGE) else None
+        return cls(py_func, folder) if folder else None
+
+
+class _CacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_PackageLocator,)
+
+
+class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
+    _impl_class = _CacheImpl
+
+
+def _cached(dispatcher: Any) -> Any:
+    if cache_folder() is not None:
+        # RuntimeError: no locator would have it (a frozen application, say). It then just compiles.
+        with contextlib.suppress(RuntimeError):
+            dispatcher._cache = _KernelCache(dispatcher.py_func)
+    return dispatcher
+
+
+def formula(function: Callable[..., Any]) -> Any:
+    """Jit a scalar formula: lazily typed and free of flags, so that CUDA kernels may share it."""
+    return numba.njit(error_model="numpy", **_INNER)(function)
+
+
+def loop(function: Callable[..., Any]) -> Any:
+    """Jit an innermost loop that LLVM may reorder and vectorise; its input is free of NaN."""
+    return numba.njit(error_model="numpy", fastmath=_LOOP_FLAGS, nogil=True, **_INNER)(function)
+
+
+def rows(function: Callable[..., Any]) -> Any:
+    """Jit the work on one row (or a piece of one): strict arithmetic, no GIL."""
+    return numba.njit(error_model="numpy", nogil=True, **_INNER)(function)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Jit and cache an entry point that Python calls: a block of rows, no GIL."""
+    return _cached(numba.njit(error_model="numpy", nogil=True)(function))
+
+
+def interpreted(dispatcher: Any, replaced: dict[Any, Callable[..., Any]]) -> Callable[..., Any]:
+    """Return the Python function under a jitted one, interpreted all the way down.
+
+    Jitted functions that it calls are interpreted as well, or replaced where `replaced` says so.
+    """
+    function = dispatcher.py_func
+
+    def resolve(value: Any) -> Any:
+        if not isinstance(value, Dispatcher):
+            return value
+        return replaced[value] if value in replaced else interpreted(value, replaced)
+
+    names = function.__code__.co_names
+    scope = {
+        name: resolve(function.__globals__[name]) for name in names if name in function.__globals__
+    }
+    return FunctionType(function.__code__, {**scope, "__builtins__": builtins}, function.__name__)

@@ -1,0 +1,1 @@
+"""Row-level jitted functions, for calls from a user's own ``@njit`` code."""
