@@ -145,6 +145,7 @@ def rescale(
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
     axis: Axis = None,
+    keepdims: bool = False,  # noqa: ARG001
     infeasible: str = "saturate",
     method: str = "auto",
     num_threads: int | None = None,
@@ -160,6 +161,8 @@ def rescale(
     ----------
     x, delta, eps, p, bounds, axis, infeasible, method, num_threads
         As for `eta`.
+    keepdims : bool, optional
+        Accepted as by `eta`, but the result always has the shape of x.
     out : ndarray, optional
         Where to store the result; it may be `x` or `delta`. It is not touched if there is an error.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -48,7 +48,7 @@ class Rows:
         self.dtype = dtype
         self._batch_shape, self._row_shape = moved.shape[: len(others)], moved.shape[len(others) :]
         self.count, self.n = math.prod(self._batch_shape), math.prod(self._row_shape)
-        if self.count > 1 and not any(moved.strides[: len(others)]):
+        if self.count > 1 and self.n > 0 and not any(moved.strides[: len(others)]):
             # One row serves all: bring it into shape once, not once a block.
             row = np.ascontiguousarray(moved[(0,) * len(others)], dtype)
             moved = np.broadcast_to(row, moved.shape)
@@ -157,7 +157,7 @@ class Problem:
         """Where one element of a row is in x."""
         inner = iter(np.unravel_index(element, tuple(self.shape[axis] for axis in self.axes)))
         outer = iter(self.row_index(row))
-        places = (next(inner if axis in self.axes else outer) for axis in range(len(self.shape)))
+        places: Iterator[Any] = (next(inner if axis in self.axes else outer) for axis in range(len(self.shape)))
         return tuple(int(place) for place in places)
 
 
@@ -240,7 +240,7 @@ def _check_order(lower: Array, upper: Array) -> None:
         return
     for name, bound in (("lower", lower), ("upper", upper)):
         if np.isnan(bound).any():
-            raise ValueError(f"bounds must not be NaN, found a NaN in {name}")
+            raise ValueError(f"bounds must not be nan, found nan in {name}")
     low, high = np.broadcast_arrays(lower, upper)
     place = np.unravel_index(np.argmax(low > high), low.shape)
     where = f" at index {tuple(map(int, place))}" if low.ndim else ""

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from numba_car._core.problem import arrive
 from numba_car._cpu.views import element, row_of, rows_of
 from numba_car._jit import kernel, loop, rows
@@ -10,7 +12,7 @@ from numba_car._jit import kernel, loop, rows
 @loop
 def _arrive(row, eta, largest, out):
     for i in range(out.size):
-        x, delta, lower, upper = element(row, i, float)
+        x, delta, lower, upper = element(row, i, np.float64)
         # Where there is no bound, the end of the dtype's range is one: finite input, finite output.
         out[i] = arrive(x, delta, max(lower, -largest), min(upper, largest), eta)
 

@@ -19,6 +19,7 @@ _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of i
 # Elements in the blocks of the sums that settle a row. What rounding adds to a block's sum must stay
 # below the dtype's own: float32 has room to spare, and a general p magnifies it 1/p times.
 _SETTLE_FLOAT32, _SETTLE_FLOAT64, _SETTLE_POWERS = 1024, 128, 8
+_SMALLEST_NORM = 2.0**-900
 _SMALL_P = 0.5  # where float64 sums no longer do for float64 results
 
 
@@ -123,11 +124,13 @@ class Batch:
 
     def norms(self, block: Block, eta: Array) -> Array:
         """N(eta) of a block of rows; with eta = inf that is R."""
-        reached = np.empty(eta.size)
-        if self._is_small_p:
-            extended.measure_rows(*block.rows, *self._powers, eta, reached)
-        else:
+        reached = np.full(eta.size, -1.0)  # nothing known yet
+        if not self._is_small_p:
             self._functions.measure_rows(*block.rows, self._norm, self._settle, eta, reached)
+            # Below, the steps were rounded as the subnormal numbers that they are.
+            reached[(reached > 0) & (reached < _SMALLEST_NORM)] = -1.0
+        if (reached < 0).any():
+            extended.measure_rows(*block.rows, *self._powers, eta, reached)
         reached[block.verdict == NOT_FINITE] = np.nan
         return reached
 

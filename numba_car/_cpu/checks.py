@@ -1,5 +1,7 @@
 """Is a row finite and inside its bounds? Strict arithmetic: fast-math would delete these tests."""
 
+import numpy as np
+
 from numba_car._core.newton import DONE, NOT_FINITE, OUTSIDE
 from numba_car._cpu.views import element, rows_of
 from numba_car._jit import kernel, rows
@@ -26,7 +28,7 @@ def _is_outside(x, lower, upper, slack):
 def _outside(row, slack):
     count, first = 0, -1
     for i in range(row[0].size):
-        x, _, lower, upper = element(row, i, float)
+        x, _, lower, upper = element(row, i, np.float64)
         if _is_outside(x, lower, upper, slack):
             first = i if count == 0 else first
             count += 1
@@ -41,7 +43,7 @@ def check(row, slack):
     if _outside(row, slack)[0] > 0:
         return OUTSIDE
     for i in range(row[0].size):
-        x, delta, _, _ = element(row, i, float)
+        x, delta, _, _ = element(row, i, np.float64)
         if (x - x) + (delta - delta) != 0:
             return NOT_FINITE
     return DONE

@@ -7,6 +7,8 @@ the free sum (Dinkelbach's argument), so the passes are bounded by the exponents
 
 import math
 
+import numpy as np
+
 from numba_car._core import double_double as dd
 from numba_car._core.newton import OUT_OF_RANGE
 from numba_car._core.problem import room
@@ -67,7 +69,7 @@ def _root(total, inverse):
 @rows
 def _moves(row, index):
     """Room and speed of one coordinate; its speed is 0 if it does not move."""
-    x, delta, lower, upper = element(row, index, float)
+    x, delta, lower, upper = element(row, index, np.float64)
     return room(x, delta, lower, upper), abs(delta)
 
 
@@ -193,11 +195,12 @@ def solve_rows(x, delta, lower, upper, n, eps, p, inverse, verdict, mantissa, ex
 
 @kernel
 def measure_rows(x, delta, lower, upper, n, p, inverse, eta, norm):
-    """Norms that a block of rows reaches at eta, which may be inf."""
+    """Store what norm is reached at eta, which may be inf, by those rows whose norm is negative."""
     for r in range(eta.size):
-        row = rows_of(x, delta, lower, upper, r, n)
-        pair = math.frexp(eta[r]) if eta[r] < math.inf else (0.5, 2 * _FAR)
-        norm[r] = _norm_reached(row, p, inverse, pair)
+        if norm[r] < 0:
+            row = rows_of(x, delta, lower, upper, r, n)
+            pair = math.frexp(eta[r]) if eta[r] < math.inf else (0.5, 2 * _FAR)
+            norm[r] = _norm_reached(row, p, inverse, pair)
 
 
 @kernel
@@ -208,7 +211,7 @@ def rescale_rows(x, delta, lower, upper, n, verdict, mantissa, exponent, largest
             row, target = rows_of(x, delta, lower, upper, r, n), row_of(out, r, n)
             eta = mantissa[r], exponent[r]
             for i in range(n):
-                value, slope, low, high = element(row, i, float)
+                value, slope, low, high = element(row, i, np.float64)
                 distance, speed = _moves(row, i)
                 if speed > 0 and _is_clipped(distance, speed, eta):
                     value = high if slope > 0 else low

@@ -26,7 +26,7 @@ def largest_step(row, eta):
     """Max min(eta*|delta|, room): the norm reached for p = inf, and with eta = inf its R."""
     largest = np.int64(0)
     for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, float)
+        x, delta, lower, upper = element(row, i, np.float64)
         largest = max(largest, _bits(step(x, delta, lower, upper, eta)))
     return _value(largest)
 
@@ -36,7 +36,7 @@ def largest_delta(row, least_room):
     """Max |delta| over the coordinates with at least that much room."""
     largest = np.int64(0)
     for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, float)
+        x, delta, lower, upper = element(row, i, np.float64)
         largest = max(
             largest, _bits(abs(delta) if room(x, delta, lower, upper) >= least_room else 0.0)
         )
@@ -48,7 +48,7 @@ def largest_breakpoint(row):
     """Max room/|delta|: the eta from which on nothing moves."""
     largest = np.int64(0)
     for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, float)
+        x, delta, lower, upper = element(row, i, np.float64)
         largest = max(
             largest, _bits(room(x, delta, lower, upper) / abs(delta) if delta != 0 else 0.0)
         )

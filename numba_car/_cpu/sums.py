@@ -32,7 +32,7 @@ def _step_sums(row, norm, eta_and_unit):
     eta, unit = eta_and_unit
     total = 0.0
     for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, float)
+        x, delta, lower, upper = element(row, i, np.float64)
         total += term(step(x, delta, lower, upper, eta) / unit, norm)
     return total, 0.0
 
@@ -41,7 +41,7 @@ def _step_sums(row, norm, eta_and_unit):
 def fill_powers(row, norm, eps, fastest, terms):
     """Store (room/eps)**p and (|delta|/fastest)**p: the only powers that a row needs."""
     for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, float)
+        x, delta, lower, upper = element(row, i, np.float64)
         terms[0][i] = term(room(x, delta, lower, upper) / eps, norm)
         terms[1][i] = term(abs(delta) / fastest, norm)
 

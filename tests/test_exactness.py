@@ -1,0 +1,119 @@
+"""The norm that the returned eta really reaches, in exact arithmetic, against min(eps, R)."""
+
+import math
+
+import numpy as np
+import oracle
+import pytest
+from hypothesis import example, given
+from oracle import Row
+from scipy.optimize import brentq
+from strategies import POWERS, family_arrays, long_rows, rows
+
+import numba_car as car
+
+METHODS = ("auto", "newton", "sort")
+
+
+def eta_of(row, method):
+    return float(car.eta(row.x, row.delta, row.eps, p=row.p, bounds=row.bounds, method=method))
+
+
+def apart(value, reference, dtype, ulps=8):
+    """Whether two numbers differ by clearly more than the rounding of either."""
+    return oracle.error_in_ulps(value, reference, dtype) > ulps
+
+
+def check_eta(row):
+    """Every method: right norm where eta is a normal number, right kind of eta elsewhere."""
+    expected = oracle.eta(row)
+    found = [eta_of(row, method) for method in METHODS]
+    if expected == 0:
+        assert found == [0.0] * 3
+    elif oracle.is_normal(expected, row.dtype):
+        assert np.all(np.isfinite(found)), found
+        errors = [oracle.norm_error_in_ulps(value, row, row.dtype) for value in found]
+        assert max(errors) <= 4, (found, float(expected), errors)
+        norms = [oracle.norm_at(value, row) for value in found]
+        assert oracle.error_in_ulps(min(norms), max(norms), row.dtype) <= 4, found
+    else:
+        info = np.finfo(row.dtype)
+        overflows = expected > float(info.max)
+        right = [
+            value >= 0.999 * float(info.max) if overflows else 0 <= value <= 2 * float(info.tiny)
+            for value in found
+        ]
+        assert all(right), (found, expected)
+
+
+@given(row=rows())
+@example(Row(np.float32([0.5]), np.float32([1e25]), 0.25))
+@example(Row(np.float32([0.5]), np.float32([1e-12]), 0.25))
+@example(Row(np.float32([0.5, 0.5]), np.float32([1.0, 0.0]), 5.0))
+@example(Row(np.float64([0.5]), np.float64([5e-324]), 5e-324))
+@example(Row(np.float32([-3e38]), np.float32([1.0]), 3.4e38, 2.0, -3e38, 3e38))
+def test_eta_reaches_the_norm(row):
+    check_eta(row)
+
+
+@given(row=long_rows())
+def test_eta_reaches_the_norm_of_long_rows(row):
+    check_eta(row)
+
+
+@given(row=rows())
+@pytest.mark.parametrize("method", METHODS)
+def test_saturated_eta_is_accurate_itself(row, method):
+    reachable = oracle.max_norm(row)
+    row.eps = float(np.finfo(row.dtype).max)
+    expected = oracle.eta(row)
+    if row.eps > reachable and oracle.is_normal(expected, row.dtype):
+        if math.isfinite(row.p):
+            assert expected == oracle.largest_breakpoint(row)
+        assert oracle.error_in_ulps(eta_of(row, method), expected, row.dtype) <= 2
+
+
+@given(row=rows())
+def test_max_norm(row):
+    expected = oracle.max_norm(row)
+    found = float(car.max_norm(row.x, row.delta, p=row.p, bounds=row.bounds))
+    most = float(np.finfo(row.dtype).max)
+    if expected > most:
+        assert found >= most
+    else:
+        assert oracle.error_in_ulps(found, expected, row.dtype) <= 4
+
+
+@given(row=rows())
+@pytest.mark.parametrize("method", METHODS)
+def test_solve(row, method):
+    solution = car.solve(row.x, row.delta, row.eps, p=row.p, bounds=row.bounds, method=method)
+    assert solution._fields == ("eta", "norm", "max_norm", "saturated")
+    assert type(solution).__name__ == "Solution"
+    assert solution.eta == eta_of(row, method)
+    assert solution.max_norm == car.max_norm(row.x, row.delta, p=row.p, bounds=row.bounds)
+    reachable = oracle.max_norm(row)
+    if math.isinf(reachable) or apart(row.eps, reachable, row.dtype):
+        assert bool(solution.saturated) == oracle.is_infeasible(row)
+    expected = oracle.eta(row)
+    if expected == 0 or oracle.is_normal(expected, row.dtype):
+        norm = float(solution.norm)
+        assert oracle.error_in_ulps(norm, oracle.target(row), row.dtype) <= 4
+        reached = oracle.norm_at(float(solution.eta), row)
+        assert oracle.error_in_ulps(norm, reached, row.dtype) <= 4
+
+
+@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("family", ["uniform", "pixels", "cauchy"])
+def test_agrees_with_a_root_finder(p, family):
+    x, delta = family_arrays(family, (200,), np.float64)
+    room = np.where(delta > 0, 1 - x, x)[delta != 0]
+    speed = np.abs(delta[delta != 0])
+
+    def norm(guess):
+        step = np.minimum(guess * speed, room)
+        return step.max() if math.isinf(p) else np.sum(step**p) ** (1 / p)
+
+    eps = 0.7 * norm(np.inf)
+    root = brentq(lambda guess: norm(guess) - eps, 0, np.max(room / speed), xtol=1e-300)
+    np.testing.assert_allclose(car.eta(x, delta, eps, p=p), root, rtol=1e-12)

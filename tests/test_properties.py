@@ -1,0 +1,106 @@
+"""What must hold between calls: order in eps, scale of delta, and the independence of rows."""
+
+import numpy as np
+import pytest
+from strategies import FAMILIES, POWERS, family_arrays
+
+import numba_car as car
+
+METHODS = ("auto", "newton", "sort")
+FLOATS = (np.float32, np.float64)
+
+
+def mixed_batch(dtype, n=257):
+    """Two rows of each family, and an eps of its own for each, some out of reach."""
+    pairs = [family_arrays(family, (2, n), dtype, seed=5) for family in sorted(FAMILIES)]
+    x = np.concatenate([np.clip(x, 0, 1) for x, _ in pairs])
+    delta = np.concatenate([delta for _, delta in pairs])
+    part = np.random.default_rng(6).uniform(0.01, 1.1, len(x))
+    return x, delta, (part * car.max_norm(x, delta)).astype(dtype)
+
+
+def bits(array):
+    return np.asarray(array).tobytes()
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"subnormal"}))
+def test_eta_grows_with_eps(family, p, method):
+    x, delta = family_arrays(family, (60,), np.float64)
+    x = np.clip(x, 0, 1)
+    highest = car.max_norm(x, delta, p=p)
+    eps = highest * np.linspace(0, 1.2, 61)
+    eta = car.eta(np.tile(x, (61, 1)), np.tile(delta, (61, 1)), eps, p=p, method=method)
+    reachable = eps < 0.999 * highest
+    assert np.all(np.diff(eta[reachable]) > 0)
+    assert np.all(np.diff(eta) >= 0)
+    assert len(np.unique(eta[eps > 1.001 * highest])) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("family", ["uniform", "pixels", "sign_steps", "sparse", "cauchy"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_power_of_two_in_delta_divides_eta(dtype, family, p, method):
+    x, delta = family_arrays(family, (6, 100), dtype)
+    eps = 0.4 * car.max_norm(x, delta, p=p)
+    eta = car.eta(x, delta, eps, p=p, method=method)
+    for exponent in (-60, -7, 1, 50):
+        scaled = car.eta(x, np.ldexp(delta, exponent), eps, p=p, method=method)
+        np.testing.assert_array_equal(scaled, np.ldexp(eta, -exponent))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_row_does_not_see_the_others(dtype, p, method):
+    x, delta, eps = mixed_batch(dtype)
+    order = np.random.default_rng(0).permutation(len(x))
+    together = car.solve(x, delta, eps, p=p, method=method)
+    shuffled = car.solve(x[order], delta[order], eps[order], p=p, method=method)
+    alone = [car.solve(*row, p=p, method=method) for row in zip(x, delta, eps, strict=True)]
+    for name in together._fields:
+        whole = getattr(together, name)
+        assert bits(getattr(shuffled, name)) == bits(whole[order]), name
+        assert bits([getattr(one, name) for one in alone]) == bits(whole), name
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, np.inf])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rescaled_rows_do_not_see_the_others(dtype, p):
+    x, delta, eps = mixed_batch(dtype)
+    together = car.rescale(x, delta, eps, p=p)
+    halves = [car.rescale(x[part], delta[part], eps[part], p=p) for part in np.s_[:9, 9:]]
+    alone = [car.rescale(*row, p=p) for row in zip(x, delta, eps, strict=True)]
+    assert bits(np.concatenate(halves)) == bits(together)
+    assert bits(alone) == bits(together)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("p", [1, 1.5, 2, 3, np.inf])
+@pytest.mark.parametrize("shape", [(1, 100_003), (3, 70_001), (1000, 97)])
+def test_threads_change_no_bit(shape, p, method):
+    x, delta = family_arrays("uniform", shape, np.float32)
+    eps = 0.4 * car.max_norm(x, delta, p=p)
+    arguments = {"p": p, "method": method}
+    one = car.solve(x, delta, eps, num_threads=1, **arguments)
+    moved = car.rescale(x, delta, eps, num_threads=1, **arguments)
+    for num_threads in (2, 5, None):
+        more = car.solve(x, delta, eps, num_threads=num_threads, **arguments)
+        assert [bits(field) for field in more] == [bits(field) for field in one]
+        again = car.rescale(x, delta, eps, num_threads=num_threads, **arguments)
+        assert bits(again) == bits(moved)
+        highest = car.max_norm(x, delta, p=p, num_threads=num_threads)
+        assert bits(highest) == bits(one.max_norm)
+
+
+@pytest.mark.parametrize("family", ["uniform", "cauchy"])
+def test_threads_change_no_bit_of_one_long_row(family):
+    x, delta = family_arrays(family, (1, 3_000_000), np.float32)
+    eps = 0.4 * car.max_norm(x, delta)
+    for method in METHODS:
+        one, two = (car.eta(x, delta, eps, method=method, num_threads=k) for k in (1, 2))
+        assert bits(one) == bits(two)
+    one, two = (car.rescale(x, delta, eps, num_threads=k) for k in (1, 2))
+    assert bits(one) == bits(two)
