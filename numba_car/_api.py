@@ -186,8 +186,8 @@ def rescale(
     >>> v = car.rescale(x, delta, 0.25)
     >>> v
     array([[1.        , 0.72912878, 0.1       ]])
-    >>> np.linalg.norm(v - x)
-    np.float64(0.25)
+    >>> print(f"{np.linalg.norm(v - x):.15f}")
+    0.250000000000000
     """
     options = _options(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)

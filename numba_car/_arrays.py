@@ -11,6 +11,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
+from numba_car._core.limits import SLACK
+
 Array: TypeAlias = NDArray[Any]
 DType: TypeAlias = np.dtype[Any]
 Axis: TypeAlias = int | Sequence[int] | None
@@ -23,7 +25,6 @@ _FLOATS = {
     "float32": (2.0**-23, (2.0 - 2.0**-23) * 2.0**127),
     "float64": (2.0**-52, (2.0 - 2.0**-52) * 2.0**1023),
 }
-_SLACK = 4  # x may lie this many roundings outside its bounds
 
 
 class _Memory:
@@ -142,7 +143,7 @@ class Problem:
     @property
     def slack(self) -> float:
         """How far x may lie outside its bounds, relative to their size."""
-        return _SLACK * _FLOATS[self.dtype.name][0]
+        return SLACK * _FLOATS[self.dtype.name][0]
 
     @property
     def largest(self) -> float:
@@ -157,7 +158,9 @@ class Problem:
         """Where one element of a row is in x."""
         inner = iter(np.unravel_index(element, tuple(self.shape[axis] for axis in self.axes)))
         outer = iter(self.row_index(row))
-        places: Iterator[Any] = (next(inner if axis in self.axes else outer) for axis in range(len(self.shape)))
+        places: Iterator[Any] = (
+            next(inner if axis in self.axes else outer) for axis in range(len(self.shape))
+        )
         return tuple(int(place) for place in places)
 
 

@@ -1,1 +1,112 @@
-"""Row-level jitted functions, for calls from a user's own ``@njit`` code."""
+"""Row-level jitted functions, for calls from a user's own ``@njit`` code.
+
+Each takes one row: `x` and `delta` one-dimensional contiguous arrays of float32 or float64, `lower`
+and `upper` numbers or arrays like x (infinite for no bound), `eps` >= 0 and `p` in (0, inf]. Sums
+are taken in float64. They raise nothing: a row with NaN or inf, or with x outside its bounds by more
+than rounding, gives NaN.
+
+>>> import numpy as np
+>>> from numba import njit, prange
+>>> from numba_car import kernels
+>>> @njit(parallel=True)
+... def etas(x, delta, eps):
+...     result = np.empty(len(x))
+...     for row in prange(len(x)):
+...         result[row] = kernels.eta(x[row], delta[row], eps, 2.0, 0.0, 1.0)
+...     return result
+>>> etas(np.full((2, 3), 0.9), np.ones((2, 3)), 0.1)
+array([0.05773503, 0.05773503])
+"""
+
+import math
+
+import numpy as np
+
+from numba_car._core.double_double import two_product
+from numba_car._core.limits import BLOCK_POWERS, SLACK, SMALL_P, SMALLEST_SUM
+from numba_car._core.newton import DONE, NOT_FINITE, OUT_OF_RANGE, SATURATED, conclude
+from numba_car._core.norms import RAISED
+from numba_car._cpu import apply, extended
+from numba_car._cpu.checks import check
+from numba_car._cpu.extremes import largest_delta, largest_step
+from numba_car._cpu.newton import newton, norm_reached, saturate_row, solve_largest
+from numba_car._cpu.sums import fill_powers
+from numba_car._jit import kernel, rows
+
+__all__ = ["eta", "max_norm", "rescale"]
+
+
+@rows
+def _norm_of(p):
+    """Return p, 1/p and what 1/p loses by rounding."""
+    inverse = 1.0 / p
+    product, lost = two_product(p, inverse)
+    return p, inverse, -((product - 1.0) + lost) / p
+
+
+@rows
+def _solve_finite(row, norm, eps):
+    fastest = largest_delta(row, 0.0)
+    if fastest == 0:
+        return 0.0, DONE
+    terms = np.empty(row[0].size), np.empty(row[0].size), 0.0, 0.0
+    if norm[0] == 1.0:
+        fill_powers(row, (1.0,), eps, fastest, terms)
+    elif norm[0] == 2.0:
+        fill_powers(row, (2.0, 0.5), eps, fastest, terms)
+    else:
+        fill_powers(row, norm, eps, fastest, terms)
+    t, verdict = newton(terms, RAISED, 1.0, BLOCK_POWERS)
+    if verdict == SATURATED:
+        return saturate_row(row, norm, eps, BLOCK_POWERS)
+    return conclude(eps / fastest, t, norm, verdict)
+
+
+@rows
+def _solve(row, eps, p):
+    """Return eta and the verdict, which is OUT_OF_RANGE where only the pair is exact; and the pair."""
+    unknown = (0.0, 0)
+    if not (eps >= 0 and p > 0) or check(row, SLACK * np.finfo(row[0].dtype).eps) != DONE:
+        return math.nan, NOT_FINITE, unknown
+    if eps == 0:
+        return 0.0, DONE, unknown
+    norm = _norm_of(p)
+    eta, verdict = solve_largest(row, eps) if p == math.inf else _solve_finite(row, norm, eps)
+    if verdict == DONE and (p >= SMALL_P or eta == 0):
+        return eta, verdict, unknown
+    pair = extended.solve_row(row, eps, (p, 0.0), norm[1:], math.frexp(eta))
+    return extended.to_float(*pair), OUT_OF_RANGE, pair
+
+
+@kernel
+def eta(x, delta, eps, p, lower, upper):
+    """Scale of one row: the smallest eta >= 0 with N(eta) = min(eps, R); see `numba_car.eta`."""
+    return _solve((x, delta, lower, upper), np.float64(eps), np.float64(p))[0]
+
+
+@kernel
+def rescale(x, delta, eps, p, lower, upper, out):
+    """Fill out with clip(x + eta*delta, lower, upper) of one row, and return eta."""
+    row = x, delta, lower, upper
+    eta, verdict, pair = _solve(row, np.float64(eps), np.float64(p))
+    largest = np.finfo(out.dtype).max
+    if verdict == OUT_OF_RANGE:
+        extended.rescale_row(row, pair, largest, out)
+    else:
+        apply.rescale_row(row, eta, largest, out)
+    return eta
+
+
+@kernel
+def max_norm(x, delta, p, lower, upper):
+    """R of one row, the largest norm within reach; see `numba_car.max_norm`."""
+    row = x, delta, lower, upper
+    if not p > 0 or check(row, SLACK * np.finfo(x.dtype).eps) != DONE:
+        return math.nan
+    if p == math.inf:
+        return largest_step(row, math.inf)
+    norm = _norm_of(np.float64(p))
+    reached = norm_reached(row, norm, math.inf, BLOCK_POWERS)
+    if p >= SMALL_P and not 0 < reached < SMALLEST_SUM:
+        return reached
+    return extended.max_norm(row, (norm[0], 0.0), norm[1:])

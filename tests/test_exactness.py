@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import oracle
 import pytest
@@ -22,6 +23,17 @@ def eta_of(row, method):
 def apart(value, reference, dtype, ulps=8):
     """Whether two numbers differ by clearly more than the rounding of either."""
     return oracle.error_in_ulps(value, reference, dtype) > ulps
+
+
+def nearly_tied(row):
+    """Whether some room is short of the largest by no more than its own rounding.
+
+    For p = inf the largest rooms choose the element that decides eta; where bits below the dtype
+    tell them apart, eta jumps by any factor while the norm stays the same to an ulp.
+    """
+    _, rooms, unit = row.moving
+    ulp = oracle.ulp(oracle.max_norm(row), row.dtype)
+    return any(0 < mpmath.mpf(max(rooms) - room) / unit <= 2 * ulp for room in rooms)
 
 
 def check_eta(row):
@@ -64,12 +76,11 @@ def test_eta_reaches_the_norm_of_long_rows(row):
 @given(row=rows())
 @pytest.mark.parametrize("method", METHODS)
 def test_saturated_eta_is_accurate_itself(row, method):
-    reachable = oracle.max_norm(row)
     row.eps = float(np.finfo(row.dtype).max)
     expected = oracle.eta(row)
-    if row.eps > reachable and oracle.is_normal(expected, row.dtype):
-        if math.isfinite(row.p):
-            assert expected == oracle.largest_breakpoint(row)
+    if not oracle.is_infeasible(row) or not oracle.is_normal(expected, row.dtype):
+        return
+    if math.isfinite(row.p) or not nearly_tied(row):
         assert oracle.error_in_ulps(eta_of(row, method), expected, row.dtype) <= 2
 
 

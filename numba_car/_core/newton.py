@@ -7,6 +7,7 @@ climb, and they stop exactly when the free set does: at the closed form of the p
 
 import math
 
+from numba_car._core.limits import LARGEST_SUM, SMALLEST_SUM
 from numba_car._core.norms import root
 from numba_car._jit import formula
 
@@ -15,21 +16,15 @@ GO_ON = 0
 DONE = 1
 SATURATED = 2  # nothing is free any more
 OUT_OF_RANGE = 3  # the powers may have over- or underflowed
-SLOW = 4  # not done within MAX_PASSES
+SLOW = 4  # not done within so many passes
 NOT_FINITE = 5
 OUTSIDE = 6  # x is not between its bounds
-
-MAX_PASSES = 32
-
-# Terms that underflow are then lost in the rounding of the sums, however many they are.
-_SMALL = 2.0**-900
-_LARGE = 2.0**900
 
 
 @formula
 def in_range(value):
     """Whether sums of this size are safe from lost terms."""
-    return _SMALL <= value <= _LARGE
+    return SMALLEST_SUM <= value <= LARGEST_SUM
 
 
 @formula

@@ -8,6 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numba_car._arrays import Array, Problem, Rows
+from numba_car._core.limits import (
+    BLOCK_FLOAT32,
+    BLOCK_FLOAT64,
+    BLOCK_POWERS,
+    SMALL_P,
+    SMALLEST_SUM,
+)
 from numba_car._core.newton import DONE, NOT_FINITE, OUT_OF_RANGE, OUTSIDE, SATURATED, SLOW
 from numba_car._core.norms import inverse_of, norm_of
 from numba_car._cpu import checks, extended, shared, sort_scan
@@ -15,12 +22,6 @@ from numba_car._cpu.threads import run
 
 _BLOCK = 1 << 16  # elements that a thread takes at a time
 _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of its own
-
-# Elements in the blocks of the sums that settle a row. What rounding adds to a block's sum must stay
-# below the dtype's own: float32 has room to spare, and a general p magnifies it 1/p times.
-_SETTLE_FLOAT32, _SETTLE_FLOAT64, _SETTLE_POWERS = 1024, 128, 8
-_SMALLEST_NORM = 2.0**-900
-_SMALL_P = 0.5  # where float64 sums no longer do for float64 results
 
 
 class Block(NamedTuple):
@@ -59,10 +60,9 @@ class Batch:
         self._functions = shared.block_functions(problem.n, num_threads if is_shared else 1)
         self._rows = max(1, _BLOCK // max(1, problem.n))
         self._norm, self._powers = norm_of(p), ((p, 0.0), inverse_of(p))
-        self._zero = dtype.type(0)
-        self._is_small_p = p < _SMALL_P * np.finfo(np.float64).eps / np.finfo(dtype).eps
-        self._settle = _SETTLE_FLOAT32 if dtype == np.float32 else _SETTLE_FLOAT64
-        self._settle = _SETTLE_POWERS if len(self._norm) == 3 else self._settle
+        self._is_small_p = p < SMALL_P * np.finfo(np.float64).eps / np.finfo(dtype).eps
+        self._block = BLOCK_FLOAT32 if dtype == np.float32 else BLOCK_FLOAT64
+        self._block = BLOCK_POWERS if len(self._norm) == 3 else self._block
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""
@@ -89,14 +89,14 @@ class Batch:
             self._sort(rows, eps, eta, verdict)
         else:
             scratch = np.empty((2, self.problem.n if len(self._norm) == 3 else 0))
-            options = self._norm, self._zero, self.problem.slack, self._settle, scratch
+            options = self._norm, self.problem.slack, self._block, scratch
             self._functions.solve_rows(*rows, eps, *options, eta, verdict)
         block = Block(start, stop, rows, eps, eta, verdict, np.zeros(0), np.zeros(0, np.int64))
         return block if not self._is_small_p and (verdict == DONE).all() else self._attend(block)
 
     def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
         scratch = np.empty((sort_scan.SCRATCH_ROWS, self.problem.n))
-        options = self._norm, self.problem.slack, self._settle, scratch
+        options = self._norm, self.problem.slack, self._block, scratch
         sort_scan.sort_rows(*rows, eps, *options, eta, verdict)
 
     def _attend(self, block: Block) -> Block:
@@ -109,7 +109,7 @@ class Batch:
         if self._is_small_p:
             verdict[(verdict == DONE) & (eta > 0)] = OUT_OF_RANGE
         if (verdict == SATURATED).any():
-            options = self._norm, self._settle
+            options = self._norm, self._block
             self._functions.saturate_rows(*block.rows, block.eps, *options, eta, verdict)
         eta[verdict == NOT_FINITE] = np.nan
         if (verdict == OUT_OF_RANGE).any():
@@ -126,9 +126,9 @@ class Batch:
         """N(eta) of a block of rows; with eta = inf that is R."""
         reached = np.full(eta.size, -1.0)  # nothing known yet
         if not self._is_small_p:
-            self._functions.measure_rows(*block.rows, self._norm, self._settle, eta, reached)
+            self._functions.measure_rows(*block.rows, self._norm, self._block, eta, reached)
             # Below, the steps were rounded as the subnormal numbers that they are.
-            reached[(reached > 0) & (reached < _SMALLEST_NORM)] = -1.0
+            reached[(reached > 0) & (reached < SMALLEST_SUM)] = -1.0
         if (reached < 0).any():
             extended.measure_rows(*block.rows, *self._powers, eta, reached)
         reached[block.verdict == NOT_FINITE] = np.nan

@@ -8,13 +8,13 @@ from numba_car._jit import kernel, rows
 
 
 @rows
-def _suspects(row):
-    count = 0
+def _is_suspect(row):
+    found = False
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, type(row[0][i]))
-        # v - v is 0 for finite v, and NaN else.
-        count += not (lower <= x <= upper and (x - x) + (delta - delta) == 0)
-    return count
+        # v - v is 0 for finite v, and NaN else. A count instead of a flag takes twice as long.
+        found |= not ((lower <= x) & (x <= upper) & ((x - x) + (delta - delta) == 0))
+    return found
 
 
 @rows
@@ -38,7 +38,7 @@ def _outside(row, slack):
 @rows
 def check(row, slack):
     """Return DONE for a row that can be solved, else what is wrong with it."""
-    if _suspects(row) == 0:
+    if not _is_suspect(row):
         return DONE
     if _outside(row, slack)[0] > 0:
         return OUTSIDE

@@ -19,7 +19,8 @@ _FAR = 4000  # beyond all exponents of quotients of float64
 
 
 @rows
-def _scale(mantissa, exponent):
+def to_float(mantissa, exponent):
+    """Return mantissa * 2**exponent, for an exponent of any size."""
     return math.ldexp(mantissa, min(max(exponent, -_FAR), _FAR))
 
 
@@ -47,7 +48,7 @@ def _is_clipped(distance, speed, eta):
         math.frexp(distance),
         math.frexp(speed),
     )
-    return _scale(eta[0] * mantissa, eta[1] + exponent - distance_exponent) >= distance_mantissa
+    return to_float(eta[0] * mantissa, eta[1] + exponent - distance_exponent) >= distance_mantissa
 
 
 @rows
@@ -55,7 +56,7 @@ def _term(a, b, p):
     """(a/b)**p as a pair."""
     mantissa, exponent = _quotient(a, b)
     value, whole = dd.power(mantissa, exponent, p)
-    return _scale(value[0], whole), _scale(value[1], whole)
+    return to_float(value[0], whole), to_float(value[1], whole)
 
 
 @rows
@@ -111,7 +112,7 @@ def _free_sum(row, fastest, p, eta):
 
 
 @rows
-def _solve_row(row, eps, p, inverse, start):
+def _solve_finite(row, eps, p, inverse, start):
     """Return eta as mantissa and exponent; the start may be any guess."""
     eta, before, passes = start, -1, 0
     while True:
@@ -168,16 +169,43 @@ def _norm_reached(row, p, inverse, eta):
             size = _step(distance, speed, eta)
             unit = size if _exceeds(size, unit) else unit
     if unit[0] == 0 or inverse[0] == 0:
-        return _scale(unit[0], unit[1])
+        return to_float(unit[0], unit[1])
     total = (0.0, 0.0)
     for i in range(row[0].size):
         distance, speed = _moves(row, i)
         size = _step(distance, speed, eta) if speed > 0 else (0.0, 0)
         if size[0] > 0:
             value, whole = dd.power(size[0] / unit[0], size[1] - unit[1], p)
-            total = dd.add(total, (_scale(value[0], whole), _scale(value[1], whole)))
+            total = dd.add(total, (to_float(value[0], whole), to_float(value[1], whole)))
     root = _root(total, inverse)
-    return _scale(root[0] * unit[0], root[1] + unit[1])
+    return to_float(root[0] * unit[0], root[1] + unit[1])
+
+
+@rows
+def solve_row(row, eps, p, inverse, start):
+    """Return eta as mantissa and exponent; p and 1/p are pairs, 1/p is 0 for p = inf."""
+    return (
+        _solve_largest(row, eps) if inverse[0] == 0 else _solve_finite(row, eps, p, inverse, start)
+    )
+
+
+@rows
+def max_norm(row, p, inverse):
+    """R, the norm at an eta beyond all breakpoints."""
+    return _norm_reached(row, p, inverse, (0.5, 2 * _FAR))
+
+
+@rows
+def rescale_row(row, eta, largest, out):
+    """Fill out with clip(x + eta*delta)."""
+    for i in range(out.size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        distance, speed = _moves(row, i)
+        if speed > 0 and _is_clipped(distance, speed, eta):
+            x = upper if delta > 0 else lower
+        elif speed > 0:
+            x += math.copysign(to_float(*_step(distance, speed, eta)), delta)
+        out[i] = min(max(x, lower, -largest), upper, largest)
 
 
 @kernel
@@ -185,12 +213,8 @@ def solve_rows(x, delta, lower, upper, n, eps, p, inverse, verdict, mantissa, ex
     """Solve those of a block of rows that are OUT_OF_RANGE, from a guess and to an eta in pairs."""
     for r in range(eps.size):
         if verdict[r] == OUT_OF_RANGE:
-            row = rows_of(x, delta, lower, upper, r, n)
-            if inverse[0] == 0:
-                mantissa[r], exponent[r] = _solve_largest(row, eps[r])
-            else:
-                start = mantissa[r], exponent[r]
-                mantissa[r], exponent[r] = _solve_row(row, eps[r], p, inverse, start)
+            row, start = rows_of(x, delta, lower, upper, r, n), (mantissa[r], exponent[r])
+            mantissa[r], exponent[r] = solve_row(row, eps[r], p, inverse, start)
 
 
 @kernel
@@ -199,23 +223,16 @@ def measure_rows(x, delta, lower, upper, n, p, inverse, eta, norm):
     for r in range(eta.size):
         if norm[r] < 0:
             row = rows_of(x, delta, lower, upper, r, n)
-            pair = math.frexp(eta[r]) if eta[r] < math.inf else (0.5, 2 * _FAR)
-            norm[r] = _norm_reached(row, p, inverse, pair)
+            if eta[r] == math.inf:
+                norm[r] = max_norm(row, p, inverse)
+            else:
+                norm[r] = _norm_reached(row, p, inverse, math.frexp(eta[r]))
 
 
 @kernel
 def rescale_rows(x, delta, lower, upper, n, verdict, mantissa, exponent, largest, out):
-    """Write clip(x + eta*delta) for those of a block of rows that are OUT_OF_RANGE."""
+    """Rescale those of a block of rows that are OUT_OF_RANGE."""
     for r in range(verdict.size):
         if verdict[r] == OUT_OF_RANGE:
-            row, target = rows_of(x, delta, lower, upper, r, n), row_of(out, r, n)
-            eta = mantissa[r], exponent[r]
-            for i in range(n):
-                value, slope, low, high = element(row, i, np.float64)
-                distance, speed = _moves(row, i)
-                if speed > 0 and _is_clipped(distance, speed, eta):
-                    value = high if slope > 0 else low
-                elif speed > 0:
-                    moved = _scale(*_step(distance, speed, eta))
-                    value = value + math.copysign(moved, slope)
-                target[i] = min(max(value, low, -largest), high, largest)
+            row = rows_of(x, delta, lower, upper, r, n)
+            rescale_row(row, (mantissa[r], exponent[r]), largest, row_of(out, r, n))

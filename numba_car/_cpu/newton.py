@@ -5,12 +5,10 @@ The functions above `solve_rows` are interpreted, too: `shared` runs them with i
 
 import math
 
-import numpy as np
-
+from numba_car._core.limits import MAX_PASSES
 from numba_car._core.newton import (
     DONE,
     GO_ON,
-    MAX_PASSES,
     OUT_OF_RANGE,
     SATURATED,
     SLOW,
@@ -25,16 +23,17 @@ from numba_car._cpu.sums import fill_powers, row_sums
 from numba_car._cpu.views import rows_of
 from numba_car._jit import kernel, rows
 
-_COARSE = 1024  # elements in a block of the search, which only has to come near
+_SAMPLED = 2048  # elements from which on a sample saves more passes than it costs
+_SAMPLES = 16  # blocks of a sample, each 1/16**2 of the row
 _FEASIBLE = 1.0 + 1e-12  # up to this multiple of R, eps counts as R itself
 
 
 @rows
-def settle(terms, norm, target, start, block):
-    """Iterate in float64 from any start until the free set repeats; return t and the verdict."""
+def settle(terms, norm, target, start, block, stride):
+    """Iterate from any start until the free set repeats; return t and the verdict."""
     t, is_first = start, True
     for _ in range(MAX_PASSES):
-        clipped_sum, free_sum = row_sums(terms, norm, t, block)
+        clipped_sum, free_sum = row_sums(terms, norm, t, block, stride)
         t, verdict = advance(t, target, clipped_sum, free_sum, is_first)
         if verdict != GO_ON:
             return t, verdict
@@ -43,17 +42,15 @@ def settle(terms, norm, target, start, block):
 
 
 @rows
-def newton(terms, norm, target, zero, block):
-    """Search from zero in its precision, which is cheap, and settle from there."""
-    t, is_first, passes = zero, True, 0
-    while passes < MAX_PASSES:
-        clipped_sum, free_sum = row_sums(terms, norm, t, _COARSE)
-        following, verdict = advance(np.float64(t), target, clipped_sum, free_sum, is_first)
-        following = type(zero)(following)
-        if verdict != GO_ON or following == t:
-            return settle(terms, norm, target, np.float64(t) if t < math.inf else 0.0, block)
-        t, is_first, passes = following, False, passes + 1
-    return np.float64(t), SLOW
+def newton(terms, norm, target, block):
+    """Solve a sample of a longer row, and settle the whole row from there."""
+    n = terms[0].size
+    start = 0.0
+    if n >= _SAMPLED:
+        sample = n // _SAMPLES**2
+        share = _SAMPLES * sample / n
+        start, _ = settle(terms, norm, share * target, 0.0, sample, n // _SAMPLES)
+    return settle(terms, norm, target, start, block, block)
 
 
 @rows
@@ -67,7 +64,7 @@ def solve_largest(row, eps):
 
 
 @rows
-def solve_row(row, norm, eps, zero, block, scratch):
+def solve_row(row, norm, eps, block, scratch):
     """Return eta and the verdict, for a row that passed the check."""
     if eps == 0:
         return 0.0, DONE
@@ -80,12 +77,12 @@ def solve_row(row, norm, eps, zero, block, scratch):
         n = row[0].size
         terms = scratch[0, :n], scratch[1, :n], 0.0, 0.0
         fill_powers(row, norm, eps, fastest, terms)
-        t, verdict = newton(terms, RAISED, 1.0, 0.0, block)
+        t, verdict = newton(terms, RAISED, 1.0, block)
         return conclude(eps / fastest, t, norm, verdict)
     target = term(eps, norm)
     if not in_range(target):
         return 0.0, OUT_OF_RANGE
-    t, verdict = newton(row, norm, target, zero, block)
+    t, verdict = newton(row, norm, target, block)
     return conclude(1.0, t, norm, verdict)
 
 
@@ -95,7 +92,7 @@ def norm_reached(row, norm, eta, block):
     unit = largest_step(row, eta)
     if len(norm) == 4 or not 0.0 < unit < math.inf:
         return unit
-    return unit * root(row_sums(row, norm, (eta, unit), block)[0], norm)
+    return unit * root(row_sums(row, norm, (eta, unit), block, block)[0], norm)
 
 
 @rows
@@ -109,13 +106,13 @@ def saturate_row(row, norm, eps, block):
 
 
 @kernel
-def solve_rows(x, delta, lower, upper, n, eps, norm, zero, slack, block, scratch, eta, verdict):
+def solve_rows(x, delta, lower, upper, n, eps, norm, slack, block, scratch, eta, verdict):
     """Solve a block of rows."""
     for r in range(eps.size):
         row = rows_of(x, delta, lower, upper, r, n)
         verdict[r] = check(row, slack)
         if verdict[r] == DONE:
-            eta[r], verdict[r] = solve_row(row, norm, eps[r], zero, block, scratch)
+            eta[r], verdict[r] = solve_row(row, norm, eps[r], block, scratch)
 
 
 @kernel

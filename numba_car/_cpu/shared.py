@@ -32,8 +32,8 @@ _KERNELS = BlockFunctions(
 
 
 @kernel
-def _row_sums(row, norm, where, block):
-    return sums.row_sums(row, norm, where, block)
+def _row_sums(row, norm, where, block, stride):
+    return sums.row_sums(row, norm, where, block, stride)
 
 
 @kernel
@@ -92,9 +92,13 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
             each_chunk(lambda chunk: function(chunk, *arguments), row)
         )
 
-    def row_sums(row: Any, norm: Any, where: Any, block: int) -> tuple[Any, Any]:
+    def row_sums(row: Any, norm: Any, where: Any, block: int, stride: int) -> tuple[Any, Any]:
+        options = norm, where, block, stride
+        if stride > block:  # a sample
+            a, b = _row_sums(row, *options)
+            return np.float64(a), np.float64(b)
         first = second = (np.float64(0.0), np.float64(0.0))
-        for a, b in each_chunk(lambda chunk: _row_sums(chunk, norm, where, block), row):
+        for a, b in each_chunk(lambda chunk: _row_sums(chunk, *options), row):
             first, second = _add(*first, a), _add(*second, b)
         return first[0] + first[1], second[0] + second[1]
 

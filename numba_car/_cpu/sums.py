@@ -12,18 +12,17 @@ from numba_car._jit import loop, rows
 
 @loop
 def _newton_sums(row, norm, t):
-    """Sum the caps that are reached at t, and the weights that are free, in t's precision."""
-    lane = type(t)
-    clipped_sum, free_sum = lane(0), lane(0)
+    """Sum the caps that are reached at t, and the weights that are free."""
+    clipped_sum, free_sum = 0.0, 0.0
     for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, lane)
+        x, delta, lower, upper = element(row, i, np.float64)
         weight, cap = weight_and_cap(x, delta, lower, upper, norm)
         # As if/else it vectorises and runs 1.5 times as fast as two selects.
         if is_clipped(weight, cap, t):
             clipped_sum += cap
         else:
             free_sum += weight
-    return np.float64(clipped_sum), np.float64(free_sum)
+    return clipped_sum, free_sum
 
 
 @loop
@@ -67,10 +66,10 @@ def _block_sums(row, norm, where):
 
 
 @rows
-def row_sums(row, norm, where, block):
-    """Add up `block_sums` over the blocks of a row."""
+def row_sums(row, norm, where, block, stride):
+    """Add up `block_sums` over a block at every stride of a row: all of it if they are equal."""
     first, first_lost, second, second_lost = 0.0, 0.0, 0.0, 0.0
-    for start in range(0, row[0].size, block):
+    for start in range(0, row[0].size, stride):
         stop = min(start + block, row[0].size)
         a, b = block_sums(parts_of(row, start, stop), norm, where)
         first, first_lost = add(first, first_lost, a)

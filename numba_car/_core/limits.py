@@ -1,0 +1,18 @@
+"""Where the arithmetic of float64 ends, and what is done about it."""
+
+# x may lie outside its bounds by this many roundings of its own dtype.
+SLACK = 4.0
+
+# Sums of powers between these are safe: terms that underflow are lost in their rounding anyway.
+SMALLEST_SUM = 2.0**-900
+LARGEST_SUM = 2.0**900
+
+# Elements summed before compensation sets in. What rounding adds to such a block must stay below the
+# result's own: float32 has room to spare, and a general p magnifies it 1/p times.
+BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_POWERS = 1024, 128, 8
+
+# The p where even compensated sums of float64 no longer do for float64 results.
+SMALL_P = 0.5
+
+# Newton's passes before sorting is the better deal: a pass costs about 1/100 of a sort.
+MAX_PASSES = 32
