@@ -27,7 +27,7 @@ if hasattr(os, "register_at_fork"):
 def default_threads() -> int:
     """Return NUMBA_CAR_NUM_THREADS, or else the number of CPUs that this process may run on."""
     setting = os.environ.get("NUMBA_CAR_NUM_THREADS")
-    if setting is None:
+    if not setting:
         affinity = getattr(os, "sched_getaffinity", None)
         return len(affinity(0)) if affinity else os.cpu_count() or 1
     if not setting.isdecimal() or int(setting) < 1:

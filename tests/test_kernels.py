@@ -1,0 +1,114 @@
+"""The row-level functions, called from jitted code as a user would."""
+
+import numpy as np
+import pytest
+from numba import njit, prange
+
+import numba_car as car
+from numba_car import kernels
+
+POWERS = (0.3, 0.5, 1.0, 2.0, 3.0, np.inf)
+
+
+@njit
+def etas(x, delta, eps, p, lower, upper):
+    result = np.empty(len(x))
+    for row in range(len(x)):
+        result[row] = kernels.eta(x[row], delta[row], eps[row], p, lower, upper)
+    return result
+
+
+@njit
+def rescaled(x, delta, eps, p, lower, upper):
+    result = np.empty_like(x)
+    for row in range(len(x)):
+        kernels.rescale(x[row], delta[row], eps[row], p, lower, upper, result[row])
+    return result
+
+
+@njit
+def max_norms(x, delta, p, lower, upper):
+    result = np.empty(len(x))
+    for row in range(len(x)):
+        result[row] = kernels.max_norm(x[row], delta[row], p, lower, upper)
+    return result
+
+
+@njit(parallel=True)
+def etas_in_parallel(x, delta, eps):
+    result = np.empty(len(x))
+    for row in prange(len(x)):
+        result[row] = kernels.eta(x[row], delta[row], eps, 2.0, 0.0, 1.0)
+    return result
+
+
+def batch(dtype):
+    """Rows with an eps within reach, 0, and beyond; one row that cannot move; heavy tails."""
+    rng = np.random.default_rng(0)
+    x, delta = rng.random((6, 3000)).astype(dtype), rng.standard_normal((6, 3000)).astype(dtype)
+    delta[3] = 0
+    delta[4] = rng.standard_cauchy(3000)
+    delta[5] *= dtype(1e-30)
+    return x, delta
+
+
+def eps_of(x, delta, p):
+    return np.array([0.4, 0, 2, 1, 0.9, 0.5]) * np.maximum(car.max_norm(x, delta, p=p), 1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", POWERS)
+def test_agrees_with_the_array_functions(p, dtype):
+    x, delta = batch(dtype)
+    eps = eps_of(x, delta, p)
+    unit = np.finfo(dtype).eps
+    close = {"rtol": 40 * unit if dtype == np.float64 else 2 * unit, "atol": unit}
+    np.testing.assert_allclose(
+        etas(x, delta, eps, p, 0.0, 1.0), car.eta(x, delta, eps, p=p), **close
+    )
+    np.testing.assert_allclose(
+        rescaled(x, delta, eps, p, 0.0, 1.0), car.rescale(x, delta, eps, p=p), **close
+    )
+    np.testing.assert_allclose(
+        max_norms(x, delta, p, 0.0, 1.0), car.max_norm(x, delta, p=p), **close
+    )
+
+
+def test_bounds_may_be_arrays():
+    x, delta = batch(np.float64)
+    lower, upper = np.zeros(3000), np.linspace(1, 2, 3000)
+    eps = np.full(6, 3.0)
+    expected = car.eta(x, delta, eps, bounds=(lower, upper))
+    np.testing.assert_allclose(etas(x, delta, eps, 2.0, lower, upper), expected, rtol=1e-14)
+
+
+def test_parallel_rows_of_a_caller():
+    x, delta = batch(np.float64)
+    np.testing.assert_allclose(etas_in_parallel(x, delta, 3.0), car.eta(x, delta, 3.0), rtol=1e-14)
+
+
+def test_extreme_sizes():
+    x = np.full((2, 4), 0.5)
+    delta = np.array([[1, 2, 3, 4], [1, 2, 3, 4]]) * np.array([[1e-200], [1e200]])
+    eps = np.full(2, 0.25)
+    expected = car.eta(x, delta, eps)
+    np.testing.assert_allclose(etas(x, delta, eps, 2.0, 0.0, 1.0), expected, rtol=1e-14)
+    assert np.linalg.norm(rescaled(x, delta, eps, 2.0, 0.0, 1.0) - x, axis=1) == pytest.approx(eps)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [(0, np.nan), (0, np.inf), (0, 1.5), (1, np.nan), (1, -np.inf)]
+)
+def test_what_cannot_be_solved_is_nan(place, value):
+    row = [np.full(4, 0.5), np.ones(4)]
+    row[place][2] = value
+    assert np.isnan(kernels.eta(*row, 0.1, 2.0, 0.0, 1.0))
+    assert np.isnan(kernels.max_norm(*row, 2.0, 0.0, 1.0))
+    out = np.zeros(4)
+    kernels.rescale(*row, 0.1, 2.0, 0.0, 1.0, out)
+    assert np.isnan(out).all()
+
+
+@pytest.mark.parametrize(("eps", "p"), [(-1.0, 2.0), (np.nan, 2.0), (1.0, 0.0), (1.0, -1.0)])
+def test_bad_parameters_give_nan(eps, p):
+    assert np.isnan(kernels.eta(np.full(4, 0.5), np.ones(4), eps, p, 0.0, 1.0))

@@ -1,0 +1,166 @@
+"""What the package promises about itself: imports, layers, names, vectorised loops, the cache."""
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import numba_car as car
+from numba_car._core.norms import RAISED, norm_of
+from numba_car._cpu import apply, checks, extremes, sums
+
+PACKAGE = Path(car.__file__).parent
+
+# Each layer may import from itself and from those after it.
+LAYERS = (
+    ("cli",),
+    ("__init__", "kernels"),
+    ("_api",),
+    ("_dispatch",),
+    ("_cpu",),
+    ("_arrays",),
+    ("_core",),
+    ("_jit",),
+)
+# The command line may ask these two for what `info` shows.
+OPEN_TO_THE_CLI = {"numba_car._jit", "numba_car._cpu.threads"}
+
+
+def run_python(code, *options, **environment):
+    found = subprocess.run(
+        [sys.executable, *options, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return found.stdout + found.stderr
+
+
+def layer_of(module):
+    name = [*module.split("."), "__init__"][1]
+    return next(depth for depth, names in enumerate(LAYERS) if name in names)
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numba_car"):
+            yield from (
+                f"{node.module}.{alias.name}" if node.module == "numba_car" else node.module
+                for alias in node.names
+            )
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("numba_car"))
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_imports_go_down(path):
+    own = "numba_car." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    public = {"numba_car", *(f"numba_car.{name}" for name in (*car.__all__, "__version__"))}
+    for found in imports_of(path):
+        target = "numba_car.__init__" if found in public else found
+        if own.startswith("numba_car.cli"):
+            allowed = target.startswith(("numba_car.cli", "numba_car.__init__"))
+            assert allowed or target in OPEN_TO_THE_CLI, f"{own} imports {target}"
+        elif own != "numba_car.__init__":
+            assert layer_of(target) >= layer_of(own), f"{own} imports {target}"
+
+
+def test_importing_imports_no_numba():
+    code = "import sys, numba_car; print([m for m in sys.modules if m.split('.')[0] == 'numba'])"
+    assert run_python(code) == "[]\n"
+
+
+def test_every_public_name_exists():
+    assert sorted(car.__all__) == car.__all__
+    for name in car.__all__:
+        assert getattr(car, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        car.nothing  # noqa: B018
+
+
+def test_signatures():
+    common = "(x, delta, eps, *, p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, "
+    common += "infeasible='saturate', method='auto', num_threads=None"
+    for function, expected in (
+        (car.eta, common + ")"),
+        (car.solve, common + ")"),
+        (car.rescale, common + ", out=None)"),
+    ):
+        signature = inspect.signature(function)
+        bare = [
+            p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()
+        ]
+        found = str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+        assert found == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bounds", ["numbers", "arrays"])
+def test_inner_loops_vectorise(dtype, bounds):
+    x = np.full(64, 0.5, dtype)
+    limits = (0.0, 1.0) if bounds == "numbers" else (np.zeros(64, dtype), np.ones(64, dtype))
+    row, terms = (x, x.copy(), *limits), (np.ones(64), np.ones(64), 0.0, 0.0)
+    loops = {
+        sums._newton_sums: [
+            (row, norm_of(1.0), 0.5),
+            (row, norm_of(2.0), 0.5),
+            (terms, RAISED, 0.5),
+        ],
+        sums._step_sums: [(row, norm_of(1.0), (0.5, 1.0)), (row, norm_of(2.0), (0.5, 1.0))],
+        extremes.largest_step: [(row, 0.5)],
+        extremes.largest_delta: [(row, 0.5)],
+        extremes.largest_breakpoint: [(row,)],
+        checks._is_suspect: [(row,)],
+        apply._arrive: [(row, 0.5, 1e30, x.copy())],
+    }
+    for loop, calls in loops.items():
+        for arguments in calls:
+            code = llvm_of(loop, arguments)
+            assert re.search(r"<\d+ x (float|double)>", code), f"{loop.py_func.__name__} is scalar"
+
+
+def llvm_of(dispatcher, arguments):
+    import numba
+
+    signature = tuple(numba.typeof(argument) for argument in arguments)
+    dispatcher.compile(signature)
+    return dispatcher.inspect_llvm(signature)
+
+
+CALL = """
+import numpy as np, numba_car as car
+from numba_car._jit import cache_folder
+from numba_car._cpu import newton
+print(car.eta(np.full((1, 4), 0.5), np.ones((1, 4)), 0.1)[0])
+print(sum(newton.solve_rows.stats.cache_hits.values()), cache_folder())
+"""
+
+
+def test_kernels_are_cached(tmp_path):
+    where = {"NUMBA_CAR_CACHE_DIR": str(tmp_path), "NUMBA_CAR_CACHE": "1"}
+    first, second = (run_python(CALL, **where).split() for _ in range(2))
+    assert first[0] == second[0] == "0.05"
+    assert (first[1], second[1]) == ("0", "1")
+    assert str(tmp_path) in first[2]
+
+
+def test_the_cache_can_be_turned_off(tmp_path):
+    where = {"NUMBA_CAR_CACHE_DIR": str(tmp_path), "NUMBA_CAR_CACHE": "0"}
+    assert run_python(CALL, **where).split() == ["0.05", "0", "None"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_turns_it_off(tmp_path):
+    (tmp_path / "file").write_text("")
+    where = {"NUMBA_CAR_CACHE_DIR": str(tmp_path / "file"), "NUMBA_CAR_CACHE": "1"}
+    assert run_python(CALL, **where).split() == ["0.05", "0", "None"]

@@ -1,0 +1,140 @@
+"""Many callers at once, forks, interrupts, and the number of threads."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import numba_car as car
+from numba_car._cpu import threads
+
+RNG = np.random.default_rng(0)
+X = RNG.random((200, 1000))
+DELTA = RNG.standard_normal(X.shape)
+LONG_X = RNG.random((2, 600_000), dtype=np.float32)
+LONG_DELTA = RNG.standard_normal(LONG_X.shape, dtype=np.float32)
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_many_callers_at_once():
+    expected = car.eta(X, DELTA, 5.0), car.eta(LONG_X, LONG_DELTA, 100.0)
+
+    def call(index):
+        first = car.eta(X, DELTA, 5.0, num_threads=1 + index % 3)
+        second = car.eta(LONG_X, LONG_DELTA, 100.0, num_threads=1 + index % 3)
+        return first.tobytes() == expected[0].tobytes(), second.tobytes() == expected[1].tobytes()
+
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(call, range(64))) == {(True, True)}
+
+
+def in_child(queue):
+    queue.put(car.eta(X, DELTA, 5.0, num_threads=3).tobytes())
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_a_process_started_after_use(method):
+    expected = car.eta(X, DELTA, 5.0, num_threads=3)
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    process = context.Process(target=in_child, args=(queue,))
+    process.start()
+    assert queue.get(timeout=120) == expected.tobytes()
+    process.join(timeout=120)
+    assert process.exitcode == 0
+
+
+def test_the_first_error_stops_the_rest():
+    done = []
+
+    def task(index):
+        if index == 3:
+            raise RuntimeError("three")
+        done.append(index)
+
+    with pytest.raises(RuntimeError, match="three"):
+        threads.run(task, 10_000, 4)
+    assert len(done) < 10_000
+
+
+def test_every_task_runs_once():
+    done = []
+    threads.run(done.append, 1000, 4)
+    assert sorted(done) == list(range(1000))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_an_interrupt_leaves_a_library_that_works():
+    found = run_python(
+        """
+        import os, signal, threading, time
+        import numpy as np
+        import numba_car as car
+        x = np.random.default_rng(0).random((2000, 3000))
+        delta = np.random.default_rng(1).standard_normal(x.shape)
+        expected = car.eta(x[:5], delta[:5], 5.0)
+        def interrupt():
+            time.sleep(0.3)
+            os.kill(os.getpid(), signal.SIGINT)
+        threading.Thread(target=interrupt).start()
+        start = time.perf_counter()
+        try:
+            while time.perf_counter() < start + 30:
+                car.eta(x, delta, 5.0, num_threads=2)
+            print("not interrupted")
+        except KeyboardInterrupt:
+            print((car.eta(x[:5], delta[:5], 5.0, num_threads=2) == expected).all())
+        """
+    )
+    assert found.stdout == "True\n", found.stderr
+
+
+def test_after_the_interpreter_began_to_shut_down():
+    found = run_python(
+        """
+        import atexit
+        import numpy as np
+        import numba_car as car
+        x = np.full((500, 1000), 0.5)
+        atexit.register(lambda: print(car.eta(x, x, 0.1, num_threads=4).sum() > 0))
+        car.eta(x, x, 0.1, num_threads=4)
+        """
+    )
+    assert found.stdout == "True\n", found.stderr
+
+
+def test_default_threads_respect_the_affinity():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+    code += "from numba_car._cpu.threads import default_threads; print(default_threads())"
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system has no CPU affinity")
+    found = run_python(code, NUMBA_CAR_NUM_THREADS="")
+    assert found.stdout == "1\n", found.stderr
+
+
+def test_the_environment_sets_the_threads(monkeypatch):
+    monkeypatch.setenv("NUMBA_CAR_NUM_THREADS", "7")
+    assert threads.default_threads() == 7
+
+
+@pytest.mark.parametrize("setting", ["0", "-1", "two", "1.5"])
+def test_a_bad_setting_is_named(monkeypatch, setting):
+    monkeypatch.setenv("NUMBA_CAR_NUM_THREADS", setting)
+    with pytest.raises(ValueError, match=f"NUMBA_CAR_NUM_THREADS.*{setting}"):
+        car.eta(X, DELTA, 5.0)
