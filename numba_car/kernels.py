@@ -24,16 +24,22 @@ import numpy as np
 
 from numba_car._core.double_double import two_product
 from numba_car._core.limits import BLOCK_POWERS, SLACK, SMALL_P, SMALLEST_SUM
-from numba_car._core.newton import DONE, NOT_FINITE, OUT_OF_RANGE, SATURATED, conclude
+from numba_car._core.newton import CLEARED, DONE, NOT_FINITE, OUT_OF_RANGE, SATURATED, conclude
 from numba_car._core.norms import RAISED
 from numba_car._cpu import apply, extended
-from numba_car._cpu.checks import check
+from numba_car._cpu.checks import is_suspect, judge
 from numba_car._cpu.extremes import largest_delta, largest_step
 from numba_car._cpu.newton import newton, norm_reached, saturate_row, solve_largest
 from numba_car._cpu.sums import fill_powers
 from numba_car._jit import kernel, rows
 
 __all__ = ["eta", "max_norm", "rescale"]
+
+
+@rows
+def _is_valid(row, p):
+    slack = SLACK * np.finfo(row[0].dtype).eps
+    return p > 0 and (not is_suspect(row) or judge(row, slack) == CLEARED)
 
 
 @rows
@@ -57,7 +63,7 @@ def _solve_finite(row, norm, eps):
     else:
         fill_powers(row, norm, eps, fastest, terms)
     t, verdict = newton(terms, RAISED, 1.0, BLOCK_POWERS)
-    if verdict == SATURATED:
+    if verdict == SATURATED and norm[0] >= SMALL_P:
         return saturate_row(row, norm, eps, BLOCK_POWERS)
     return conclude(eps / fastest, t, norm, verdict)
 
@@ -66,7 +72,7 @@ def _solve_finite(row, norm, eps):
 def _solve(row, eps, p):
     """Return eta and the verdict, which is OUT_OF_RANGE where only the pair is exact; and the pair."""
     unknown = (0.0, 0)
-    if not (eps >= 0 and p > 0) or check(row, SLACK * np.finfo(row[0].dtype).eps) != DONE:
+    if not (eps >= 0 and _is_valid(row, p)):
         return math.nan, NOT_FINITE, unknown
     if eps == 0:
         return 0.0, DONE, unknown
@@ -101,7 +107,7 @@ def rescale(x, delta, eps, p, lower, upper, out):
 def max_norm(x, delta, p, lower, upper):
     """R of one row, the largest norm within reach; see `numba_car.max_norm`."""
     row = x, delta, lower, upper
-    if not p > 0 or check(row, SLACK * np.finfo(x.dtype).eps) != DONE:
+    if not _is_valid(row, p):
         return math.nan
     if p == math.inf:
         return largest_step(row, math.inf)

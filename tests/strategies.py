@@ -23,7 +23,7 @@ def _mostly(usual, unusual, times):
 
 
 DTYPES = st.sampled_from([np.float32, np.float64, np.float16])
-SIZES = _mostly(st.integers(1, 64), st.integers(0, 3), 3)
+SIZES = _mostly(st.integers(1, 4) | st.integers(1, 64), st.just(0), 20)
 ANY_POWERS = _mostly(st.sampled_from(POWERS), st.floats(0.05, 100.0), 7)
 
 
@@ -147,7 +147,7 @@ def _generated_elements(draw, dtype, sizes):
         draw(st.integers(0, 2**32 - 1)),
     )
     reach = int(0.9 * np.finfo(dtype).maxexp)
-    exponents = _mostly(st.just(0), st.integers(-reach, reach), 2)
+    exponents = st.just(0) | st.integers(-reach, reach)
     scale = draw(exponents)
     return _scaled(x, scale, dtype), _scaled(delta, draw(exponents), dtype), 2.0**scale
 
@@ -181,14 +181,15 @@ def _eps(draw, row, dtype):
     if mpmath.isfinite(highest) and highest > 0:
         kinds = ["part"] * 8 + ["all", "under", "over", "double", *kinds[1:]]
     if ends and max(ends) > 0:
-        kinds = ["kink"] * 2 + kinds
+        kinds = ["kink"] * 4 + kinds
     kind = draw(st.sampled_from(kinds))
     if kind == "part":
         return _float(draw(st.floats(1e-6, 0.9999)) * highest, dtype)
     if kind == "kink":
         end = draw(st.sampled_from(sorted(end for end in ends if end > 0)))
+        beside = draw(st.sampled_from([-1, 0, 1])) * 2.0 ** -draw(st.integers(5, info.nmant))
         with mpmath.workprec(oracle.BITS):
-            return _float(oracle.norm_at(end, row), dtype)
+            return _float(oracle.norm_at(end, row) * (1 + mpmath.mpf(beside)), dtype)
     if kind == "any":
         return draw(st.floats(0, float(info.max), width=info.bits))
     if kind in ("all", "under", "over", "double"):

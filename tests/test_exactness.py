@@ -63,9 +63,29 @@ def check_eta(row):
 @example(Row(np.float32([0.5]), np.float32([1e-12]), 0.25))
 @example(Row(np.float32([0.5, 0.5]), np.float32([1.0, 0.0]), 5.0))
 @example(Row(np.float64([0.5]), np.float64([5e-324]), 5e-324))
+@example(Row(np.float64([0.0]), np.float64([6.745010892217405e-266]), 0.9999999999999432))
+@example(Row(np.float64([0.0, 0.0]), np.float64([1e100, 1e-220]), 1.0000001, 0.5))
 @example(Row(np.float32([-3e38]), np.float32([1.0]), 3.4e38, 2.0, -3e38, 3e38))
 def test_eta_reaches_the_norm(row):
     check_eta(row)
+
+
+@pytest.mark.parametrize("p", [*POWERS, 0.1, 2.5, 20.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_eta_reaches_a_norm_beside_a_kink(dtype, p):
+    """Few elements of any magnitude, and eps at or next to the norm where one of them stops."""
+    rng = np.random.default_rng(9)
+    info = np.finfo(dtype)
+    span = 0.97 * math.log10(info.max)
+    for _ in range(100):
+        n = rng.integers(1, 5)
+        x = (rng.random(n) * rng.integers(0, 2, n)).astype(dtype)
+        delta = (10 ** rng.uniform(-span, span, n)).astype(dtype)
+        row = Row(x, delta, 0.0, p)
+        kink = oracle.norm_at(row.breakpoints[rng.integers(n)], row)
+        beside = rng.integers(-1, 2) * 2.0 ** -rng.integers(1, info.nmant)
+        row.eps = float(dtype(float(min(kink * (1 + mpmath.mpf(beside)), float(info.max)))))
+        check_eta(row)
 
 
 @given(row=long_rows())

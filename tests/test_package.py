@@ -120,7 +120,7 @@ def test_inner_loops_vectorise(dtype, bounds):
         extremes.largest_step: [(row, 0.5)],
         extremes.largest_delta: [(row, 0.5)],
         extremes.largest_breakpoint: [(row,)],
-        checks._is_suspect: [(row,)],
+        checks.is_suspect: [(row,)],
         apply._arrive: [(row, 0.5, 1e30, x.copy())],
     }
     for loop, calls in loops.items():

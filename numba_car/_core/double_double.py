@@ -5,6 +5,7 @@ Dekker 1971 and Knuth's two-sum; the names follow Hida, Li & Bailey, *Quad-doubl
 """
 
 import math
+from fractions import Fraction
 
 from numba_car._jit import formula
 
@@ -12,6 +13,8 @@ _SPLITTER = 134217729.0  # 2**27 + 1
 _LOG2E = (1.4426950408889634, 2.0355273740931033e-17)
 _LN2 = (0.6931471805599453, 2.3190468138462996e-17)
 _HALVINGS = 8
+_SHRINK = 2.0**-_HALVINGS
+_INVERSES = tuple((1 / k, float(Fraction(1, k) - Fraction(1 / k))) for k in range(10, 1, -1))
 _HUGE = 1e6
 
 
@@ -65,12 +68,10 @@ def divide(a, b):
 @formula
 def _expm1(a):
     """exp(a) - 1 for |a| < 1, by the Taylor series of a/2**8."""
-    small = (math.ldexp(a[0], -_HALVINGS), math.ldexp(a[1], -_HALVINGS))
+    small = (a[0] * _SHRINK, a[1] * _SHRINK)
     series = small
-    power = small
-    for k in range(2, 11):
-        power = divide(multiply(power, small), (float(k), 0.0))
-        series = add(series, power)
+    for inverse in _INVERSES:  # Horner: small * (1 + small/2 * (1 + small/3 * ...))
+        series = multiply(small, add((1.0, 0.0), multiply(series, inverse)))
     for _ in range(_HALVINGS):  # (1 + s)**2 - 1 = 2s + s**2
         series = add((2.0 * series[0], 2.0 * series[1]), multiply(series, series))
     return series

@@ -11,8 +11,8 @@ LARGEST_SUM = 2.0**900
 # result's own: float32 has room to spare, and a general p magnifies it 1/p times.
 BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_POWERS = 1024, 128, 8
 
-# The p where even compensated sums of float64 no longer do for float64 results.
-SMALL_P = 0.5
+# Below this p, even compensated sums of float64 no longer do for float64 results.
+SMALL_P = 0.6
 
 # Newton's passes before sorting is the better deal: a pass costs about 1/100 of a sort.
 MAX_PASSES = 32

@@ -11,14 +11,16 @@ from numba_car._core.limits import LARGEST_SUM, SMALLEST_SUM
 from numba_car._core.norms import root
 from numba_car._jit import formula
 
-# Verdicts on a row, or on a step towards its answer; the last two in the order of their weight.
-GO_ON = 0
-DONE = 1
-SATURATED = 2  # nothing is free any more
-OUT_OF_RANGE = 3  # the powers may have over- or underflowed
-SLOW = 4  # not done within so many passes
-NOT_FINITE = 5
-OUTSIDE = 6  # x is not between its bounds
+# Verdicts on a row, or on a step towards its answer.
+GO_ON = 0  # at the outset, and while it goes on
+SUSPECT = 1  # not finite, or not between the bounds, or only by rounding
+CLEARED = 2  # suspect no more
+NOT_FINITE = 3
+OUTSIDE = 4  # x is not between its bounds
+SLOW = 5  # not done within so many passes
+SATURATED = 6  # nothing is free any more
+OUT_OF_RANGE = 7  # the powers may have over- or underflowed
+DONE = 8
 
 
 @formula

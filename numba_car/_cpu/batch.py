@@ -15,7 +15,16 @@ from numba_car._core.limits import (
     SMALL_P,
     SMALLEST_SUM,
 )
-from numba_car._core.newton import DONE, NOT_FINITE, OUT_OF_RANGE, OUTSIDE, SATURATED, SLOW
+from numba_car._core.newton import (
+    DONE,
+    GO_ON,
+    NOT_FINITE,
+    OUT_OF_RANGE,
+    OUTSIDE,
+    SATURATED,
+    SLOW,
+    SUSPECT,
+)
 from numba_car._core.norms import inverse_of, norm_of
 from numba_car._cpu import checks, extended, shared, sort_scan
 from numba_car._cpu.threads import run
@@ -84,20 +93,22 @@ class Batch:
     def solve(self, start: int, stop: int, method: str) -> Block:
         """Solve one block. Raise OutsideError if a row's x is out of its bounds."""
         rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
-        eta, verdict = np.zeros(eps.size), np.zeros(eps.size, np.int64)
-        if method == "sort" and len(self._norm) < 4:
-            self._sort(rows, eps, eta, verdict)
-        else:
-            scratch = np.empty((2, self.problem.n if len(self._norm) == 3 else 0))
-            options = self._norm, self.problem.slack, self._block, scratch
-            self._functions.solve_rows(*rows, eps, *options, eta, verdict)
+        eta, verdict = np.zeros(eps.size), np.full(eps.size, GO_ON)
+        solve = self._sort if method == "sort" and len(self._norm) < 4 else self._newton
+        solve(rows, eps, eta, verdict)
+        if (verdict == SUSPECT).any():
+            checks.judge_rows(*rows, self.problem.slack, verdict)
+            solve(rows, eps, eta, verdict)
         block = Block(start, stop, rows, eps, eta, verdict, np.zeros(0), np.zeros(0, np.int64))
         return block if not self._is_small_p and (verdict == DONE).all() else self._attend(block)
 
+    def _newton(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
+        scratch = np.empty((2, self.problem.n if len(self._norm) == 3 else 0))
+        self._functions.solve_rows(*rows, eps, self._norm, self._block, scratch, eta, verdict)
+
     def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
         scratch = np.empty((sort_scan.SCRATCH_ROWS, self.problem.n))
-        options = self._norm, self.problem.slack, self._block, scratch
-        sort_scan.sort_rows(*rows, eps, *options, eta, verdict)
+        sort_scan.sort_rows(*rows, eps, self._norm, self._block, scratch, eta, verdict)
 
     def _attend(self, block: Block) -> Block:
         """Do what the verdicts other than DONE ask for."""
@@ -107,7 +118,7 @@ class Batch:
         if (verdict == SLOW).any():
             self._sort(block.rows, block.eps, eta, verdict)
         if self._is_small_p:
-            verdict[(verdict == DONE) & (eta > 0)] = OUT_OF_RANGE
+            verdict[((verdict == DONE) & (eta > 0)) | (verdict == SATURATED)] = OUT_OF_RANGE
         if (verdict == SATURATED).any():
             options = self._norm, self._block
             self._functions.saturate_rows(*block.rows, block.eps, *options, eta, verdict)

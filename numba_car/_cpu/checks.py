@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from numba_car._core.newton import DONE, NOT_FINITE, OUTSIDE
+from numba_car._core.newton import CLEARED, NOT_FINITE, OUTSIDE, SUSPECT
 from numba_car._cpu.views import element, rows_of
 from numba_car._jit import kernel, rows
 
 
 @rows
-def _is_suspect(row):
+def is_suspect(row):
+    """Whether something in a row is not finite, or outside its bounds at all."""
     found = False
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, type(row[0][i]))
@@ -36,17 +37,23 @@ def _outside(row, slack):
 
 
 @rows
-def check(row, slack):
-    """Return DONE for a row that can be solved, else what is wrong with it."""
-    if not _is_suspect(row):
-        return DONE
+def judge(row, slack):
+    """Look at a suspect row again: x may be outside by rounding, up to the relative slack."""
     if _outside(row, slack)[0] > 0:
         return OUTSIDE
     for i in range(row[0].size):
         x, delta, _, _ = element(row, i, np.float64)
         if (x - x) + (delta - delta) != 0:
             return NOT_FINITE
-    return DONE
+    return CLEARED
+
+
+@kernel
+def judge_rows(x, delta, lower, upper, n, slack, verdict):
+    """Judge the suspect among a block of rows."""
+    for r in range(verdict.size):
+        if verdict[r] == SUSPECT:
+            verdict[r] = judge(rows_of(x, delta, lower, upper, r, n), slack)
 
 
 @kernel

@@ -88,21 +88,32 @@ def _largest_breakpoint(row):
 
 
 @rows
-def _clipped_sum(row, eps, p, eta):
-    """Sum (room/eps)**p over the clipped; count them; find the fastest of the free."""
-    total, count, fastest = (0.0, 0.0), 0, 0.0
+def _survey(row, eta):
+    """Count the clipped, and find the fastest of the free."""
+    count, fastest = 0, 0.0
     for i in range(row[0].size):
         distance, speed = _moves(row, i)
         if speed > 0 and _is_clipped(distance, speed, eta):
             count += 1
-            total = dd.add(total, _term(distance, eps, p)) if distance > 0 else total
         else:
             fastest = max(fastest, speed)
-    return total, count, fastest
+    return count, fastest
+
+
+@rows
+def _clipped_sum(row, eps, p, eta):
+    """Sum (room/eps)**p over the clipped."""
+    total = (0.0, 0.0)
+    for i in range(row[0].size):
+        distance, speed = _moves(row, i)
+        if speed > 0 and distance > 0 and _is_clipped(distance, speed, eta):
+            total = dd.add(total, _term(distance, eps, p))
+    return total
 
 
 @rows
 def _free_sum(row, fastest, p, eta):
+    """Sum (|delta|/fastest)**p over the free."""
     total = (0.0, 0.0)
     for i in range(row[0].size):
         distance, speed = _moves(row, i)
@@ -116,20 +127,23 @@ def _solve_finite(row, eps, p, inverse, start):
     """Return eta as mantissa and exponent; the start may be any guess."""
     eta, before, passes = start, -1, 0
     while True:
-        clipped, count, fastest = _clipped_sum(row, eps, p, eta)
-        remaining = dd.add((1.0, 0.0), (-clipped[0], -clipped[1]))
-        if passes == 0 and eta[0] > 0 and (remaining[0] <= 0 or fastest == 0):
-            eta, passes = (0.0, 0), 1  # too far right to see the root from
-            continue
-        if fastest == 0:
-            return _largest_breakpoint(row)
+        count, fastest = _survey(row, eta)
         # The exact iterates climb after the first, so a smaller count is rounding.
-        if count == before or (passes > 1 and count < before) or remaining[0] <= 0:
+        if count == before or (passes > 1 and count < before):
             return eta
-        root = _root(dd.divide(remaining, _free_sum(row, fastest, p, eta)), inverse)
-        mantissa, exponent = _quotient(eps, fastest)
-        mantissa, extra = math.frexp(mantissa * root[0])
-        eta, before = (mantissa, exponent + extra + root[1]), count
+        remaining = (0.0, 0.0)
+        if fastest > 0:
+            clipped = _clipped_sum(row, eps, p, eta)
+            remaining = dd.add((1.0, 0.0), (-clipped[0], -clipped[1]))
+        if remaining[0] > 0:
+            root = _root(dd.divide(remaining, _free_sum(row, fastest, p, eta)), inverse)
+            mantissa, exponent = _quotient(eps, fastest)
+            mantissa, extra = math.frexp(mantissa * root[0])
+            eta, before = (mantissa, exponent + extra + root[1]), count
+        elif passes == 0 and eta[0] > 0:
+            eta = (0.0, 0)  # too far right to see the root from
+        else:
+            return eta if fastest > 0 else _largest_breakpoint(row)
         passes += 1
 
 

@@ -7,17 +7,19 @@ import math
 
 from numba_car._core.limits import MAX_PASSES
 from numba_car._core.newton import (
+    CLEARED,
     DONE,
     GO_ON,
     OUT_OF_RANGE,
     SATURATED,
     SLOW,
+    SUSPECT,
     advance,
     conclude,
     in_range,
 )
 from numba_car._core.norms import RAISED, root, term
-from numba_car._cpu.checks import check
+from numba_car._cpu.checks import is_suspect
 from numba_car._cpu.extremes import largest_breakpoint, largest_delta, largest_step
 from numba_car._cpu.sums import fill_powers, row_sums
 from numba_car._cpu.views import rows_of
@@ -25,7 +27,6 @@ from numba_car._jit import kernel, rows
 
 _SAMPLED = 2048  # elements from which on a sample saves more passes than it costs
 _SAMPLES = 16  # blocks of a sample, each 1/16**2 of the row
-_FEASIBLE = 1.0 + 1e-12  # up to this multiple of R, eps counts as R itself
 
 
 @rows
@@ -65,7 +66,7 @@ def solve_largest(row, eps):
 
 @rows
 def solve_row(row, norm, eps, block, scratch):
-    """Return eta and the verdict, for a row that passed the check."""
+    """Return eta and the verdict, for a row that is finite and inside its bounds."""
     if eps == 0:
         return 0.0, DONE
     if len(norm) == 4:
@@ -99,19 +100,20 @@ def norm_reached(row, norm, eta, block):
 def saturate_row(row, norm, eps, block):
     """Return the largest breakpoint, once R shows that nothing is free indeed."""
     # Weights that underflow look like saturation, too.
-    if norm_reached(row, norm, math.inf, block) > eps * _FEASIBLE:
+    if norm_reached(row, norm, math.inf, block) > eps:
         return 0.0, OUT_OF_RANGE
     eta = largest_breakpoint(row)
     return eta, DONE if eta == 0 or in_range(eta) else OUT_OF_RANGE
 
 
 @kernel
-def solve_rows(x, delta, lower, upper, n, eps, norm, slack, block, scratch, eta, verdict):
-    """Solve a block of rows."""
+def solve_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict):
+    """Solve those of a block of rows that are new, and not suspect or cleared."""
     for r in range(eps.size):
         row = rows_of(x, delta, lower, upper, r, n)
-        verdict[r] = check(row, slack)
-        if verdict[r] == DONE:
+        if verdict[r] == GO_ON:
+            verdict[r] = SUSPECT if is_suspect(row) else CLEARED
+        if verdict[r] == CLEARED:
             eta[r], verdict[r] = solve_row(row, norm, eps[r], block, scratch)
 
 

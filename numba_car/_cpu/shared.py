@@ -57,8 +57,8 @@ def _largest_breakpoint(row):
 
 
 @kernel
-def _check(row, slack):
-    return checks.check(row, slack)
+def _is_suspect(row):
+    return checks.is_suspect(row)
 
 
 @kernel
@@ -111,7 +111,7 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
         each_chunk(lambda chunk, part: _rescale_row(chunk, eta, largest_value, part), row, out)
 
     passes: dict[Any, Callable[..., Any]] = {
-        checks.check: largest(_check),  # the verdicts are ordered: the worst stands for the row
+        checks.is_suspect: largest(_is_suspect),
         sums.row_sums: row_sums,
         sums.fill_powers: fill_powers,
         extremes.largest_step: largest(_largest_step),

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from numba_car._core.newton import DONE, GO_ON, SATURATED, SLOW, conclude
+from numba_car._core.newton import CLEARED, DONE, GO_ON, SATURATED, SLOW, SUSPECT, conclude
 from numba_car._core.norms import RAISED, term
 from numba_car._core.problem import is_clipped
-from numba_car._cpu.checks import check
+from numba_car._cpu.checks import is_suspect
 from numba_car._cpu.extremes import largest_delta
 from numba_car._cpu.newton import settle
 from numba_car._cpu.sums import add, fill_powers
@@ -101,12 +101,12 @@ def sort_row(row, norm, eps, least, block, scratch):
 
 
 @kernel
-def sort_rows(x, delta, lower, upper, n, eps, norm, slack, block, scratch, eta, verdict):
-    """Solve those of a block of rows that are new, or SLOW: then eta is a lower bound."""
+def sort_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict):
+    """Solve those of a block of rows that are new, as `solve_rows`; eta bounds the SLOW from below."""
     for r in range(eps.size):
-        if verdict[r] in (GO_ON, SLOW):
-            row = rows_of(x, delta, lower, upper, r, n)
+        row = rows_of(x, delta, lower, upper, r, n)
+        if verdict[r] == GO_ON:
+            verdict[r] = SUSPECT if is_suspect(row) else CLEARED
+        if verdict[r] in (CLEARED, SLOW):
             least = eta[r] * _SURELY_BELOW if verdict[r] == SLOW else 0.0
-            verdict[r] = check(row, slack) if verdict[r] == GO_ON else DONE
-            if verdict[r] == DONE:
-                eta[r], verdict[r] = sort_row(row, norm, eps[r], least, block, scratch)
+            eta[r], verdict[r] = sort_row(row, norm, eps[r], least, block, scratch)
