@@ -39,7 +39,7 @@ __all__ = ["eta", "max_norm", "rescale"]
 @rows
 def _is_valid(row, p):
     slack = SLACK * np.finfo(row[0].dtype).eps
-    return p > 0 and (not is_suspect(row) or judge(row, slack) == CLEARED)
+    return p > 0 and (not is_suspect(row) or judge(row, slack) in (CLEARED, OUT_OF_RANGE))
 
 
 @rows

@@ -7,6 +7,9 @@ SLACK = 4.0
 SMALLEST_SUM = 2.0**-900
 LARGEST_SUM = 2.0**900
 
+# A larger |delta| is not raised to a power: inf * 0 is NaN. In float32 it is inf itself.
+LARGEST_DELTA = 2.0**450
+
 # Elements summed before compensation sets in. What rounding adds to such a block must stay below the
 # result's own: float32 has room to spare, and a general p magnifies it 1/p times.
 BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_POWERS = 1024, 128, 8

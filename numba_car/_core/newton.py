@@ -22,6 +22,8 @@ SATURATED = 6  # nothing is free any more
 OUT_OF_RANGE = 7  # the powers may have over- or underflowed
 DONE = 8
 
+_TINY, _HUGE = 2.0**-1000, 2.0**1000  # all digits of an eta in between are its own
+
 
 @formula
 def in_range(value):
@@ -48,10 +50,8 @@ def advance(t, target, clipped_sum, free_sum, is_first):
 
 @formula
 def conclude(scale, t, norm, verdict):
-    """Turn t into eta = scale * t**(1/p); doubt it if the powers were not safe."""
-    if verdict == DONE and not in_range(t):
-        return 0.0 * t, OUT_OF_RANGE
+    """Turn t into eta = scale * t**(1/p); call it a guess if the powers were not safe."""
     eta = scale * root(t, norm)
-    if verdict == DONE and not in_range(eta):
-        return 0.0 * t, OUT_OF_RANGE
+    if verdict == DONE and not (in_range(t) and _TINY <= eta <= _HUGE):
+        return (eta if eta < math.inf else 0.0 * t), OUT_OF_RANGE
     return eta, verdict

@@ -16,6 +16,7 @@ from numba_car._core.limits import (
     SMALLEST_SUM,
 )
 from numba_car._core.newton import (
+    CLEARED,
     DONE,
     GO_ON,
     NOT_FINITE,
@@ -115,7 +116,9 @@ class Batch:
         eta, verdict = block.eta, block.verdict
         if (verdict == OUTSIDE).any():
             raise OutsideError
-        if (verdict == SLOW).any():
+        if len(self._norm) < 3:  # a second chance: to sort, sums are brought into range
+            verdict[verdict == OUT_OF_RANGE] = CLEARED
+        if np.isin(verdict, (CLEARED, SLOW)).any():
             self._sort(block.rows, block.eps, eta, verdict)
         if self._is_small_p:
             verdict[((verdict == DONE) & (eta > 0)) | (verdict == SATURATED)] = OUT_OF_RANGE

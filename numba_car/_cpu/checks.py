@@ -2,19 +2,22 @@
 
 import numpy as np
 
-from numba_car._core.newton import CLEARED, NOT_FINITE, OUTSIDE, SUSPECT
+from numba_car._core.limits import LARGEST_DELTA
+from numba_car._core.newton import CLEARED, NOT_FINITE, OUT_OF_RANGE, OUTSIDE, SUSPECT
 from numba_car._cpu.views import element, rows_of
 from numba_car._jit import kernel, rows
 
 
 @rows
 def is_suspect(row):
-    """Whether something in a row is not finite, or outside its bounds at all."""
+    """Whether something in a row is not finite, very large, or outside its bounds at all."""
     found = False
     for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, type(row[0][i]))
-        # v - v is 0 for finite v, and NaN else. A count instead of a flag takes twice as long.
-        found |= not ((lower <= x) & (x <= upper) & ((x - x) + (delta - delta) == 0))
+        lane = type(row[0][i])
+        x, delta, lower, upper = element(row, i, lane)
+        inside = (lower <= x) & (x <= upper) & (x - x == 0)  # NaN if x is not finite
+        # A count instead of a flag takes twice as long.
+        found |= not (inside & (abs(delta) < lane(LARGEST_DELTA)))
     return found
 
 
@@ -41,11 +44,14 @@ def judge(row, slack):
     """Look at a suspect row again: x may be outside by rounding, up to the relative slack."""
     if _outside(row, slack)[0] > 0:
         return OUTSIDE
+    verdict = CLEARED
     for i in range(row[0].size):
         x, delta, _, _ = element(row, i, np.float64)
         if (x - x) + (delta - delta) != 0:
             return NOT_FINITE
-    return CLEARED
+        if abs(delta) >= LARGEST_DELTA:
+            verdict = OUT_OF_RANGE
+    return verdict
 
 
 @kernel

@@ -128,8 +128,7 @@ def _solve_finite(row, eps, p, inverse, start):
     eta, before, passes = start, -1, 0
     while True:
         count, fastest = _survey(row, eta)
-        # The exact iterates climb after the first, so a smaller count is rounding.
-        if count == before or (passes > 1 and count < before):
+        if count == before:
             return eta
         remaining = (0.0, 0.0)
         if fastest > 0:
@@ -139,7 +138,12 @@ def _solve_finite(row, eps, p, inverse, start):
             root = _root(dd.divide(remaining, _free_sum(row, fastest, p, eta)), inverse)
             mantissa, exponent = _quotient(eps, fastest)
             mantissa, extra = math.frexp(mantissa * root[0])
-            eta, before = (mantissa, exponent + extra + root[1]), count
+            following = mantissa, exponent + extra + root[1]
+            # The exact iterates climb after the first. A step back would leave behind a breakpoint
+            # that is surely reached, for the sake of what rounding left of the remaining sum.
+            if passes > 0 and not _exceeds(following, eta):
+                return eta
+            eta, before = following, count
         elif passes == 0 and eta[0] > 0:
             eta = (0.0, 0)  # too far right to see the root from
         else:

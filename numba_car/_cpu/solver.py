@@ -111,7 +111,9 @@ def solve(problem: Problem, options: Options) -> Solution:
         rows = slice(block.start, block.stop)
         max_norm = batch.max_norms(block)
         result.eta[rows] = block.eta
-        result.norm[rows] = batch.norms(block, result.eta[rows].astype(np.float64))
+        # The norm asked for is finite; only the rounding of eta can make it overflow.
+        norm = batch.norms(block, result.eta[rows].astype(np.float64))
+        result.norm[rows] = np.minimum(norm, problem.largest)
         result.max_norm[rows] = max_norm
         result.saturated[rows] = batch.is_unreachable(block, max_norm)
 
