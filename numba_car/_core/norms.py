@@ -12,6 +12,7 @@ kind of p gets its own machine code from one source, on CPU and CUDA alike:
 ==========================  ======================================================================
 """
 
+import functools
 import math
 from fractions import Fraction
 
@@ -29,6 +30,7 @@ def norm_of(p: float) -> tuple[float, ...]:
     return (p, *inverse_of(p))
 
 
+@functools.cache
 def inverse_of(p: float) -> tuple[float, float]:
     """1/p, and what it lost by rounding."""
     inverse = 1.0 / p
