@@ -1,4 +1,4 @@
-"""numba_car: exact clipping-aware normalisation and rescaling, on CPU and GPU, with Numba.
+"""numba_car: exact clipping-aware rescaling, with Numba.
 
 For each row of a batch, find the scale eta with ``||clip(x + eta*delta, lower, upper) - x||_p = eps``.
 """

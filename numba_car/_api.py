@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._arrays import Array, Axis, Bounds, Options, Problem, problem, result_rows
+from numba_car._arrays import Axis, Bounds, Options, Problem, pair, problem, result_rows
 from numba_car._dispatch import solver_for
+from numba_car._rows import Array
 
 
 class Solution(NamedTuple):
@@ -37,16 +38,17 @@ def _options(infeasible: str, method: str, num_threads: int | None) -> Options:
         ("infeasible", infeasible, ("saturate", "nan", "raise")),
         ("method", method, ("auto", "newton", "sort")),
     ):
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, found {value!r}")
     if num_threads is None:
         from numba_car._cpu.threads import default_threads
 
         return Options(infeasible, method, default_threads())
-    count = operator.index(num_threads)
-    if count < 1:
+    if not isinstance(num_threads, (int, np.integer)) or isinstance(num_threads, bool):
+        raise TypeError(f"num_threads must be an integer or None, found {num_threads!r}")
+    if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1, found {num_threads!r}")
-    return Options(infeasible, method, count)
+    return Options(infeasible, method, int(num_threads))
 
 
 def _restore(flat: Array, task: Problem, keepdims: bool) -> Any:
@@ -132,9 +134,10 @@ def eta(
     >>> car.eta(x, delta, 0.25)
     array([0.22912878, 0.05      ])
     """
+    solver = solver_for(x, delta, eps, *pair(bounds))
     options = _options(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
-    return _restore(solver_for(x, delta).eta(task, options), task, keepdims)
+    return _restore(solver.eta(task, options), task, keepdims)
 
 
 def rescale(
@@ -189,10 +192,11 @@ def rescale(
     >>> print(f"{np.linalg.norm(v - x):.15f}")
     0.250000000000000
     """
+    solver = solver_for(x, delta, eps, *pair(bounds), out)
     options = _options(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
-    result, rows, in_one_go = result_rows(task, out, (x, delta, *bounds))
-    solver_for(x, delta).rescale(task, options, rows, in_one_go=in_one_go)
+    result, rows, in_one_go = result_rows(task, out)
+    solver.rescale(task, options, rows, in_one_go=in_one_go)
     if out is None:
         return result[()]
     if result is not out:
@@ -239,9 +243,10 @@ def solve(
     >>> solution.norm, solution.max_norm, solution.saturated
     (array([0.50990195, 0.6       ]), array([0.50990195, 0.70710678]), array([ True, False]))
     """
+    solver = solver_for(x, delta, eps, *pair(bounds))
     options = _options(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
-    flat = solver_for(x, delta).solve(task, options)
+    flat = solver.solve(task, options)
     return Solution(*(_restore(values, task, keepdims) for values in flat))
 
 
@@ -281,6 +286,7 @@ def max_norm(
     >>> car.max_norm(np.array([[0.9, 0.5]]), np.array([[1.0, -1.0]]), p=1)
     array([0.6])
     """
+    solver = solver_for(x, delta, *pair(bounds))
     task = problem(x, delta, 0.0, p, bounds, axis)
-    flat = solver_for(x, delta).max_norm(task, _options("saturate", "auto", num_threads))
+    flat = solver.max_norm(task, _options("saturate", "auto", num_threads))
     return _restore(flat, task, keepdims)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from numba_car._core.limits import SLACK
+from numba_car._rows import Array, DType, Rows
 
-Array: TypeAlias = NDArray[Any]
-DType: TypeAlias = np.dtype[Any]
 Axis: TypeAlias = int | Sequence[int] | None
 Bounds: TypeAlias = tuple[ArrayLike | None, ArrayLike | None]
 
@@ -25,85 +25,6 @@ _FLOATS = {
     "float32": (2.0**-23, (2.0 - 2.0**-23) * 2.0**127),
     "float64": (2.0**-52, (2.0 - 2.0**-52) * 2.0**1023),
 }
-
-
-class _Memory:
-    """Memory of another array, as numba wants to see it: writeable, or it would compile once more."""
-
-    def __init__(self, owner: Array, size: int) -> None:
-        self.owner = owner
-        self.__array_interface__ = {
-            "data": (owner.__array_interface__["data"][0], False),
-            "shape": (size,),
-            "typestr": owner.dtype.str,
-            "version": 3,
-        }
-
-
-class Rows:
-    """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
-
-    def __init__(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
-        others = tuple(axis for axis in range(array.ndim) if axis not in axes)
-        moved = array.transpose(others + axes)
-        self.dtype = dtype
-        self._batch_shape, self._row_shape = moved.shape[: len(others)], moved.shape[len(others) :]
-        self.count, self.n = math.prod(self._batch_shape), math.prod(self._row_shape)
-        if self.count > 1 and self.n > 0 and not any(moved.strides[: len(others)]):
-            # One row serves all: bring it into shape once, not once a block.
-            row = np.ascontiguousarray(moved[(0,) * len(others)], dtype)
-            moved = np.broadcast_to(row, moved.shape)
-        self._moved = moved
-        self._by_row = _reshaped(moved, (self.count, *self._row_shape))
-        self._table = _reshaped(moved, (self.count, self.n))
-        self._flat, self._stride = self._direct()
-
-    def _direct(self) -> tuple[Array | None, int]:
-        """Return the memory itself and the stride between rows, where kernels can work on it."""
-        table, size = self._table, self.dtype.itemsize
-        if table is None or table.size == 0 or table.dtype != self.dtype or not table.flags.aligned:
-            return None, 0
-        outer, inner = table.strides
-        outer = outer if self.count > 1 else 0
-        if (inner != size and self.n > 1) or outer < 0 or outer % size:
-            return None, 0
-        stride = outer // size
-        return np.asarray(_Memory(table, (self.count - 1) * stride + self.n)), stride
-
-    def _index(self, start: int, stop: int) -> tuple[Array, Any]:
-        """Return an array and an index into it that together are the rows start to stop."""
-        if self._by_row is not None:
-            return self._by_row, slice(start, stop)
-        return self._moved, np.unravel_index(np.arange(start, stop), self._batch_shape)
-
-    @property
-    def is_direct(self) -> bool:
-        """Whether blocks are the array's own memory, not copies."""
-        return self._flat is not None
-
-    def block(self, start: int, stop: int) -> tuple[Array, int]:
-        """Rows start to stop as a flat array and the stride between rows; a copy where it must."""
-        if self._flat is not None:
-            first = start * self._stride
-            return self._flat[
-                first : first + (stop - start - 1) * self._stride + self.n
-            ], self._stride
-        array, index = self._index(start, stop)
-        copy = np.empty((stop - start, *self._row_shape), self.dtype)
-        np.copyto(copy, array[index], casting="unsafe")
-        return copy.reshape(-1), self.n
-
-    def write(self, start: int, stop: int, block: Array) -> None:
-        """Store a block that is not the array's own memory."""
-        array, index = self._index(start, stop)
-        array[index] = block.reshape(stop - start, *self._row_shape)
-
-
-def _reshaped(array: Array, shape: tuple[int, ...]) -> Array | None:
-    try:
-        return array.reshape(shape, copy=False)
-    except ValueError:
-        return None
 
 
 @dataclass(frozen=True)
@@ -119,6 +40,8 @@ class Problem:
     axes: tuple[int, ...]
     shape: tuple[int, ...]
     dtype: DType
+    slack: float  # how far x may lie outside its bounds, relative to their size
+    inputs: tuple[Array, ...]  # whatever memory is read from
 
     @property
     def count(self) -> int:
@@ -139,11 +62,6 @@ class Problem:
     def batch_shape_kept(self) -> tuple[int, ...]:
         """Shape of that result under ``keepdims=True``."""
         return tuple(1 if axis in self.axes else size for axis, size in enumerate(self.shape))
-
-    @property
-    def slack(self) -> float:
-        """How far x may lie outside its bounds, relative to their size."""
-        return SLACK * _FLOATS[self.dtype.name][0]
 
     @property
     def largest(self) -> float:
@@ -175,6 +93,8 @@ class Options:
 
 def as_numeric(name: str, value: ArrayLike) -> Array:
     """Return value as an array of booleans, integers or floats, or raise TypeError."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array, found one: use numpy.ma.filled(...)")
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -196,15 +116,21 @@ def _result_dtype(x: ArrayLike, delta: ArrayLike) -> DType:
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     if axis is None:
-        return tuple(range(min(1, ndim - 1), ndim)) if ndim > 1 else tuple(range(ndim))
-    return tuple(sorted(normalize_axis_tuple(axis, ndim, "axis")))
+        return tuple(range(int(ndim > 1), ndim))
+    try:
+        return tuple(sorted(normalize_axis_tuple(axis, ndim, "axis")))
+    except TypeError:
+        raise TypeError(f"axis must be an int, a tuple of ints or None, found {axis!r}") from None
 
 
-def check_p(p: float) -> float:
+def _check_p(p: float) -> float:
     """Return p as a float in (0, inf]."""
-    if isinstance(p, (bool, np.bool_, str, bytes)) or np.ndim(p) != 0:
-        raise TypeError(f"p must be a number, found {p!r}")
-    value = float(p)
+    try:
+        value = float(operator.neg(operator.neg(p)))  # which is no use on a string
+    except (TypeError, ValueError):
+        raise TypeError(f"p must be a number in (0, inf], found {p!r}") from None
+    except OverflowError:
+        value = math.copysign(math.inf, p > 0 or -1)
     if not value > 0:
         raise ValueError(f"p must be in (0, inf], found {p!r}")
     return value
@@ -231,6 +157,8 @@ def _rows_of_eps(eps: ArrayLike, shape: tuple[int, ...], axes: tuple[int, ...]) 
 
 def _check_order(lower: Array, upper: Array) -> None:
     """Raise unless lower <= upper everywhere; NaN is nowhere in order."""
+    if lower.ndim == upper.ndim == 0 and lower <= upper:
+        return  # not worth an iterator
     try:
         chunks = np.nditer(
             [lower, upper], ["external_loop", "buffered", "zerosize_ok"], buffersize=1 << 16
@@ -250,19 +178,35 @@ def _check_order(lower: Array, upper: Array) -> None:
     raise ValueError(f"bounds must have lower <= upper, found {low[place]} > {high[place]}{where}")
 
 
-def _bounds(
-    bounds: Bounds, shape: tuple[int, ...], axes: tuple[int, ...], dtype: DType, compute: DType
-) -> tuple[float | Rows, float | Rows]:
-    """Both bounds as numbers, or both as rows, rounded to the dtype of the result."""
+def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
+    """Take the bounds apart."""
     try:
-        given_lower, given_upper = bounds
+        lower, upper = bounds
     except (TypeError, ValueError):
         raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}") from None
-    lower = as_numeric("bounds", -np.inf if given_lower is None else given_lower)
-    upper = as_numeric("bounds", np.inf if given_upper is None else given_upper)
-    _check_order(lower, upper)
+    return lower, upper
+
+
+def _bound_arrays(bounds: Bounds) -> tuple[Array, Array]:
+    """Both bounds as arrays, in order; infinite where there is none."""
+    lower, upper = pair(bounds)
+    lower_array = as_numeric("the lower of bounds", -math.inf if lower is None else lower)
+    upper_array = as_numeric("the upper of bounds", math.inf if upper is None else upper)
+    _check_order(lower_array, upper_array)
+    return lower_array, upper_array
+
+
+def _bounds(
+    lower: Array,
+    upper: Array,
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    dtype: DType,
+    compute: DType,
+) -> tuple[float | Rows, float | Rows]:
+    """Both bounds as numbers, or both as rows, rounded to the dtype of the result."""
     if lower.ndim == upper.ndim == 0:
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return float(lower.astype(dtype)), float(upper.astype(dtype))
 
     def rows(bound: Array) -> Rows:
@@ -275,7 +219,7 @@ def _bounds(
                 f"bounds of shape {bound.shape} do not broadcast to x, of shape {shape}"
             ) from None
 
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return rows(lower), rows(upper)
 
 
@@ -283,7 +227,7 @@ def problem(
     x: ArrayLike, delta: ArrayLike, eps: ArrayLike, p: float, bounds: Bounds, axis: Axis
 ) -> Problem:
     """Check all arguments but the values of x and delta, which the kernels check."""
-    p = check_p(p)
+    p = _check_p(p)
     x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
     dtype = _result_dtype(x, delta)
     compute = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
@@ -294,21 +238,25 @@ def problem(
             f"x of shape {x_array.shape} and delta of shape {delta_array.shape} do not broadcast"
         ) from None
     axes = _axes(axis, len(shape))
-    lower, upper = _bounds(bounds, shape, axes, dtype, compute)
+    lower, upper = _bound_arrays(bounds)
+    rounding = max(_FLOATS[d.name][0] for d in (dtype, x_array.dtype) if d.name in _FLOATS)
+    lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
     return Problem(
         x=Rows(np.broadcast_to(x_array, shape), axes, compute),
         delta=Rows(np.broadcast_to(delta_array, shape), axes, compute),
-        lower=lower,
-        upper=upper,
+        lower=lower_rows,
+        upper=upper_rows,
         eps=_rows_of_eps(eps, shape, axes),
         p=p,
         axes=axes,
         shape=shape,
         dtype=dtype,
+        slack=SLACK * rounding,
+        inputs=(x_array, delta_array, lower, upper),
     )
 
 
-def result_rows(task: Problem, out: Any, inputs: Sequence[Any]) -> tuple[Array, Rows, bool]:
+def result_rows(task: Problem, out: Any) -> tuple[Array, Rows, bool]:
     """Return where to rescale into, its rows, and whether that may begin before all is solved.
 
     Memory of our own may be written to at once. The caller's must be left alone until no error can
@@ -318,16 +266,15 @@ def result_rows(task: Problem, out: Any, inputs: Sequence[Any]) -> tuple[Array, 
         result = np.empty(task.shape, task.dtype)
     else:
         _check_out(out, task)
-        arrays = [array for array in inputs if isinstance(array, np.ndarray)]
         overlaps = any(
-            np.may_share_memory(out, array) and not _is_same(out, array) for array in arrays
+            np.may_share_memory(out, array) and not _is_same(out, array) for array in task.inputs
         )
         result = np.empty(task.shape, task.dtype) if overlaps else out
     return result, Rows(result, task.axes, task.x.dtype), result is not out
 
 
 def _check_out(out: Any, task: Problem) -> None:
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"out must be a NumPy array, found {type(out).__name__}")
     if out.shape != task.shape:
         raise ValueError(f"out must have the shape {task.shape} of the result, found {out.shape}")

@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import numba
@@ -50,11 +50,9 @@ def cache_folder() -> str | None:
     user = AppDirs(appname="numba_car", appauthor=False).user_cache_dir
     root = os.environ.get("NUMBA_CAR_CACHE_DIR") or config.CACHE_DIR or user
     folder = Path(root, f"numba_car-{_source_stamp()[:16]}")
-    try:
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return str(folder) if os.access(folder, os.W_OK) else None
+    return str(folder) if folder.is_dir() else None
 
 
 class _PackageLocator(caching._CacheLocator):  # type: ignore[misc]
@@ -89,6 +87,12 @@ class _CacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
 
 class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
     _impl_class = _CacheImpl
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        with contextlib.suppress(
+            OSError
+        ):  # a folder that was filled, then made read-only; a full disk
+            super().save_overload(sig, data)
 
 
 def _cached(dispatcher: Any) -> Any:
@@ -125,6 +129,8 @@ def interpreted(dispatcher: Any, replaced: dict[Any, Callable[..., Any]]) -> Cal
     Jitted functions that it calls are interpreted as well, or replaced where `replaced` says so.
     """
     function = dispatcher.py_func
+    if any(isinstance(constant, CodeType) for constant in function.__code__.co_consts):
+        raise TypeError(f"{function.__name__} has functions inside, which stay compiled")
 
     def resolve(value: Any) -> Any:
         if not isinstance(value, Dispatcher):
@@ -135,4 +141,5 @@ def interpreted(dispatcher: Any, replaced: dict[Any, Callable[..., Any]]) -> Cal
     scope = {
         name: resolve(function.__globals__[name]) for name in names if name in function.__globals__
     }
-    return FunctionType(function.__code__, {**scope, "__builtins__": builtins}, function.__name__)
+    scope["__builtins__"] = builtins
+    return FunctionType(function.__code__, scope, function.__name__, function.__defaults__)

@@ -2,8 +2,8 @@
 
 Each takes one row: `x` and `delta` one-dimensional contiguous arrays of float32 or float64, `lower`
 and `upper` numbers or arrays like x (infinite for no bound), `eps` >= 0 and `p` in (0, inf]. Sums
-are taken in float64. They raise nothing: a row with NaN or inf, or with x outside its bounds by more
-than rounding, gives NaN.
+are taken in float64. They raise nothing: a row with NaN or inf, with x outside its bounds by more than
+rounding, or with arrays of different lengths gives NaN.
 
 >>> import numpy as np
 >>> from numba import njit, prange
@@ -23,7 +23,14 @@ import math
 import numpy as np
 
 from numba_car._core.double_double import two_product
-from numba_car._core.limits import BLOCK_POWERS, SLACK, SMALL_P, SMALLEST_SUM
+from numba_car._core.limits import (
+    BLOCK_POWERS,
+    LARGEST_P,
+    SLACK,
+    SMALL_P,
+    SMALLEST_P,
+    SMALLEST_SUM,
+)
 from numba_car._core.newton import CLEARED, DONE, NOT_FINITE, OUT_OF_RANGE, SATURATED, conclude
 from numba_car._core.norms import RAISED
 from numba_car._cpu import apply, extended
@@ -31,6 +38,7 @@ from numba_car._cpu.checks import is_suspect, judge
 from numba_car._cpu.extremes import largest_delta, largest_step
 from numba_car._cpu.newton import newton, norm_reached, saturate_row, solve_largest
 from numba_car._cpu.sums import fill_powers
+from numba_car._cpu.views import is_even
 from numba_car._jit import kernel, rows
 
 __all__ = ["eta", "max_norm", "rescale"]
@@ -39,12 +47,17 @@ __all__ = ["eta", "max_norm", "rescale"]
 @rows
 def _is_valid(row, p):
     slack = SLACK * np.finfo(row[0].dtype).eps
-    return p > 0 and (not is_suspect(row) or judge(row, slack) in (CLEARED, OUT_OF_RANGE))
+    return (
+        p > 0
+        and is_even(row)
+        and (not is_suspect(row) or judge(row, slack) in (CLEARED, OUT_OF_RANGE))
+    )
 
 
 @rows
 def _norm_of(p):
     """Return p, 1/p and what 1/p loses by rounding."""
+    p = min(max(p, SMALLEST_P), LARGEST_P)
     inverse = 1.0 / p
     product, lost = two_product(p, inverse)
     return p, inverse, -((product - 1.0) + lost) / p
@@ -80,7 +93,7 @@ def _solve(row, eps, p):
     eta, verdict = solve_largest(row, eps) if p == math.inf else _solve_finite(row, norm, eps)
     if verdict == DONE and (p >= SMALL_P or eta == 0):
         return eta, verdict, unknown
-    pair = extended.solve_row(row, eps, (p, 0.0), norm[1:], math.frexp(eta))
+    pair = extended.solve_row(row, eps, (norm[0], 0.0), norm[1:], math.frexp(eta))
     return extended.to_float(*pair), OUT_OF_RANGE, pair
 
 
@@ -92,8 +105,10 @@ def eta(x, delta, eps, p, lower, upper):
 
 @kernel
 def rescale(x, delta, eps, p, lower, upper, out):
-    """Fill out with clip(x + eta*delta, lower, upper) of one row, and return eta."""
+    """Fill out with clip(x + eta*delta, lower, upper) of one row, and return eta; out may be x."""
     row = x, delta, lower, upper
+    if out.size != x.size:
+        return math.nan
     eta, verdict, pair = _solve(row, np.float64(eps), np.float64(p))
     largest = np.finfo(out.dtype).max
     if verdict == OUT_OF_RANGE:

@@ -125,3 +125,19 @@ def test_infeasible_raise_names_a_row_of_two_indices():
     eps[1, 2] = 8.0
     with pytest.raises(ValueError, match=r"1, ?2"):
         car.eta(x, delta, eps, axis=2, infeasible="raise")
+
+
+def test_nan_outweighs_an_x_outside():
+    x, delta = batch(9)
+    x[BAD, :2] = np.nan, 7.0
+    assert np.isnan(car.eta(x, delta, 0.1)).tolist() == [False, False, True, False, False]
+
+
+def test_what_is_known_of_rows_without_an_eta():
+    x, delta = batch(9)
+    eps = np.array([0.1, 0.1, 50.0, 0.1, 0.1])
+    kept, solution = car.solve(x, delta, eps), car.solve(x, delta, eps, infeasible="nan")
+    assert np.isnan(solution.eta).tolist() == np.isnan(solution.norm).tolist()
+    assert solution.saturated.tolist() == [False, False, True, False, False]
+    assert np.isnan(solution.eta).tolist() == solution.saturated.tolist()
+    assert solution.max_norm.tobytes() == kept.max_norm.tobytes()

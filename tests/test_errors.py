@@ -245,3 +245,67 @@ def test_out_is_unchanged_after_an_error(change):
     with pytest.raises((ValueError, TypeError)):
         car.rescale(**{"x": X, "delta": DELTA, "eps": EPS, **change}, out=out)
     assert np.all(out == 7)
+
+
+@functions
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_x_may_be_outside_by_its_own_rounding(function, dtype):
+    """Bounds normalised in float64, x in float32: the bound rounds to one side, x to the other."""
+    mean, std = 0.485, 0.229
+    pixels = np.array([[0.0, 1.0, 0.25]], np.float32)
+    x = (pixels - np.float32(mean)) / np.float32(std)
+    bounds = ((0 - mean) / std, (1 - mean) / std)
+    delta = np.ones_like(x, dtype)
+    assert np.isfinite(function(x, delta, 0.1, bounds=bounds)[0]).all()
+    moved = car.rescale(x, delta, 0.1, bounds=bounds)
+    assert (moved <= moved.dtype.type(bounds[1])).all()
+
+
+@functions
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"p": None}, TypeError, [r"\bp\b", "None"]),
+        ({"p": 1j}, (TypeError, ValueError), [r"\bp\b", "1j"]),
+        ({"p": -(10**400)}, ValueError, [r"\bp\b", "-1000"]),
+        ({"axis": 1.0}, TypeError, ["axis", "1.0"]),
+        ({"num_threads": 1.5}, TypeError, ["num_threads", "1.5"]),
+        ({"bounds": (0, 1j)}, TypeError, ["upper", "complex"]),
+    ],
+)
+def test_arguments_of_a_wrong_kind(function, options, error, words):
+    check_refused(error, words, function, X, DELTA, EPS, **options)
+
+
+@solvers
+def test_a_method_that_is_no_word(function):
+    check_refused(ValueError, ["method"], function, X, DELTA, EPS, method=np.array(["newton"] * 2))
+
+
+def test_a_huge_p_is_the_largest_element():
+    assert car.eta(X, DELTA, EPS, p=10**400).tobytes() == car.eta(X, DELTA, EPS, p=np.inf).tobytes()
+
+
+@functions
+def test_masked_arrays(function):
+    masked = np.ma.masked_array(X, mask=X > 1)
+    check_refused(TypeError, [r"\bx\b", "masked"], function, masked, DELTA, EPS)
+    check_refused(TypeError, ["delta", "masked"], function, X, masked, EPS)
+
+
+class Tensor:
+    """An array of another library, which NumPy could take for one of its own."""
+
+    __module__ = "torch"
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("requires grad")
+
+
+@solvers
+@pytest.mark.parametrize("place", range(4))
+def test_arrays_of_another_library(function, place):
+    arguments = [X, DELTA, EPS, 0.0]
+    arguments[place] = Tensor()
+    x, delta, eps, lower = arguments
+    check_refused(TypeError, ["torch"], function, x, delta, eps, bounds=(lower, 1.0))

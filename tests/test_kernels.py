@@ -112,3 +112,21 @@ def test_what_cannot_be_solved_is_nan(place, value):
 @pytest.mark.parametrize(("eps", "p"), [(-1.0, 2.0), (np.nan, 2.0), (1.0, 0.0), (1.0, -1.0)])
 def test_bad_parameters_give_nan(eps, p):
     assert np.isnan(kernels.eta(np.full(4, 0.5), np.ones(4), eps, p, 0.0, 1.0))
+
+
+def test_arrays_of_different_lengths_give_nan():
+    x, delta = np.full(4, 0.5), np.ones(4)
+    assert np.isnan(kernels.eta(x, delta[:3], 0.1, 2.0, 0.0, 1.0))
+    assert np.isnan(kernels.eta(x, delta, 0.1, 2.0, 0.0, np.ones(3)))
+    assert np.isnan(kernels.max_norm(x, delta[:3], 2.0, 0.0, 1.0))
+    assert np.isnan(kernels.rescale(x, delta, 0.1, 2.0, 0.0, 1.0, np.zeros(3)))
+
+
+@pytest.mark.parametrize("p", [1e-310, 1e-100, 1e-9, 1e18, 1e300])
+def test_one_element_under_any_p(p):
+    row = np.array([0.5]), np.array([2.0])
+    assert kernels.eta(*row, 0.25, p, 0.0, 1.0) == pytest.approx(0.125, rel=1e-15)
+    assert kernels.max_norm(*row, p, 0.0, 1.0) == pytest.approx(0.5, rel=1e-15)
+    for method in ("newton", "sort"):
+        assert car.eta(*row, 0.25, p=p, method=method) == pytest.approx(0.125, rel=1e-15)
+    assert car.max_norm(*row, p=p) == pytest.approx(0.5, rel=1e-15)

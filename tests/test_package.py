@@ -25,6 +25,7 @@ LAYERS = (
     ("_dispatch",),
     ("_cpu",),
     ("_arrays",),
+    ("_rows",),
     ("_core",),
     ("_jit",),
 )
@@ -116,6 +117,7 @@ def test_inner_loops_vectorise(dtype, bounds):
             (row, norm_of(2.0), 0.5),
             (terms, RAISED, 0.5),
         ],
+        sums.fill_powers: [(row, norm_of(2.0), 0.5, 1.0, (np.ones(64), np.ones(64), 0.0, 0.0))],
         sums._step_sums: [(row, norm_of(1.0), (0.5, 1.0)), (row, norm_of(2.0), (0.5, 1.0))],
         extremes.largest_step: [(row, 0.5)],
         extremes.largest_delta: [(row, 0.5)],

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -71,6 +72,34 @@ def test_the_first_error_stops_the_rest():
     with pytest.raises(RuntimeError, match="three"):
         threads.run(task, 10_000, 4)
     assert len(done) < 10_000
+
+
+def test_an_interrupt_waits_for_the_helpers(monkeypatch):
+    """Whatever interrupts the caller, nobody is at work any more once it is raised."""
+    at_work = threading.Event()
+    finish = threading.Event()
+    finished = []
+    real_wait, waits = threads.wait, []
+
+    def interrupted_wait(futures):
+        waits.append(futures)
+        if len(waits) == 1:
+            raise KeyboardInterrupt
+        finish.set()
+        return real_wait(futures)
+
+    def task(index):
+        if threading.current_thread() is not threading.main_thread():
+            at_work.set()
+            finish.wait(timeout=60)
+            finished.append(index)
+        else:
+            at_work.wait(timeout=60)
+
+    monkeypatch.setattr(threads, "wait", interrupted_wait)
+    with pytest.raises(KeyboardInterrupt):
+        threads.run(task, 2, 2)
+    assert len(finished) == 1
 
 
 def test_every_task_runs_once():

@@ -16,6 +16,7 @@ _HALVINGS = 8
 _SHRINK = 2.0**-_HALVINGS
 _INVERSES = tuple((1 / k, float(Fraction(1, k) - Fraction(1 / k))) for k in range(10, 1, -1))
 _HUGE = 1e6
+_ROOT_HALF = 0.7071067811865476
 
 
 @formula
@@ -87,12 +88,14 @@ def _log(a):
 
 
 @formula
-def power(mantissa, exponent, p):
-    """(mantissa * 2**exponent)**p as a pair and a power of two, which may be any size up to 10**6.
+def power(mantissa, exponent, more, p):
+    """(mantissa * 2**exponent * (1 + more))**p as a pair and a power of two, up to 10**6 in size.
 
-    The mantissa is in [0.5, 2), the exponent an integer, p a pair.
+    The mantissa is in [0.5, 2), the exponent an integer, more below 2**-50 in size, p a pair.
     """
-    log2 = add((float(exponent), 0.0), multiply(_log(mantissa), _LOG2E))
+    if mantissa < _ROOT_HALF:  # so that the logarithm of 1 is 0
+        mantissa, exponent = 2.0 * mantissa, exponent - 1
+    log2 = add((float(exponent), 0.0), multiply(add(_log(mantissa), (more, 0.0)), _LOG2E))
     scaled = multiply(log2, p)
     if not abs(scaled[0]) < _HUGE:
         return (1.0, 0.0), int(_HUGE) if scaled[0] > 0 else -int(_HUGE)

@@ -17,5 +17,8 @@ BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_POWERS = 1024, 128, 8
 # Below this p, even compensated sums of float64 no longer do for float64 results.
 SMALL_P = 0.6
 
+# Beyond these, p makes no difference that float64 could show; within, products with it are exact.
+SMALLEST_P, LARGEST_P = 2.0**-900, 2.0**900
+
 # Newton's passes before sorting is the better deal: a pass costs about 1/100 of a sort.
 MAX_PASSES = 32

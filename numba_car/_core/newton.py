@@ -21,6 +21,7 @@ SLOW = 5  # not done within so many passes
 SATURATED = 6  # nothing is free any more
 OUT_OF_RANGE = 7  # the powers may have over- or underflowed
 DONE = 8
+DISCARDED = 9  # solved, but the caller does not want it
 
 _TINY, _HUGE = 2.0**-1000, 2.0**1000  # all digits of an eta in between are its own
 

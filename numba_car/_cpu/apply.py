@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from numba_car._core.newton import OUT_OF_RANGE
 from numba_car._core.problem import arrive
 from numba_car._cpu.views import element, row_of, rows_of
 from numba_car._jit import kernel, loop, rows
@@ -27,7 +28,8 @@ def rescale_row(row, eta, largest, out):
 
 
 @kernel
-def rescale_rows(x, delta, lower, upper, n, eta, largest, out):
-    """Rescale a block of rows."""
+def rescale_rows(x, delta, lower, upper, n, verdict, eta, largest, out):
+    """Rescale those of a block of rows that are not OUT_OF_RANGE; out may be x or delta."""
     for r in range(eta.size):
-        rescale_row(rows_of(x, delta, lower, upper, r, n), eta[r], largest, row_of(out, r, n))
+        if verdict[r] != OUT_OF_RANGE:
+            rescale_row(rows_of(x, delta, lower, upper, r, n), eta[r], largest, row_of(out, r, n))

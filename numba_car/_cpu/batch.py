@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numba_car._arrays import Array, Problem, Rows
+from numba_car._arrays import Problem
 from numba_car._core.limits import (
     BLOCK_FLOAT32,
     BLOCK_FLOAT64,
     BLOCK_POWERS,
+    LARGEST_P,
     SMALL_P,
+    SMALLEST_P,
     SMALLEST_SUM,
 )
 from numba_car._core.newton import (
-    CLEARED,
+    DISCARDED,
     DONE,
     GO_ON,
     NOT_FINITE,
@@ -29,8 +31,9 @@ from numba_car._core.newton import (
 from numba_car._core.norms import inverse_of, norm_of
 from numba_car._cpu import checks, extended, shared, sort_scan
 from numba_car._cpu.threads import run
+from numba_car._rows import Array, Rows
 
-_BLOCK = 1 << 16  # elements that a thread takes at a time
+_TASK = 1 << 16  # elements that a thread takes at a time
 _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of its own
 
 
@@ -52,7 +55,7 @@ class Block(NamedTuple):
     def discard(self, rows: Array) -> None:
         """Leave these rows without an answer."""
         self.eta[rows] = np.nan
-        self.verdict[rows] = NOT_FINITE
+        self.verdict[rows] = DISCARDED
 
 
 class OutsideError(Exception):
@@ -62,17 +65,20 @@ class OutsideError(Exception):
 class Batch:
     """A problem, cut into blocks and ready for kernels."""
 
-    def __init__(self, problem: Problem, num_threads: int) -> None:
-        self.problem = problem
-        p, dtype = problem.p, problem.x.dtype
+    def __init__(self, problem: Problem, method: str, num_threads: int) -> None:
+        self.problem, self._method = problem, method
+        p = problem.p if problem.p == np.inf else min(max(problem.p, SMALLEST_P), LARGEST_P)
+        dtype = problem.x.dtype
+        self._is_small_p = p < SMALL_P * np.finfo(np.float64).eps / np.finfo(dtype).eps
+        # Only Newton's passes can be shared; other rows are one thread's work each.
         is_shared = problem.n >= shared.LONG and problem.count < _ROWS_AHEAD * num_threads
+        is_shared = is_shared and method != "sort" and not self._is_small_p
         self._threads = 1 if is_shared else num_threads
         self._functions = shared.block_functions(problem.n, num_threads if is_shared else 1)
-        self._rows = max(1, _BLOCK // max(1, problem.n))
+        self._rows_a_task = max(1, _TASK // max(1, problem.n))
         self._norm, self._powers = norm_of(p), ((p, 0.0), inverse_of(p))
-        self._is_small_p = p < SMALL_P * np.finfo(np.float64).eps / np.finfo(dtype).eps
-        self._block = BLOCK_FLOAT32 if dtype == np.float32 else BLOCK_FLOAT64
-        self._block = BLOCK_POWERS if len(self._norm) == 3 else self._block
+        self._summed = BLOCK_FLOAT32 if dtype == np.float32 else BLOCK_FLOAT64
+        self._summed = BLOCK_POWERS if len(self._norm) == 3 else self._summed
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""
@@ -80,9 +86,9 @@ class Batch:
 
         def task(index: int) -> None:
             with np.errstate(all="ignore"):
-                work(index * self._rows, min((index + 1) * self._rows, count))
+                work(index * self._rows_a_task, min((index + 1) * self._rows_a_task, count))
 
-        run(task, -(-count // self._rows), self._threads)
+        run(task, -(-count // self._rows_a_task), self._threads)
 
     def rows(self, start: int, stop: int) -> tuple[Any, ...]:
         """Return x, delta, lower, upper and n as kernels take them."""
@@ -91,11 +97,11 @@ class Batch:
         blocks = (p.block(start, stop) if isinstance(p, Rows) else p for p in parts)
         return (*blocks, problem.n)
 
-    def solve(self, start: int, stop: int, method: str) -> Block:
+    def solve(self, start: int, stop: int) -> Block:
         """Solve one block. Raise OutsideError if a row's x is out of its bounds."""
         rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
         eta, verdict = np.zeros(eps.size), np.full(eps.size, GO_ON)
-        solve = self._sort if method == "sort" and len(self._norm) < 4 else self._newton
+        solve = self._sort if self._method == "sort" and len(self._norm) < 4 else self._newton
         solve(rows, eps, eta, verdict)
         if (verdict == SUSPECT).any():
             checks.judge_rows(*rows, self.problem.slack, verdict)
@@ -105,34 +111,33 @@ class Batch:
 
     def _newton(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
         scratch = np.empty((2, self.problem.n if len(self._norm) == 3 else 0))
-        self._functions.solve_rows(*rows, eps, self._norm, self._block, scratch, eta, verdict)
+        self._functions.solve_rows(*rows, eps, self._norm, self._summed, scratch, eta, verdict)
 
     def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
         scratch = np.empty((sort_scan.SCRATCH_ROWS, self.problem.n))
-        sort_scan.sort_rows(*rows, eps, self._norm, self._block, scratch, eta, verdict)
+        sort_scan.sort_rows(*rows, eps, self._norm, self._summed, scratch, eta, verdict)
 
     def _attend(self, block: Block) -> Block:
         """Do what the verdicts other than DONE ask for."""
         eta, verdict = block.eta, block.verdict
         if (verdict == OUTSIDE).any():
             raise OutsideError
-        if len(self._norm) < 3:  # a second chance: to sort, sums are brought into range
-            verdict[verdict == OUT_OF_RANGE] = CLEARED
-        if np.isin(verdict, (CLEARED, SLOW)).any():
+        if self._method != "sort" and len(self._norm) < 4:
+            # A second chance: to sort, powers are brought into range.
+            eta[verdict == OUT_OF_RANGE] = 0
+            verdict[verdict == OUT_OF_RANGE] = SLOW
+        if (verdict == SLOW).any():
             self._sort(block.rows, block.eps, eta, verdict)
         if self._is_small_p:
             verdict[((verdict == DONE) & (eta > 0)) | (verdict == SATURATED)] = OUT_OF_RANGE
         if (verdict == SATURATED).any():
-            options = self._norm, self._block
+            options = self._norm, self._summed
             self._functions.saturate_rows(*block.rows, block.eps, *options, eta, verdict)
         eta[verdict == NOT_FINITE] = np.nan
         if (verdict == OUT_OF_RANGE).any():
-            mantissa, exponent = np.frexp(eta)
-            exponent = exponent.astype(np.int64)
-            pairs = *self._powers, verdict, mantissa, exponent
-            extended.solve_rows(*block.rows, block.eps, *pairs)
-            known = verdict != OUT_OF_RANGE
-            eta[:] = np.where(known, eta, np.ldexp(mantissa, np.clip(exponent, -5000, 5000)))
+            mantissa, exponent = np.zeros(eta.size), np.zeros(eta.size, np.int64)
+            pairs = verdict, eta, mantissa, exponent
+            extended.solve_rows(*block.rows, block.eps, *self._powers, *pairs)
             return block._replace(mantissa=mantissa, exponent=exponent)
         return block
 
@@ -140,12 +145,12 @@ class Batch:
         """N(eta) of a block of rows; with eta = inf that is R."""
         reached = np.full(eta.size, -1.0)  # nothing known yet
         if not self._is_small_p:
-            self._functions.measure_rows(*block.rows, self._norm, self._block, eta, reached)
+            self._functions.measure_rows(*block.rows, self._norm, self._summed, eta, reached)
             # Below, the steps were rounded as the subnormal numbers that they are.
             reached[(reached > 0) & (reached < SMALLEST_SUM)] = -1.0
         if (reached < 0).any():
             extended.measure_rows(*block.rows, *self._powers, eta, reached)
-        reached[block.verdict == NOT_FINITE] = np.nan
+        reached[(block.verdict == NOT_FINITE) | np.isnan(eta)] = np.nan
         return reached
 
     def max_norms(self, block: Block) -> Array:
@@ -166,7 +171,7 @@ class Batch:
             if out.is_direct
             else (np.empty((stop - start) * n, out.dtype), n)
         )
-        self._functions.rescale_rows(*block.rows, block.eta, largest, target)
+        self._functions.rescale_rows(*block.rows, block.verdict, block.eta, largest, target)
         if block.exponent.size:
             pairs = block.verdict, block.mantissa, block.exponent
             extended.rescale_rows(*block.rows, *pairs, largest, target)

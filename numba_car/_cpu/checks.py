@@ -42,8 +42,6 @@ def _outside(row, slack):
 @rows
 def judge(row, slack):
     """Look at a suspect row again: x may be outside by rounding, up to the relative slack."""
-    if _outside(row, slack)[0] > 0:
-        return OUTSIDE
     verdict = CLEARED
     for i in range(row[0].size):
         x, delta, _, _ = element(row, i, np.float64)
@@ -51,7 +49,7 @@ def judge(row, slack):
             return NOT_FINITE
         if abs(delta) >= LARGEST_DELTA:
             verdict = OUT_OF_RANGE
-    return verdict
+    return OUTSIDE if _outside(row, slack)[0] > 0 else verdict
 
 
 @kernel
@@ -67,7 +65,8 @@ def count_outside(x, delta, lower, upper, n, count, slack):
     """Count the elements outside in a block of rows; say in which row and where the first is."""
     total, first_row, first_index = 0, -1, -1
     for r in range(count):
-        outside, index = _outside(rows_of(x, delta, lower, upper, r, n), slack)
+        row = rows_of(x, delta, lower, upper, r, n)
+        outside, index = _outside(row, slack) if judge(row, slack) == OUTSIDE else (0, -1)
         if outside > 0 and total == 0:
             first_row, first_index = r, index
         total += outside

@@ -1,6 +1,7 @@
-"""The rows that float64 sums cannot do: powers out of range, or a p so small that it magnifies rounding.
+"""The rows that float64 sums cannot do: powers out of range, or a small p that magnifies rounding.
 
-Every size is a mantissa and a power of two, so that nothing over- or underflows; sums are pairs. The
+Every size is a mantissa and a power of two, so that nothing over- or underflows; sums are pairs. That
+takes formulas of its own: `_is_clipped` and `_step` are those of `_core.problem`, on such numbers. The
 method is Newton's again, in eta instead of t = eta**p. Each pass halves what remains of eps**p or
 the free sum (Dinkelbach's argument), so the passes are bounded by the exponents of float64.
 """
@@ -55,7 +56,7 @@ def _is_clipped(distance, speed, eta):
 def _term(a, b, p):
     """(a/b)**p as a pair."""
     mantissa, exponent = _quotient(a, b)
-    value, whole = dd.power(mantissa, exponent, p)
+    value, whole = dd.power(mantissa, exponent, 0.0, p)
     return to_float(value[0], whole), to_float(value[1], whole)
 
 
@@ -63,8 +64,8 @@ def _term(a, b, p):
 def _root(total, inverse):
     """total**(1/p) of a pair, as mantissa and exponent."""
     mantissa, exponent = math.frexp(total[0])
-    value, whole = dd.power(mantissa, exponent, inverse)
-    return value[0] * (1.0 + (value[1] / value[0] + total[1] / total[0] * inverse[0])), whole
+    value, whole = dd.power(mantissa, exponent, total[1] / total[0], inverse)
+    return value[0] + value[1], whole
 
 
 @rows
@@ -193,7 +194,7 @@ def _norm_reached(row, p, inverse, eta):
         distance, speed = _moves(row, i)
         size = _step(distance, speed, eta) if speed > 0 else (0.0, 0)
         if size[0] > 0:
-            value, whole = dd.power(size[0] / unit[0], size[1] - unit[1], p)
+            value, whole = dd.power(size[0] / unit[0], size[1] - unit[1], 0.0, p)
             total = dd.add(total, (to_float(value[0], whole), to_float(value[1], whole)))
     root = _root(total, inverse)
     return to_float(root[0] * unit[0], root[1] + unit[1])
@@ -227,12 +228,13 @@ def rescale_row(row, eta, largest, out):
 
 
 @kernel
-def solve_rows(x, delta, lower, upper, n, eps, p, inverse, verdict, mantissa, exponent):
-    """Solve those of a block of rows that are OUT_OF_RANGE, from a guess and to an eta in pairs."""
+def solve_rows(x, delta, lower, upper, n, eps, p, inverse, verdict, eta, mantissa, exponent):
+    """Solve those of a block of rows that are OUT_OF_RANGE, from a guess in eta and to pairs."""
     for r in range(eps.size):
         if verdict[r] == OUT_OF_RANGE:
-            row, start = rows_of(x, delta, lower, upper, r, n), (mantissa[r], exponent[r])
-            mantissa[r], exponent[r] = solve_row(row, eps[r], p, inverse, start)
+            row = rows_of(x, delta, lower, upper, r, n)
+            mantissa[r], exponent[r] = solve_row(row, eps[r], p, inverse, math.frexp(eta[r]))
+            eta[r] = to_float(mantissa[r], exponent[r])
 
 
 @kernel

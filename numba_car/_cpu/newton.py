@@ -1,6 +1,6 @@
 """Newton's method on one row, and on a block of rows.
 
-The functions above `solve_rows` are interpreted, too: `shared` runs them with its own passes.
+`shared` runs all of these interpreted, too, with passes of its own.
 """
 
 import math

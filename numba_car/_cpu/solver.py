@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
-from numba_car._arrays import Array, Options, Problem, Rows
+from numba_car._arrays import Options, Problem
 from numba_car._cpu.batch import Batch, Block, OutsideError
+from numba_car._rows import Array, Rows
 
 
-class Solution(NamedTuple):
-    """Results of one number per row."""
-
-    eta: Array
-    norm: Array
-    max_norm: Array
-    saturated: Array
-
-
-class _Judge:
+class _Infeasible:
     """What becomes of rows whose eps cannot be reached."""
 
     def __init__(self, batch: Batch, rule: str) -> None:
@@ -55,19 +46,19 @@ def _solve_blocks(
     problem: Problem, options: Options, each: Callable[[Batch, Block], None]
 ) -> Batch:
     """Solve all blocks and hand each over while it is in the cache; raise after the last."""
-    batch = Batch(problem, options.num_threads)
-    judge = _Judge(batch, options.infeasible)
+    batch = Batch(problem, options.method, options.num_threads)
+    infeasible = _Infeasible(batch, options.infeasible)
 
     def work(start: int, stop: int) -> None:
-        block = batch.solve(start, stop, options.method)
-        judge(block)
+        block = batch.solve(start, stop)
+        infeasible(block)
         each(batch, block)
 
     try:
         batch.for_blocks(work)
     except OutsideError:
         raise ValueError(batch.describe_outside()) from None
-    judge.close()
+    infeasible.close()
     return batch
 
 
@@ -102,23 +93,22 @@ def rescale(problem: Problem, options: Options, out: Rows, *, in_one_go: bool) -
         )
 
 
-def solve(problem: Problem, options: Options) -> Solution:
-    """Solve for eta and measure what it reaches."""
+def solve(problem: Problem, options: Options) -> tuple[Array, Array, Array, Array]:
+    """Solve for eta and measure what it reaches: eta, norm, max_norm, saturated."""
     eta, norm, max_norm = (np.empty(problem.count, problem.dtype) for _ in range(3))
-    result = Solution(eta, norm, max_norm, np.empty(problem.count, bool))
+    saturated = np.empty(problem.count, bool)
 
     def store(batch: Batch, block: Block) -> None:
         rows = slice(block.start, block.stop)
-        max_norm = batch.max_norms(block)
-        result.eta[rows] = block.eta
+        reachable = batch.max_norms(block)
+        eta[rows], max_norm[rows] = block.eta, reachable
+        saturated[rows] = batch.is_unreachable(block, reachable)
         # The norm asked for is finite; only the rounding of eta can make it overflow.
-        norm = batch.norms(block, result.eta[rows].astype(np.float64))
-        result.norm[rows] = np.minimum(norm, problem.largest)
-        result.max_norm[rows] = max_norm
-        result.saturated[rows] = batch.is_unreachable(block, max_norm)
+        reached = batch.norms(block, eta[rows].astype(np.float64))
+        norm[rows] = np.minimum(reached, problem.largest)
 
     _solve_blocks(problem, options, store)
-    return result
+    return eta, norm, max_norm, saturated
 
 
 def max_norm(problem: Problem, options: Options) -> Array:

@@ -4,6 +4,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from numba_car._core.double_double import two_sum
 from numba_car._core.norms import term
 from numba_car._core.problem import is_clipped, room, step, weight_and_cap
 from numba_car._cpu.views import element, parts_of
@@ -48,9 +49,8 @@ def fill_powers(row, norm, eps, fastest, terms):
 @rows
 def add(total, lost, value):
     """Add and keep what rounding loses; no fast-math flag may touch this."""
-    result = total + value
-    added = result - total
-    return result, lost + ((total - (result - added)) + (value - added))
+    total, error = two_sum(total, value)
+    return total, lost + error
 
 
 def block_sums(row, norm, where):

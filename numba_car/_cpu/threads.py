@@ -7,7 +7,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -69,15 +69,24 @@ def run(task: Callable[[int], None], count: int, num_threads: int) -> None:
             raise
 
     futures: list[Future[None]] = []
+    error: BaseException | None = None
     try:
         # RuntimeError: the interpreter is shutting down. The caller then does it all.
         with contextlib.suppress(RuntimeError):
             pool = _helpers(helpers)
             futures.extend(pool.submit(work) for _ in range(helpers))
         work()
-    finally:
-        started = [future for future in futures if not future.cancel()]
-        errors = [future.exception() for future in started]
-    for error in errors:
-        if error is not None:
-            raise error
+    except BaseException as raised:  # noqa: BLE001 - it is raised once the helpers are done
+        stopped.set()
+        error = raised
+    started = [future for future in futures if not future.cancel()]
+    while True:
+        try:
+            wait(started)
+            break
+        except BaseException as raised:  # noqa: BLE001 - an interrupt does not end the wait either
+            stopped.set()
+            error = error or raised
+    for problem in (error, *(future.exception() for future in started)):
+        if problem is not None:
+            raise problem

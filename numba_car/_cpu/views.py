@@ -25,6 +25,18 @@ def at(values, index):
     return values[index] if isinstance(values, np.ndarray) else values
 
 
+def size_of(values, default):
+    """How many elements there are; a number has as many as asked for."""
+    raise NotImplementedError
+
+
+@overload(size_of)
+def _size_of(values, default):
+    if isinstance(values, types.Array):
+        return lambda values, default: values.size
+    return lambda values, default: default
+
+
 @overload(row_of)
 def _row_of(batch, index, n):
     if isinstance(batch, types.BaseTuple):
@@ -69,3 +81,11 @@ def element(row, index, lane):
     """x, delta, lower and upper of one element, in the type `lane`."""
     x, delta, lower, upper = row
     return lane(x[index]), lane(delta[index]), lane(at(lower, index)), lane(at(upper, index))
+
+
+@formula
+def is_even(row):
+    """Whether all arrays of a row are of one length."""
+    x, delta, lower, upper = row
+    n = x.size
+    return delta.size == n and size_of(lower, n) == n and size_of(upper, n) == n

@@ -1,0 +1,91 @@
+"""An array as rows, whatever its layout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+DType: TypeAlias = np.dtype[Any]
+
+
+class _Memory:
+    """Memory of another array, as numba wants to see it: writeable, or it would compile once more."""
+
+    def __init__(self, owner: Array, size: int) -> None:
+        self.owner = owner
+        self.__array_interface__ = {
+            "data": (owner.__array_interface__["data"][0], False),
+            "shape": (size,),
+            "typestr": owner.dtype.str,
+            "version": 3,
+        }
+
+
+class Rows:
+    """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
+
+    def __init__(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
+        others = tuple(axis for axis in range(array.ndim) if axis not in axes)
+        moved = array.transpose(others + axes)
+        self.dtype = dtype
+        self._batch_shape, self._row_shape = moved.shape[: len(others)], moved.shape[len(others) :]
+        self.count, self.n = math.prod(self._batch_shape), math.prod(self._row_shape)
+        if self.count > 1 and self.n > 0 and not any(moved.strides[: len(others)]):
+            # One row serves all: bring it into shape once, not once a block.
+            row = np.ascontiguousarray(moved[(0,) * len(others)], dtype)
+            moved = np.broadcast_to(row, moved.shape)
+        self._moved = moved
+        self._by_row = _reshaped(moved, (self.count, *self._row_shape))
+        self._table = _reshaped(moved, (self.count, self.n))
+        self._flat, self._stride = self._direct()
+
+    def _direct(self) -> tuple[Array | None, int]:
+        """Return the memory itself and the stride between rows, where kernels can work on it."""
+        table, size = self._table, self.dtype.itemsize
+        if table is None or table.size == 0 or table.dtype != self.dtype or not table.flags.aligned:
+            return None, 0
+        outer, inner = table.strides
+        outer = outer if self.count > 1 else 0
+        if (inner != size and self.n > 1) or outer < 0 or outer % size:
+            return None, 0
+        stride = outer // size
+        return np.asarray(_Memory(table, (self.count - 1) * stride + self.n)), stride
+
+    def _index(self, start: int, stop: int) -> tuple[Array, Any]:
+        """Return an array and an index into it that together are the rows start to stop."""
+        if self._by_row is not None:
+            return self._by_row, slice(start, stop)
+        return self._moved, np.unravel_index(np.arange(start, stop), self._batch_shape)
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether blocks are the array's own memory, not copies."""
+        return self._flat is not None
+
+    def block(self, start: int, stop: int) -> tuple[Array, int]:
+        """Rows start to stop as a flat array and the stride between rows; a copy where it must."""
+        if self._flat is not None:
+            first = start * self._stride
+            return self._flat[
+                first : first + (stop - start - 1) * self._stride + self.n
+            ], self._stride
+        array, index = self._index(start, stop)
+        copy = np.empty((stop - start, *self._row_shape), self.dtype)
+        np.copyto(copy, array[index], casting="unsafe")
+        return copy.reshape(-1), self.n
+
+    def write(self, start: int, stop: int, block: Array) -> None:
+        """Store a block that is not the array's own memory."""
+        array, index = self._index(start, stop)
+        array[index] = block.reshape(stop - start, *self._row_shape)
+
+
+def _reshaped(array: Array, shape: tuple[int, ...]) -> Array | None:
+    try:
+        return array.reshape(shape, copy=False)
+    except ValueError:
+        return None
