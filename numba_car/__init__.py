@@ -6,13 +6,26 @@ For each row of a batch, find the scale eta with ``||clip(x + eta*delta, lower, 
 from typing import TYPE_CHECKING, Any
 
 from numba_car._api import Solution, eta, max_norm, rescale, solve
+from numba_car._derivatives import Gradients, eta_jvp, eta_vjp, rescale_jvp, rescale_vjp
 
 if TYPE_CHECKING:
     from numba_car import kernels
 
 __version__ = "0.1.0"
 
-__all__ = ["Solution", "eta", "kernels", "max_norm", "rescale", "solve"]
+__all__ = [
+    "Gradients",
+    "Solution",
+    "eta",
+    "eta_jvp",
+    "eta_vjp",
+    "kernels",
+    "max_norm",
+    "rescale",
+    "rescale_jvp",
+    "rescale_vjp",
+    "solve",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -33,7 +33,8 @@ class Solution(NamedTuple):
     saturated: Array
 
 
-def _options(infeasible: str, method: str, num_threads: int | None) -> Options:
+def options_of(infeasible: str, method: str, num_threads: int | None) -> Options:
+    """Check how a problem is to be solved."""
     for name, value, allowed in (
         ("infeasible", infeasible, ("saturate", "nan", "raise")),
         ("method", method, ("auto", "newton", "sort")),
@@ -51,7 +52,7 @@ def _options(infeasible: str, method: str, num_threads: int | None) -> Options:
     return Options(infeasible, method, int(num_threads))
 
 
-def _restore(flat: Array, task: Problem, keepdims: bool) -> Any:
+def restore(flat: Array, task: Problem, keepdims: bool) -> Any:
     """Shape one number per row like a NumPy reduction, which is a scalar for a single row."""
     return flat.reshape(task.batch_shape_kept if keepdims else task.batch_shape)[()]
 
@@ -135,9 +136,9 @@ def eta(
     array([0.22912878, 0.05      ])
     """
     solver = solver_for(x, delta, eps, *pair(bounds))
-    options = _options(infeasible, method, num_threads)
+    options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
-    return _restore(solver.eta(task, options), task, keepdims)
+    return restore(solver.eta(task, options), task, keepdims)
 
 
 def rescale(
@@ -193,7 +194,7 @@ def rescale(
     0.250000000000000
     """
     solver = solver_for(x, delta, eps, *pair(bounds), out)
-    options = _options(infeasible, method, num_threads)
+    options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     result, rows, in_one_go = result_rows(task, out)
     solver.rescale(task, options, rows, in_one_go=in_one_go)
@@ -244,10 +245,10 @@ def solve(
     (array([0.50990195, 0.6       ]), array([0.50990195, 0.70710678]), array([ True, False]))
     """
     solver = solver_for(x, delta, eps, *pair(bounds))
-    options = _options(infeasible, method, num_threads)
+    options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     flat = solver.solve(task, options)
-    return Solution(*(_restore(values, task, keepdims) for values in flat))
+    return Solution(*(restore(values, task, keepdims) for values in flat))
 
 
 def max_norm(
@@ -288,5 +289,5 @@ def max_norm(
     """
     solver = solver_for(x, delta, *pair(bounds))
     task = problem(x, delta, 0.0, p, bounds, axis)
-    flat = solver.max_norm(task, _options("saturate", "auto", num_threads))
-    return _restore(flat, task, keepdims)
+    flat = solver.max_norm(task, options_of("saturate", "auto", num_threads))
+    return restore(flat, task, keepdims)

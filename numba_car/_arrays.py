@@ -136,14 +136,9 @@ def _check_p(p: float) -> float:
     return value
 
 
-def _rows_of_eps(eps: ArrayLike, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
-    """One eps per row, flat; a scalar is not repeated in memory."""
-    array = as_numeric("eps", eps).astype(np.float64)
-    valid = (array >= 0) & (array < np.inf)
-    if not valid.all():
-        place = np.unravel_index(np.argmin(valid), array.shape)
-        where = f" at index {tuple(map(int, place))}" if array.ndim else ""
-        raise ValueError(f"eps must be finite and not negative, found {array[place]}{where}")
+def by_row(name: str, values: ArrayLike, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """One float64 per row, flat; a scalar is not repeated in memory."""
+    array = as_numeric(name, values).astype(np.float64)
     if array.ndim == len(shape) > 0 and all(array.shape[axis] == 1 for axis in axes):
         array = array.squeeze(axes)
     batch_shape = tuple(size for axis, size in enumerate(shape) if axis not in axes)
@@ -151,8 +146,28 @@ def _rows_of_eps(eps: ArrayLike, shape: tuple[int, ...], axes: tuple[int, ...]) 
         return np.broadcast_to(array, batch_shape).reshape(-1)
     except ValueError:
         raise ValueError(
-            f"eps of shape {array.shape} does not broadcast to the rows, of shape {batch_shape}"
+            f"{name} of shape {array.shape} does not broadcast to the rows, of shape {batch_shape}"
         ) from None
+
+
+def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
+    """One value per element of x, as rows."""
+    array = as_numeric(name, values)
+    try:
+        return Rows(np.broadcast_to(array, task.shape), task.axes, task.x.dtype)
+    except ValueError:
+        raise ValueError(
+            f"{name} of shape {array.shape} does not broadcast to x, of shape {task.shape}"
+        ) from None
+
+
+def _check_eps(eps: ArrayLike) -> None:
+    array = as_numeric("eps", eps)
+    valid = (array >= 0) & (array < np.inf)
+    if not valid.all():
+        place = np.unravel_index(np.argmin(valid), array.shape)
+        where = f" at index {tuple(map(int, place))}" if array.ndim else ""
+        raise ValueError(f"eps must be finite and not negative, found {array[place]}{where}")
 
 
 def _check_order(lower: Array, upper: Array) -> None:
@@ -238,6 +253,7 @@ def problem(
             f"x of shape {x_array.shape} and delta of shape {delta_array.shape} do not broadcast"
         ) from None
     axes = _axes(axis, len(shape))
+    _check_eps(eps)
     lower, upper = _bound_arrays(bounds)
     rounding = max(_FLOATS[d.name][0] for d in (dtype, x_array.dtype) if d.name in _FLOATS)
     lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
@@ -246,7 +262,7 @@ def problem(
         delta=Rows(np.broadcast_to(delta_array, shape), axes, compute),
         lower=lower_rows,
         upper=upper_rows,
-        eps=_rows_of_eps(eps, shape, axes),
+        eps=by_row("eps", eps, shape, axes),
         p=p,
         axes=axes,
         shape=shape,

@@ -8,8 +8,7 @@ from typing import Any
 _UNSUPPORTED = ("torch", "jax", "jaxlib", "tensorflow", "cupy", "eagerpy", "dask", "xarray")
 
 
-def solver_for(*arrays: Any) -> ModuleType:
-    """Return the module that solves problems of these arrays; numba is imported here at the latest."""
+def _check_library(arrays: tuple[Any, ...]) -> None:
     for array in arrays:
         library = type(array).__module__.partition(".")[0]
         if library in _UNSUPPORTED:
@@ -17,6 +16,19 @@ def solver_for(*arrays: Any) -> ModuleType:
                 f"arrays must be NumPy arrays or convert to them, found a {library} array; "
                 "convert it first, with numpy.asarray(...)"
             )
+
+
+def solver_for(*arrays: Any) -> ModuleType:
+    """Return the module that solves problems of these arrays; numba is imported here at the latest."""
+    _check_library(arrays)
     from numba_car._cpu import solver
 
     return solver
+
+
+def gradients_for(*arrays: Any) -> ModuleType:
+    """Return the module that differentiates problems of these arrays."""
+    _check_library(arrays)
+    from numba_car._cpu import gradients
+
+    return gradients

@@ -61,11 +61,6 @@ class Rows:
             return self._by_row, slice(start, stop)
         return self._moved, np.unravel_index(np.arange(start, stop), self._batch_shape)
 
-    @property
-    def is_direct(self) -> bool:
-        """Whether blocks are the array's own memory, not copies."""
-        return self._flat is not None
-
     def block(self, start: int, stop: int) -> tuple[Array, int]:
         """Rows start to stop as a flat array and the stride between rows; a copy where it must."""
         if self._flat is not None:
@@ -78,10 +73,17 @@ class Rows:
         np.copyto(copy, array[index], casting="unsafe")
         return copy.reshape(-1), self.n
 
-    def write(self, start: int, stop: int, block: Array) -> None:
-        """Store a block that is not the array's own memory."""
-        array, index = self._index(start, stop)
-        array[index] = block.reshape(stop - start, *self._row_shape)
+    def scratch(self, start: int, stop: int) -> tuple[Array, int]:
+        """Where to write rows start to stop: the array's own memory, or some to `store` from."""
+        if self._flat is not None:
+            return self.block(start, stop)
+        return np.empty((stop - start) * self.n, self.dtype), self.n
+
+    def store(self, start: int, stop: int, block: Array) -> None:
+        """Store a block that was written to scratch memory."""
+        if self._flat is None:
+            array, index = self._index(start, stop)
+            array[index] = block.reshape(stop - start, *self._row_shape)
 
 
 def _reshaped(array: Array, shape: tuple[int, ...]) -> Array | None:

@@ -34,14 +34,15 @@ from numba_car._core.limits import (
 from numba_car._core.newton import CLEARED, DONE, NOT_FINITE, OUT_OF_RANGE, SATURATED, conclude
 from numba_car._core.norms import RAISED
 from numba_car._cpu import apply, extended
+from numba_car._cpu.backward import backward_row
 from numba_car._cpu.checks import is_suspect, judge
 from numba_car._cpu.extremes import largest_delta, largest_step
 from numba_car._cpu.newton import newton, norm_reached, saturate_row, solve_largest
 from numba_car._cpu.sums import fill_powers
-from numba_car._cpu.views import is_even
+from numba_car._cpu.views import is_even, size_of
 from numba_car._jit import kernel, rows
 
-__all__ = ["eta", "max_norm", "rescale"]
+__all__ = ["backward", "eta", "max_norm", "rescale"]
 
 
 @rows
@@ -131,3 +132,23 @@ def max_norm(x, delta, p, lower, upper):
     if p >= SMALL_P and not 0 < reached < SMALLEST_SUM:
         return reached
     return extended.max_norm(row, (norm[0], 0.0), norm[1:])
+
+
+@kernel
+def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out_delta):
+    """Fill out_x and out_delta with the gradients of one row whose eta is known; return that of eps.
+
+    `grad_out` is upstream of the rescaled row, an array or 0.0, and `grad_eta` of eta; see
+    `numba_car.rescale_vjp` and `numba_car.eta_vjp`.
+    """
+    row = x, delta, lower, upper
+    valid = _is_valid(row, p) and eps >= 0 and is_even((x, delta, out_x, out_delta))
+    eta = np.float64(eta) if valid and size_of(grad_out, x.size) == x.size else math.nan
+    outputs = out_x, out_delta, 0.0, 0.0
+    largest = np.finfo(x.dtype).max
+    eps, h = np.float64(eps), np.float64(grad_eta)
+    if p == math.inf:
+        highest = (math.inf, 0.0, 0.0, 0.0)
+        return backward_row(row, grad_out, h, highest, eps, eta, largest, outputs)[0]
+    norm = _norm_of(np.float64(p))
+    return backward_row(row, grad_out, h, norm, eps, eta, largest, outputs)[0]

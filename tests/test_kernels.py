@@ -34,6 +34,16 @@ def max_norms(x, delta, p, lower, upper):
     return result
 
 
+@njit
+def gradients(x, delta, eps, p, g):
+    by_x, by_delta, by_eps = np.empty_like(x), np.empty_like(x), np.empty(len(x))
+    for row in range(len(x)):
+        eta = kernels.eta(x[row], delta[row], eps[row], p, 0.0, 1.0)
+        given = x[row], delta[row], eps[row], p, 0.0, 1.0, eta
+        by_eps[row] = kernels.backward(*given, g[row], 0.0, by_x[row], by_delta[row])
+    return by_x, by_delta, by_eps
+
+
 @njit(parallel=True)
 def etas_in_parallel(x, delta, eps):
     result = np.empty(len(x))
@@ -72,6 +82,15 @@ def test_agrees_with_the_array_functions(p, dtype):
     np.testing.assert_allclose(
         max_norms(x, delta, p, 0.0, 1.0), car.max_norm(x, delta, p=p), **close
     )
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, np.inf])
+def test_gradients_agree_with_the_array_functions(p):
+    x, delta = batch(np.float64)
+    eps, g = eps_of(x, delta, p), np.random.default_rng(1).standard_normal(x.shape)
+    found, expected = gradients(x, delta, eps, p, g), car.rescale_vjp(x, delta, eps, g, p=p)
+    for value, exact in zip(found, expected, strict=False):
+        np.testing.assert_allclose(value, exact, rtol=1e-11, atol=1e-12 * np.abs(exact).max())
 
 
 def test_bounds_may_be_arrays():

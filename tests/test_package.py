@@ -21,6 +21,7 @@ PACKAGE = Path(car.__file__).parent
 LAYERS = (
     ("cli",),
     ("__init__", "kernels"),
+    ("_derivatives",),
     ("_api",),
     ("_dispatch",),
     ("_cpu",),

@@ -76,9 +76,9 @@ class Batch:
         self._threads = 1 if is_shared else num_threads
         self._functions = shared.block_functions(problem.n, num_threads if is_shared else 1)
         self._rows_a_task = max(1, _TASK // max(1, problem.n))
-        self._norm, self._powers = norm_of(p), ((p, 0.0), inverse_of(p))
+        self.norm, self._powers = norm_of(p), ((p, 0.0), inverse_of(p))
         self._summed = BLOCK_FLOAT32 if dtype == np.float32 else BLOCK_FLOAT64
-        self._summed = BLOCK_POWERS if len(self._norm) == 3 else self._summed
+        self._summed = BLOCK_POWERS if len(self.norm) == 3 else self._summed
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""
@@ -101,7 +101,7 @@ class Batch:
         """Solve one block. Raise OutsideError if a row's x is out of its bounds."""
         rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
         eta, verdict = np.zeros(eps.size), np.full(eps.size, GO_ON)
-        solve = self._sort if self._method == "sort" and len(self._norm) < 4 else self._newton
+        solve = self._sort if self._method == "sort" and len(self.norm) < 4 else self._newton
         solve(rows, eps, eta, verdict)
         if (verdict == SUSPECT).any():
             checks.judge_rows(*rows, self.problem.slack, verdict)
@@ -110,19 +110,19 @@ class Batch:
         return block if not self._is_small_p and (verdict == DONE).all() else self._attend(block)
 
     def _newton(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
-        scratch = np.empty((2, self.problem.n if len(self._norm) == 3 else 0))
-        self._functions.solve_rows(*rows, eps, self._norm, self._summed, scratch, eta, verdict)
+        scratch = np.empty((2, self.problem.n if len(self.norm) == 3 else 0))
+        self._functions.solve_rows(*rows, eps, self.norm, self._summed, scratch, eta, verdict)
 
     def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
         scratch = np.empty((sort_scan.SCRATCH_ROWS, self.problem.n))
-        sort_scan.sort_rows(*rows, eps, self._norm, self._summed, scratch, eta, verdict)
+        sort_scan.sort_rows(*rows, eps, self.norm, self._summed, scratch, eta, verdict)
 
     def _attend(self, block: Block) -> Block:
         """Do what the verdicts other than DONE ask for."""
         eta, verdict = block.eta, block.verdict
         if (verdict == OUTSIDE).any():
             raise OutsideError
-        if self._method != "sort" and len(self._norm) < 4:
+        if self._method != "sort" and len(self.norm) < 4:
             # A second chance: to sort, powers are brought into range.
             eta[verdict == OUT_OF_RANGE] = 0
             verdict[verdict == OUT_OF_RANGE] = SLOW
@@ -131,7 +131,7 @@ class Batch:
         if self._is_small_p:
             verdict[((verdict == DONE) & (eta > 0)) | (verdict == SATURATED)] = OUT_OF_RANGE
         if (verdict == SATURATED).any():
-            options = self._norm, self._summed
+            options = self.norm, self._summed
             self._functions.saturate_rows(*block.rows, block.eps, *options, eta, verdict)
         eta[verdict == NOT_FINITE] = np.nan
         if (verdict == OUT_OF_RANGE).any():
@@ -145,7 +145,7 @@ class Batch:
         """N(eta) of a block of rows; with eta = inf that is R."""
         reached = np.full(eta.size, -1.0)  # nothing known yet
         if not self._is_small_p:
-            self._functions.measure_rows(*block.rows, self._norm, self._summed, eta, reached)
+            self._functions.measure_rows(*block.rows, self.norm, self._summed, eta, reached)
             # Below, the steps were rounded as the subnormal numbers that they are.
             reached[(reached > 0) & (reached < SMALLEST_SUM)] = -1.0
         if (reached < 0).any():
@@ -164,19 +164,12 @@ class Batch:
 
     def rescale(self, block: Block, out: Rows) -> None:
         """Write clip(x + eta*delta) of a block of rows."""
-        start, stop, largest = block.start, block.stop, self.problem.largest
-        n = self.problem.n
-        target = (
-            out.block(start, stop)
-            if out.is_direct
-            else (np.empty((stop - start) * n, out.dtype), n)
-        )
+        largest, target = self.problem.largest, out.scratch(block.start, block.stop)
         self._functions.rescale_rows(*block.rows, block.verdict, block.eta, largest, target)
         if block.exponent.size:
             pairs = block.verdict, block.mantissa, block.exponent
             extended.rescale_rows(*block.rows, *pairs, largest, target)
-        if not out.is_direct:
-            out.write(start, stop, target[0])
+        out.store(block.start, block.stop, target[0])
 
     def describe_outside(self) -> str:
         """Say how many x are outside their bounds, and which is the first."""

@@ -42,9 +42,7 @@ class _Infeasible:
             )
 
 
-def _solve_blocks(
-    problem: Problem, options: Options, each: Callable[[Batch, Block], None]
-) -> Batch:
+def solve_blocks(problem: Problem, options: Options, each: Callable[[Batch, Block], None]) -> Batch:
     """Solve all blocks and hand each over while it is in the cache; raise after the last."""
     batch = Batch(problem, options.method, options.num_threads)
     infeasible = _Infeasible(batch, options.infeasible)
@@ -69,7 +67,7 @@ def eta(problem: Problem, options: Options) -> Array:
     def store(_: Batch, block: Block) -> None:
         result[block.start : block.stop] = block.eta
 
-    _solve_blocks(problem, options, store)
+    solve_blocks(problem, options, store)
     return result
 
 
@@ -83,7 +81,7 @@ def rescale(problem: Problem, options: Options, out: Rows, *, in_one_go: bool) -
     def keep(_: Batch, block: Block) -> None:
         blocks.append(block._replace(rows=()))
 
-    batch = _solve_blocks(problem, options, write if in_one_go else keep)
+    batch = solve_blocks(problem, options, write if in_one_go else keep)
     by_start = {block.start: block for block in blocks}
     if by_start:
         batch.for_blocks(
@@ -107,7 +105,7 @@ def solve(problem: Problem, options: Options) -> tuple[Array, Array, Array, Arra
         reached = batch.norms(block, eta[rows].astype(np.float64))
         norm[rows] = np.minimum(reached, problem.largest)
 
-    _solve_blocks(problem, options, store)
+    solve_blocks(problem, options, store)
     return eta, norm, max_norm, saturated
 
 
@@ -118,5 +116,5 @@ def max_norm(problem: Problem, options: Options) -> Array:
     def store(batch: Batch, block: Block) -> None:
         result[block.start : block.stop] = batch.max_norms(block)
 
-    _solve_blocks(problem, options, store)
+    solve_blocks(problem, options, store)
     return result

@@ -25,6 +25,22 @@ def at(values, index):
     return values[index] if isinstance(values, np.ndarray) else values
 
 
+def store(values, index, value):
+    """values[index] = value; what is one number stores nothing."""
+    raise NotImplementedError
+
+
+@overload(store)
+def _store(values, index, value):
+    if not isinstance(values, types.Array):
+        return lambda values, index, value: None
+
+    def implementation(values, index, value):
+        values[index] = value
+
+    return implementation
+
+
 def size_of(values, default):
     """How many elements there are; a number has as many as asked for."""
     raise NotImplementedError

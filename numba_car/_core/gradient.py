@@ -1,0 +1,48 @@
+"""Derivatives of eta, from eta itself: no second solve.
+
+With u_i = eta |delta_i| / eps, q_i = room_i / eps, and phi = sum u_i**p over the free coordinates, the
+share of eps**p that is not clipped away, a row that is not saturated has for finite p
+
+    d eta / d eps     =  (eta / eps) / phi                           =: rate
+    d eta / d delta_i = -rate * eta * u_i**(p-1) * sign(delta_i)        where i is free, else 0
+    d eta / d room_i  = -rate * q_i**(p-1)                              where i is clipped, else 0
+
+The factors are of the order of 1, whatever the sizes of x and delta. Where one coordinate j alone
+decides (p = inf, or the row is saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
+"""
+
+from numba_car._core.problem import room
+from numba_car._jit import formula
+
+
+@formula
+def slope(size, norm):
+    """size**(p-1), the derivative of size**p / p; 0 at 0, where it has none for p < 1, and for inf."""
+    if len(norm) == 4:
+        return type(size)(0)
+    if len(norm) == 1:
+        return type(size)(1)
+    if len(norm) == 2:
+        return size
+    return size ** (norm[0] - 1.0) if size > 0 else type(size)(0)
+
+
+@formula
+def is_free(x, delta, lower, upper, eta):
+    """Whether the coordinate still follows x + eta*delta; at its breakpoint it no longer does."""
+    return delta == 0 or eta * abs(delta) < room(x, delta, lower, upper)
+
+
+@formula
+def by_delta(delta, norm, eps, eta, rate):
+    """Return d eta / d delta of a free coordinate."""
+    if delta == 0:
+        return type(delta)(0)
+    size = rate * eta * slope(eta * abs(delta) / eps, norm)
+    return -size if delta > 0 else size
+
+
+@formula
+def by_room(x, delta, lower, upper, norm, eps, rate):
+    """Return d eta / d room of a clipped coordinate."""
+    return -rate * slope(room(x, delta, lower, upper) / eps, norm)
