@@ -13,7 +13,7 @@ import pytest
 
 import numba_car as car
 from numba_car._core.norms import RAISED, norm_of
-from numba_car._cpu import apply, checks, extremes, sums
+from numba_car._cpu import apply, backward, checks, extremes, sums
 
 PACKAGE = Path(car.__file__).parent
 
@@ -125,6 +125,10 @@ def test_inner_loops_vectorise(dtype, bounds):
         extremes.largest_breakpoint: [(row,)],
         checks.is_suspect: [(row,)],
         apply._arrive: [(row, 0.5, 1e30, x.copy())],
+        backward._gather_block: [(row, x.copy(), norm_of(2.0), 0.5, 0.5, 1.0)],
+        backward._write: [
+            (row, x.copy(), norm_of(2.0), 0.5, 0.5, 1.0, 1.0, 1e30, (x.copy(), x.copy(), 0.0, 0.0))
+        ],
     }
     for loop, calls in loops.items():
         for arguments in calls:
