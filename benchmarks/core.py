@@ -59,16 +59,17 @@ def against_foolbox():
     print(f"  foolbox / eta {foolbox / eta:.0f}, one-liner / rescale {inexact / rescale:.2f}")
 
 
-def slow_rows(count, n, ratio=1.2, groups=120):
+def slow_rows(count, n, ratio=2.2, groups=45, lead=0.05):
     """Rows on which each of Newton's passes clips a single group of elements.
 
-    The groups' weights fall geometrically, and each group's breakpoint lies just left of where the
-    pass that still has it free arrives. The elements that a sample would see do not move.
+    The groups' weights fall by `ratio`, and each group's breakpoint lies by `lead` left of where the
+    pass that still has it free arrives; the next group's lies right of that as long as
+    (ratio - 1) * (1 - lead) > 1. The elements that a sample would see do not move.
     """
     weights = ratio ** -np.arange(groups, dtype=float)
     caps, free, remaining = np.empty(groups), weights.sum(), 1.0
     for k in range(groups):
-        caps[k] = weights[k] * remaining / free * (1 - 1e-3)
+        caps[k] = weights[k] * remaining / free * (1 - lead)
         free, remaining = free - weights[k], remaining - caps[k]
     size = n // groups
     delta, room = (np.sqrt(np.repeat(v / size, size)) for v in (weights, caps))

@@ -1,0 +1,35 @@
+"""Rows on which Newton's method gives up and sorts what is left."""
+
+import numpy as np
+import oracle
+import pytest
+from oracle import Row
+
+import numba_car as car
+from numba_car._arrays import problem
+from numba_car._core.newton import SLOW
+from numba_car._cpu.batch import Batch
+
+
+def slow_row(p, copies, groups=45, ratio=2.2):
+    """Groups whose weights fall by `ratio`, each clipped by a pass of its own."""
+    weights = ratio ** -np.arange(groups, dtype=float)
+    caps, free, remaining = np.empty(groups), weights.sum(), 1.0
+    for k in range(groups):
+        caps[k] = weights[k] * remaining / free * 0.95
+        free, remaining = free - weights[k], remaining - caps[k]
+    delta, room = (np.repeat(values / copies, copies) ** (1 / p) for values in (weights, caps))
+    return Row(1 - room, delta, float((1 - remaining / 2) ** (1 / p)), p)
+
+
+@pytest.mark.parametrize("copies", [1, 4, 20])
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_slow_rows_are_exact(p, copies):
+    row = slow_row(p, copies)
+    batch = Batch(problem(row.x[None], row.delta[None], row.eps, p, row.bounds, None), "newton", 1)
+    verdict = np.zeros(1, np.int64)
+    batch._newton(batch.rows(0, 1), np.array([row.eps]), np.zeros(1), verdict)
+    assert verdict[0] == SLOW
+    for method in ("newton", "sort"):
+        eta = float(car.eta(row.x, row.delta, row.eps, p=p, method=method))
+        assert oracle.norm_error_in_ulps(eta, row, row.dtype) <= 4
