@@ -104,10 +104,10 @@ def as_numeric(name: str, value: ArrayLike) -> Array:
     return array
 
 
-def _result_dtype(x: ArrayLike, delta: ArrayLike) -> DType:
+def _result_dtype(*given: tuple[ArrayLike, Array]) -> DType:
     """Promote as NumPy does: Python numbers adapt, and integers alone become float64."""
-    weak = [v if isinstance(v, (int, float)) else as_numeric("x", v).dtype for v in (x, delta)]
-    dtype = np.result_type(*weak)
+    dtypes = [value if isinstance(value, (int, float)) else array.dtype for value, array in given]
+    dtype = np.result_type(*dtypes)
     dtype = np.dtype(np.float64) if dtype.kind in "biu" else dtype
     if dtype.name not in _FLOATS:
         raise TypeError(f"x and delta must promote to one of {', '.join(_FLOATS)}, found {dtype}")
@@ -161,8 +161,7 @@ def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
         ) from None
 
 
-def _check_eps(eps: ArrayLike) -> None:
-    array = as_numeric("eps", eps)
+def _check_eps(array: Array) -> None:
     valid = (array >= 0) & (array < np.inf)
     if not valid.all():
         place = np.unravel_index(np.argmin(valid), array.shape)
@@ -244,7 +243,7 @@ def problem(
     """Check all arguments but the values of x and delta, which the kernels check."""
     p = _check_p(p)
     x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
-    dtype = _result_dtype(x, delta)
+    dtype = _result_dtype((x, x_array), (delta, delta_array))
     compute = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     try:
         shape = np.broadcast_shapes(x_array.shape, delta_array.shape)
@@ -253,7 +252,8 @@ def problem(
             f"x of shape {x_array.shape} and delta of shape {delta_array.shape} do not broadcast"
         ) from None
     axes = _axes(axis, len(shape))
-    _check_eps(eps)
+    eps_array = as_numeric("eps", eps)
+    _check_eps(eps_array)
     lower, upper = _bound_arrays(bounds)
     rounding = max(_FLOATS[d.name][0] for d in (dtype, x_array.dtype) if d.name in _FLOATS)
     lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
@@ -262,7 +262,7 @@ def problem(
         delta=Rows(np.broadcast_to(delta_array, shape), axes, compute),
         lower=lower_rows,
         upper=upper_rows,
-        eps=by_row("eps", eps, shape, axes),
+        eps=by_row("eps", eps_array, shape, axes),
         p=p,
         axes=axes,
         shape=shape,
