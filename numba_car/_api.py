@@ -7,9 +7,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._arrays import Axis, Bounds, Options, Problem, pair, problem, result_rows
-from numba_car._dispatch import solver_for
+from numba_car._arrays import Axis, Bounds, Options, Problem, batch_of, pair, problem, result_rows
+from numba_car._dispatch import library_of
 from numba_car._rows import Array
+
+
+class Call(NamedTuple):
+    """What a caller passes besides the arrays x, delta and eps, as it is passed."""
+
+    p: float = 2
+    bounds: Bounds = (0.0, 1.0)
+    axis: Axis = None
+    keepdims: bool = False
+    infeasible: str = "saturate"
+    method: str = "auto"
+    num_threads: int | None = None
 
 
 class Solution(NamedTuple):
@@ -42,9 +54,7 @@ def options_of(infeasible: str, method: str, num_threads: int | None) -> Options
         if not isinstance(value, str) or value not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, found {value!r}")
     if num_threads is None:
-        from numba_car._cpu.threads import default_threads
-
-        return Options(infeasible, method, default_threads())
+        return Options(infeasible, method)
     if not isinstance(num_threads, (int, np.integer)) or isinstance(num_threads, bool):
         raise TypeError(f"num_threads must be an integer or None, found {num_threads!r}")
     if num_threads < 1:
@@ -54,7 +64,8 @@ def options_of(infeasible: str, method: str, num_threads: int | None) -> Options
 
 def restore(flat: Array, task: Problem, keepdims: bool) -> Any:
     """Shape one number per row like a NumPy reduction, which is a scalar for a single row."""
-    return flat.reshape(task.batch_shape_kept if keepdims else task.batch_shape)[()]
+    shape = batch_of(task.shape, task.axes, keepdims=keepdims)
+    return flat.reshape(shape)[()]
 
 
 def eta(
@@ -135,10 +146,16 @@ def eta(
     >>> car.eta(x, delta, 0.25)
     array([0.22912878, 0.05      ])
     """
-    solver = solver_for(x, delta, eps, *pair(bounds))
+    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
+    if library := library_of(x, delta, eps, *pair(bounds)):
+        return library.eta(x, delta, eps, call)
+    from numba_car._cpu import solver
+
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
-    return restore(solver.eta(task, options), task, keepdims)
+    with np.errstate(over="ignore"):
+        flat = solver.eta(task, options).astype(task.dtype, copy=False)
+    return restore(flat, task, keepdims)
 
 
 def rescale(
@@ -149,7 +166,7 @@ def rescale(
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
     axis: Axis = None,
-    keepdims: bool = False,  # noqa: ARG001
+    keepdims: bool = False,
     infeasible: str = "saturate",
     method: str = "auto",
     num_threads: int | None = None,
@@ -193,7 +210,11 @@ def rescale(
     >>> print(f"{np.linalg.norm(v - x):.15f}")
     0.250000000000000
     """
-    solver = solver_for(x, delta, eps, *pair(bounds), out)
+    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
+    if library := library_of(x, delta, eps, *pair(bounds), out):
+        return library.rescale(x, delta, eps, call, out)
+    from numba_car._cpu import solver
+
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     result, rows, in_one_go = result_rows(task, out)
@@ -244,7 +265,11 @@ def solve(
     >>> solution.norm, solution.max_norm, solution.saturated
     (array([0.50990195, 0.6       ]), array([0.50990195, 0.70710678]), array([ True, False]))
     """
-    solver = solver_for(x, delta, eps, *pair(bounds))
+    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
+    if library := library_of(x, delta, eps, *pair(bounds)):
+        return library.solve(x, delta, eps, call)
+    from numba_car._cpu import solver
+
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     flat = solver.solve(task, options)
@@ -287,7 +312,11 @@ def max_norm(
     >>> car.max_norm(np.array([[0.9, 0.5]]), np.array([[1.0, -1.0]]), p=1)
     array([0.6])
     """
-    solver = solver_for(x, delta, *pair(bounds))
+    if library := library_of(x, delta, *pair(bounds)):
+        call = Call(p, bounds, axis, keepdims, num_threads=num_threads)
+        return library.max_norm(x, delta, call)
+    from numba_car._cpu import solver
+
     task = problem(x, delta, 0.0, p, bounds, axis)
     flat = solver.max_norm(task, options_of("saturate", "auto", num_threads))
     return restore(flat, task, keepdims)

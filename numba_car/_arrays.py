@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
@@ -18,13 +19,26 @@ from numba_car._rows import Array, DType, Rows
 Axis: TypeAlias = int | Sequence[int] | None
 Bounds: TypeAlias = tuple[ArrayLike | None, ArrayLike | None]
 
-# What a result may be: the distance from 1 to the next number, and the largest number.
-_FLOATS = {
-    "float16": (2.0**-10, 65504.0),
-    "bfloat16": (2.0**-7, (2.0 - 2.0**-7) * 2.0**127),
-    "float32": (2.0**-23, (2.0 - 2.0**-23) * 2.0**127),
-    "float64": (2.0**-52, (2.0 - 2.0**-52) * 2.0**1023),
+
+class Precision(NamedTuple):
+    """What a result may be."""
+
+    rounding: float  # from 1 to the next number
+    largest: float
+
+
+PRECISIONS = {
+    "float16": Precision(2.0**-10, 65504.0),
+    "bfloat16": Precision(2.0**-7, (2.0 - 2.0**-7) * 2.0**127),
+    "float32": Precision(2.0**-23, (2.0 - 2.0**-23) * 2.0**127),
+    "float64": Precision(2.0**-52, (2.0 - 2.0**-52) * 2.0**1023),
 }
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+@functools.cache
+def _precision_of(dtype: DType) -> Precision | None:
+    return PRECISIONS.get(dtype.name)
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,7 @@ class Problem:
     axes: tuple[int, ...]
     shape: tuple[int, ...]
     dtype: DType
+    largest: float  # finite result
     slack: float  # how far x may lie outside its bounds, relative to their size
     inputs: tuple[Array, ...]  # whatever memory is read from
 
@@ -56,17 +71,12 @@ class Problem:
     @property
     def batch_shape(self) -> tuple[int, ...]:
         """Shape of a result of one number a row."""
-        return tuple(size for axis, size in enumerate(self.shape) if axis not in self.axes)
+        return batch_of(self.shape, self.axes, keepdims=False)
 
     @property
     def batch_shape_kept(self) -> tuple[int, ...]:
         """Shape of that result under ``keepdims=True``."""
-        return tuple(1 if axis in self.axes else size for axis, size in enumerate(self.shape))
-
-    @property
-    def largest(self) -> float:
-        """Return the largest finite result."""
-        return _FLOATS[self.dtype.name][1]
+        return batch_of(self.shape, self.axes, keepdims=True)
 
     def row_index(self, row: int) -> tuple[int, ...]:
         """Where a row is in a result of one number a row."""
@@ -82,13 +92,12 @@ class Problem:
         return tuple(int(place) for place in places)
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How to solve a problem."""
 
     infeasible: str = "saturate"
     method: str = "auto"
-    num_threads: int = 1
+    num_threads: int | None = None
 
 
 def as_numeric(name: str, value: ArrayLike) -> Array:
@@ -99,18 +108,22 @@ def as_numeric(name: str, value: ArrayLike) -> Array:
         array = np.asarray(value)
     except ValueError as error:
         raise TypeError(f"{name} must be an array of numbers, found a ragged sequence") from error
-    if array.dtype.kind not in "biuf" and array.dtype.name not in _FLOATS:
+    if array.dtype.kind not in "biuf" and _precision_of(array.dtype) is None:
         raise TypeError(f"{name} must hold integers or floats, found dtype {array.dtype}")
     return array
 
 
 def _result_dtype(*given: tuple[ArrayLike, Array]) -> DType:
     """Promote as NumPy does: Python numbers adapt, and integers alone become float64."""
+    first, second = (array.dtype for _, array in given)
+    if first is second and first in (_FLOAT32, _FLOAT64):
+        return first
     dtypes = [value if isinstance(value, (int, float)) else array.dtype for value, array in given]
     dtype = np.result_type(*dtypes)
-    dtype = np.dtype(np.float64) if dtype.kind in "biu" else dtype
-    if dtype.name not in _FLOATS:
-        raise TypeError(f"x and delta must promote to one of {', '.join(_FLOATS)}, found {dtype}")
+    dtype = _FLOAT64 if dtype.kind in "biu" else dtype
+    if _precision_of(dtype) is None:
+        allowed = ", ".join(PRECISIONS)
+        raise TypeError(f"x and delta must promote to one of {allowed}, found {dtype}")
     return dtype.newbyteorder("=")
 
 
@@ -123,7 +136,7 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
         raise TypeError(f"axis must be an int, a tuple of ints or None, found {axis!r}") from None
 
 
-def _check_p(p: float) -> float:
+def check_p(p: float) -> float:
     """Return p as a float in (0, inf]."""
     try:
         value = float(operator.neg(operator.neg(p)))  # which is no use on a string
@@ -136,18 +149,47 @@ def _check_p(p: float) -> float:
     return value
 
 
-def by_row(name: str, values: ArrayLike, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
-    """One float64 per row, flat; a scalar is not repeated in memory."""
-    array = as_numeric(name, values).astype(np.float64)
-    if array.ndim == len(shape) > 0 and all(array.shape[axis] == 1 for axis in axes):
-        array = array.squeeze(axes)
-    batch_shape = tuple(size for axis, size in enumerate(shape) if axis not in axes)
+def common_shape(
+    x: tuple[int, ...], delta: tuple[int, ...], axis: Axis
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape that arrays of these shapes broadcast to, and the axes of a row in it."""
     try:
-        return np.broadcast_to(array, batch_shape).reshape(-1)
+        shape = x if x == delta else np.broadcast_shapes(x, delta)
     except ValueError:
-        raise ValueError(
-            f"{name} of shape {array.shape} does not broadcast to the rows, of shape {batch_shape}"
-        ) from None
+        raise ValueError(f"x of shape {x} and delta of shape {delta} do not broadcast") from None
+    return shape, _axes(axis, len(shape))
+
+
+def batch_of(shape: tuple[int, ...], axes: tuple[int, ...], *, keepdims: bool) -> tuple[int, ...]:
+    """Shape of a result of one number a row."""
+    if keepdims:
+        return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+def kept_shape(
+    name: str, found: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Shape of values by row, with the axes of a row put in; they may be in `found` already."""
+    batch = batch_of(shape, axes, keepdims=False)
+    has_axes = len(found) == len(shape) and all(found[axis] == 1 for axis in axes)
+    sizes = batch_of(found, axes, keepdims=False) if has_axes else found
+    missing = len(batch) - len(sizes)
+    padded = (1,) * missing + sizes
+    if missing < 0 or any(a not in (1, b) for a, b in zip(padded, batch, strict=True)):
+        raise ValueError(f"{name} of shape {found} does not broadcast to the rows, of shape {batch}")
+    inner = iter(padded)
+    return tuple(1 if axis in axes else next(inner) for axis in range(len(shape)))
+
+
+def by_row(name: str, values: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """One float64 per row, flat; a scalar is not repeated in memory."""
+    array = values.astype(np.float64)
+    if array.ndim == 0:
+        count = math.prod(batch_of(shape, axes, keepdims=False))
+        return np.ndarray((count,), np.float64, array, 0, (0,))  # a fifth of broadcast_to's time
+    kept = array.reshape(kept_shape(name, array.shape, shape, axes))
+    return np.broadcast_to(kept, batch_of(shape, axes, keepdims=True)).reshape(-1)
 
 
 def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
@@ -162,6 +204,8 @@ def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
 
 
 def _check_eps(array: Array) -> None:
+    if array.ndim == 0 and 0 <= array < np.inf:
+        return
     valid = (array >= 0) & (array < np.inf)
     if not valid.all():
         place = np.unravel_index(np.argmin(valid), array.shape)
@@ -219,9 +263,9 @@ def _bounds(
     compute: DType,
 ) -> tuple[float | Rows, float | Rows]:
     """Both bounds as numbers, or both as rows, rounded to the dtype of the result."""
-    if lower.ndim == upper.ndim == 0:
+    if lower.size == upper.size == 1 and max(lower.ndim, upper.ndim) <= len(shape):
         with np.errstate(all="ignore"):
-            return float(lower.astype(dtype)), float(upper.astype(dtype))
+            return lower.astype(dtype).item(), upper.astype(dtype).item()
 
     def rows(bound: Array) -> Rows:
         if dtype != compute:
@@ -238,28 +282,32 @@ def _bounds(
 
 
 def problem(
-    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, p: float, bounds: Bounds, axis: Axis
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    p: float,
+    bounds: Bounds,
+    axis: Axis,
+    precision: Precision | None = None,
 ) -> Problem:
-    """Check all arguments but the values of x and delta, which the kernels check."""
-    p = _check_p(p)
+    """Check all arguments but the values of x and delta, which the kernels check.
+
+    `precision` is that of the result, where it is less than the dtype's.
+    """
+    p = check_p(p)
     x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
     dtype = _result_dtype((x, x_array), (delta, delta_array))
-    compute = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
-    try:
-        shape = np.broadcast_shapes(x_array.shape, delta_array.shape)
-    except ValueError:
-        raise ValueError(
-            f"x of shape {x_array.shape} and delta of shape {delta_array.shape} do not broadcast"
-        ) from None
-    axes = _axes(axis, len(shape))
+    compute = _FLOAT32 if dtype.itemsize == 2 else dtype
+    shape, axes = common_shape(x_array.shape, delta_array.shape, axis)
     eps_array = as_numeric("eps", eps)
     _check_eps(eps_array)
     lower, upper = _bound_arrays(bounds)
-    rounding = max(_FLOATS[d.name][0] for d in (dtype, x_array.dtype) if d.name in _FLOATS)
     lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
+    precision = precision or PRECISIONS[dtype.name]
+    of_x = _precision_of(x_array.dtype) or precision
     return Problem(
-        x=Rows(np.broadcast_to(x_array, shape), axes, compute),
-        delta=Rows(np.broadcast_to(delta_array, shape), axes, compute),
+        x=Rows(_broadcast(x_array, shape), axes, compute),
+        delta=Rows(_broadcast(delta_array, shape), axes, compute),
         lower=lower_rows,
         upper=upper_rows,
         eps=by_row("eps", eps_array, shape, axes),
@@ -267,9 +315,14 @@ def problem(
         axes=axes,
         shape=shape,
         dtype=dtype,
-        slack=SLACK * rounding,
+        largest=precision.largest,
+        slack=SLACK * max(precision.rounding, of_x.rounding),
         inputs=(x_array, delta_array, lower, upper),
     )
+
+
+def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
+    return array if array.shape == shape else np.broadcast_to(array, shape)
 
 
 def result_rows(task: Problem, out: Any) -> tuple[Array, Rows, bool]:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numba_car._api import options_of, restore
-from numba_car._arrays import Axis, Bounds, Problem, by_element, by_row, pair, problem
-from numba_car._dispatch import gradients_for
+from numba_car._arrays import Axis, Bounds, Problem, as_numeric, by_element, by_row, pair, problem
+from numba_car._dispatch import refuse_libraries
 from numba_car._rows import Array, Rows
 
 
@@ -37,19 +37,19 @@ def _gradients(task: Problem, eps: ArrayLike, bounds: Bounds, found: Any) -> Gra
     if len(shape) == len(task.shape) > by_batch.ndim:
         by_batch = by_batch.reshape(task.batch_shape_kept)
     lower, upper = (
-        None if bound is None else np.asarray(value, task.dtype)[()]
+        None if bound is None else np.asarray(value, task.dtype).reshape(np.shape(bound))[()]
         for bound, value in zip(pair(bounds), of_bounds, strict=True)
     )
     return Gradients(
         np.asarray(x, task.dtype)[()],
         np.asarray(delta, task.dtype)[()],
-        np.asarray(_sum_to(by_batch, shape), task.dtype)[()],
+        np.asarray(sum_to(by_batch, shape), task.dtype)[()],
         lower,
         upper,
     )
 
 
-def _sum_to(values: Array, shape: tuple[int, ...]) -> Any:
+def sum_to(values: Array, shape: tuple[int, ...]) -> Any:
     """Sum over the axes along which something of this shape was broadcast."""
     padded = (1,) * (values.ndim - len(shape)) + shape
     axes = tuple(i for i, size in enumerate(padded) if size != values.shape[i])
@@ -119,10 +119,13 @@ def eta_vjp(
     >>> car.eta_vjp(x, delta, 0.25, 1.0).delta
     array([[ 0.        , -0.22912878]])
     """
+    refuse_libraries(x, delta, eps, *pair(bounds), grad_eta)
+    from numba_car._cpu import gradients
+
     task = problem(x, delta, eps, p, bounds, axis)
     options = options_of(infeasible, method, num_threads)
-    h = by_row("grad_eta", grad_eta, task.shape, task.axes)
-    found = gradients_for(x, delta, eps, *pair(bounds), grad_eta).vjp(task, options, 0.0, h)
+    h = by_row("grad_eta", as_numeric("grad_eta", grad_eta), task.shape, task.axes)
+    found = gradients.vjp(task, options, 0.0, h)
     return _gradients(task, eps, bounds, found)
 
 
@@ -179,20 +182,24 @@ def rescale_vjp(
     >>> car.rescale_vjp(x, delta, 0.25, np.ones((1, 2))).eps
     np.float64(1.09108945117996...)
     """
+    refuse_libraries(x, delta, eps, *pair(bounds), grad_out)
+    from numba_car._cpu import gradients
+
     task = problem(x, delta, eps, p, bounds, axis)
     options = options_of(infeasible, method, num_threads)
     g, h = by_element("grad_out", grad_out, task), np.zeros(task.count)
-    found = gradients_for(x, delta, eps, *pair(bounds), grad_out).vjp(task, options, g, h)
+    found = gradients.vjp(task, options, g, h)
     return _gradients(task, eps, bounds, found)
 
 
 def _tangents(
     task: Problem, of_x: ArrayLike | None, of_delta: ArrayLike | None, of_eps: ArrayLike | None
 ) -> tuple[Rows | float, Rows | float, Array]:
+    of_eps_array = as_numeric("tangent_eps", 0.0 if of_eps is None else of_eps)
     return (
         0.0 if of_x is None else by_element("tangent_x", of_x, task),
         0.0 if of_delta is None else by_element("tangent_delta", of_delta, task),
-        by_row("tangent_eps", 0.0 if of_eps is None else of_eps, task.shape, task.axes),
+        by_row("tangent_eps", of_eps_array, task.shape, task.axes),
     )
 
 
@@ -245,10 +252,12 @@ def eta_jvp(
     >>> car.eta_jvp([[0.9, 0.5]], [[1.0, 1.0]], 0.25, tangent_eps=1.0)
     array([1.09108945])
     """
+    given = tangent_x, tangent_delta, tangent_eps
+    refuse_libraries(x, delta, eps, *pair(bounds), *given)
+    from numba_car._cpu import gradients
+
     task = problem(x, delta, eps, p, bounds, axis)
     options = options_of(infeasible, method, num_threads)
-    given = tangent_x, tangent_delta, tangent_eps
-    gradients = gradients_for(x, delta, eps, *pair(bounds), *given)
     flat = gradients.jvp(task, options, _tangents(task, *given), None)
     return restore(flat.astype(task.dtype), task, keepdims)
 
@@ -300,11 +309,13 @@ def rescale_jvp(
     >>> car.rescale_jvp([[0.9, 0.5]], [[1.0, 1.0]], 0.25, tangent_eps=1.0)
     array([[0.        , 1.09108945]])
     """
+    given = tangent_x, tangent_delta, tangent_eps
+    refuse_libraries(x, delta, eps, *pair(bounds), *given)
+    from numba_car._cpu import gradients
+
     task = problem(x, delta, eps, p, bounds, axis)
     options = options_of(infeasible, method, num_threads)
-    given = tangent_x, tangent_delta, tangent_eps
     out = np.empty(task.shape, task.dtype)
-    gradients = gradients_for(x, delta, eps, *pair(bounds), *given)
     rows = Rows(out, task.axes, task.x.dtype)
     gradients.jvp(task, options, _tangents(task, *given), rows)
     return out[()]

@@ -1,34 +1,65 @@
-"""Which array library and which device a call is for."""
+"""Which array library a call is for."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from importlib import import_module
 from typing import Any
 
-_UNSUPPORTED = ("torch", "jax", "jaxlib", "tensorflow", "cupy", "eagerpy", "dask", "xarray")
+import numpy as np
+
+# The module in `interop` for each library, by the first part of its types' module.
+_INTEROP = {
+    "torch": "torch",
+    "jax": "jax",
+    "jaxlib": "jax",
+    "tensorflow": "tensorflow",
+    "xarray": "xarray",
+    "eagerpy": "eagerpy",
+}
+_UNSUPPORTED = ("cupy", "dask")
+_kinds: dict[type, str] = {}
 
 
-def _check_library(arrays: tuple[Any, ...]) -> None:
+def _kind_of(array_type: type) -> str:
+    """Return the library of a type, or nothing for numbers, sequences and None, which go with any."""
+    roots = [base.__module__.partition(".")[0] for base in array_type.__mro__]
+    for root in roots:
+        if root in _INTEROP:
+            return _INTEROP[root]
+        if root in _UNSUPPORTED:
+            return root
+    if hasattr(array_type, "__cuda_array_interface__"):
+        return "CUDA"
+    return "numpy" if issubclass(array_type, np.ndarray) else ""
+
+
+def library_of(*arrays: Any) -> Any:
+    """Return the module of `interop` that takes the call, or None where it is for NumPy."""
+    found = ""
     for array in arrays:
-        library = type(array).__module__.partition(".")[0]
-        if library in _UNSUPPORTED:
-            raise TypeError(
-                f"arrays must be NumPy arrays or convert to them, found a {library} array; "
-                "convert it first, with numpy.asarray(...)"
-            )
+        array_type = type(array)
+        kind = _kinds.get(array_type)
+        if kind is None:
+            kind = _kinds[array_type] = _kind_of(array_type)
+        if kind and kind != found:
+            if found:
+                raise TypeError(f"arrays must be of one library, found {found} and {kind}")
+            found = kind
+    if not found or found == "numpy":
+        return None
+    if found not in _INTEROP.values():
+        raise TypeError(
+            f"arrays of {found} are not supported yet; convert them first, to NumPy arrays"
+        )
+    return import_module(f"numba_car.interop.{found}")
 
 
-def solver_for(*arrays: Any) -> ModuleType:
-    """Return the module that solves problems of these arrays; numba is imported here at the latest."""
-    _check_library(arrays)
-    from numba_car._cpu import solver
-
-    return solver
-
-
-def gradients_for(*arrays: Any) -> ModuleType:
-    """Return the module that differentiates problems of these arrays."""
-    _check_library(arrays)
-    from numba_car._cpu import gradients
-
-    return gradients
+def refuse_libraries(*arrays: Any) -> None:
+    """Raise TypeError unless the arrays are NumPy's."""
+    library = library_of(*arrays)
+    if library is not None:
+        name = library.__name__.rpartition(".")[2]
+        raise TypeError(
+            f"arrays must be NumPy arrays or convert to them, found {name}'s, which differentiate "
+            "eta and rescale by themselves"
+        )

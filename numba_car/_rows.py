@@ -29,9 +29,19 @@ class Rows:
     """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
 
     def __init__(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
+        self.dtype = dtype
+        outer = array.ndim - len(axes)
+        if array.flags.carray and array.dtype == dtype and axes[:1] in ((), (outer,)) and array.size:
+            # What most calls bring. The rest of this function takes ten times as long to say the same.
+            self.n = math.prod(array.shape[outer:])
+            self.count, self._stride = array.size // self.n, self.n
+            self._flat: Array | None = array.reshape(-1)
+        else:
+            self._lay_out(array, axes, dtype)
+
+    def _lay_out(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
         others = tuple(axis for axis in range(array.ndim) if axis not in axes)
         moved = array.transpose(others + axes)
-        self.dtype = dtype
         self._batch_shape, self._row_shape = moved.shape[: len(others)], moved.shape[len(others) :]
         self.count, self.n = math.prod(self._batch_shape), math.prod(self._row_shape)
         if self.count > 1 and self.n > 0 and not any(moved.strides[: len(others)]):

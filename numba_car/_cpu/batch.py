@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numba_car._arrays import Problem
+from numba_car._arrays import Options, Problem
 from numba_car._core.limits import (
     BLOCK_FLOAT32,
     BLOCK_FLOAT64,
@@ -30,10 +30,11 @@ from numba_car._core.newton import (
 )
 from numba_car._core.norms import inverse_of, norm_of
 from numba_car._cpu import checks, extended, shared, sort_scan
-from numba_car._cpu.threads import run
+from numba_car._cpu.threads import default_threads, run
 from numba_car._rows import Array, Rows
 
 _TASK = 1 << 16  # elements that a thread takes at a time
+_NO_FLOATS, _NO_INTEGERS = np.zeros(0), np.zeros(0, np.int64)
 _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of its own
 
 
@@ -65,19 +66,21 @@ class OutsideError(Exception):
 class Batch:
     """A problem, cut into blocks and ready for kernels."""
 
-    def __init__(self, problem: Problem, method: str, num_threads: int) -> None:
-        self.problem, self._method = problem, method
+    def __init__(self, problem: Problem, options: Options) -> None:
+        self.problem, self._method = problem, options.method
         p = problem.p if problem.p == np.inf else min(max(problem.p, SMALLEST_P), LARGEST_P)
-        dtype = problem.x.dtype
-        self._is_small_p = p < SMALL_P * np.finfo(np.float64).eps / np.finfo(dtype).eps
+        is_float32 = problem.x.dtype == np.float32
+        self._is_small_p = p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P)
+        is_small = problem.count * problem.n <= _TASK
+        num_threads = options.num_threads or (1 if is_small else default_threads())
         # Only Newton's passes can be shared; other rows are one thread's work each.
         is_shared = problem.n >= shared.LONG and problem.count < _ROWS_AHEAD * num_threads
-        is_shared = is_shared and method != "sort" and not self._is_small_p
+        is_shared = is_shared and self._method != "sort" and not self._is_small_p
         self._threads = 1 if is_shared else num_threads
         self._functions = shared.block_functions(problem.n, num_threads if is_shared else 1)
         self._rows_a_task = max(1, _TASK // max(1, problem.n))
         self.norm, self._powers = norm_of(p), ((p, 0.0), inverse_of(p))
-        self._summed = BLOCK_FLOAT32 if dtype == np.float32 else BLOCK_FLOAT64
+        self._summed = BLOCK_FLOAT32 if is_float32 else BLOCK_FLOAT64
         self._summed = BLOCK_POWERS if len(self.norm) == 3 else self._summed
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
@@ -102,20 +105,28 @@ class Batch:
         rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
         eta, verdict = np.zeros(eps.size), np.full(eps.size, GO_ON)
         solve = self._sort if self._method == "sort" and len(self.norm) < 4 else self._newton
-        solve(rows, eps, eta, verdict)
-        if (verdict == SUSPECT).any():
+        all_done = solve(rows, eps, eta, verdict)
+        if not all_done and (verdict == SUSPECT).any():
             checks.judge_rows(*rows, self.problem.slack, verdict)
-            solve(rows, eps, eta, verdict)
-        block = Block(start, stop, rows, eps, eta, verdict, np.zeros(0), np.zeros(0, np.int64))
-        return block if not self._is_small_p and (verdict == DONE).all() else self._attend(block)
+            all_done = solve(rows, eps, eta, verdict)
+        block = Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
+        return block if all_done and not self._is_small_p else self._attend(block)
 
-    def _newton(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
+    def solved(self, start: int, stop: int, eta: Array) -> Block:
+        """Return a block whose eta is known."""
+        rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
+        verdict = np.full(stop - start, DONE)
+        return Block(start, stop, rows, eps, eta[start:stop], verdict, _NO_FLOATS, _NO_INTEGERS)
+
+    def _newton(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
         scratch = np.empty((2, self.problem.n if len(self.norm) == 3 else 0))
-        self._functions.solve_rows(*rows, eps, self.norm, self._summed, scratch, eta, verdict)
+        solve_rows = self._functions.solve_rows
+        return bool(solve_rows(*rows, eps, self.norm, self._summed, scratch, eta, verdict))
 
-    def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> None:
+    def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
         scratch = np.empty((sort_scan.SCRATCH_ROWS, self.problem.n))
-        sort_scan.sort_rows(*rows, eps, self.norm, self._summed, scratch, eta, verdict)
+        options = self.norm, self._summed
+        return bool(sort_scan.sort_rows(*rows, eps, *options, scratch, eta, verdict))
 
     def _attend(self, block: Block) -> Block:
         """Do what the verdicts other than DONE ask for."""

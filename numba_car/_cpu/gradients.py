@@ -79,27 +79,41 @@ class _Gradient:
 
 
 def vjp(
-    problem: Problem, options: Options, g: Rows | float, h: Array
+    problem: Problem,
+    options: Options,
+    g: Rows | float,
+    h: Array,
+    *,
+    eta: Array | None = None,
+    wanted: tuple[bool, bool] = (True, True),
 ) -> tuple[Any, Any, Any, Any, Any]:
-    """Gradients of x, delta, eps (flat, by row), lower and upper; g and h are upstream."""
+    """Gradients of x, delta, eps (flat, by row), lower and upper; g and h are upstream.
+
+    With `eta` there is no need to solve again; of x and delta only those `wanted` are written.
+    """
     x, delta, lower, upper = (_Gradient(problem, array.shape) for array in problem.inputs)
+    of_x, of_delta = (o if want else None for o, want in zip((x, delta), wanted, strict=True))
     has_arrays = isinstance(problem.lower, Rows)
-    outputs = (x, delta, lower, upper) if has_arrays else (x, delta)
+    outputs = (of_x, of_delta, *((lower, upper) if has_arrays else (None, None)))
     by_row = np.empty((3, problem.count))
 
     def differentiate(batch: Batch, block: Block) -> None:
         start, stop = block.start, block.stop
-        targets = [output.target(start, stop) for output in outputs]
-        arrays = (*targets, *([] if has_arrays else [0.0, 0.0]))
+        targets = [output.target(start, stop) if output else 0.0 for output in outputs]
         sums = np.empty((3, stop - start))
         upstream = g.block(start, stop) if isinstance(g, Rows) else g, h[start:stop].copy()
         given = block.eps, block.eta, problem.largest
-        backward.backward_rows(*block.rows, *upstream, batch.norm, *given, arrays, sums)
+        backward.backward_rows(*block.rows, *upstream, batch.norm, *given, tuple(targets), sums)
         by_row[:, start:stop] = sums
-        for output, (flat, _) in zip(outputs, targets, strict=True):
-            output.take(start, stop, flat)
+        for output, target in zip(outputs, targets, strict=True):
+            if output:
+                output.take(start, stop, target[0])
 
-    solve_blocks(problem, options, differentiate)
+    if eta is None:
+        solve_blocks(problem, options, differentiate)
+    else:
+        batch = Batch(problem, options)
+        batch.for_blocks(lambda start, stop: differentiate(batch, batch.solved(start, stop, eta)))
     of_bounds = (lower.result(), upper.result()) if has_arrays else by_row[1:].sum(axis=1)
     return x.result(), delta.result(), by_row[0], *of_bounds
 

@@ -108,13 +108,16 @@ def saturate_row(row, norm, eps, block):
 
 @kernel
 def solve_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict):
-    """Solve those of a block of rows that are new, and not suspect or cleared."""
+    """Solve those of a block of rows that are new and not suspect, or cleared; return whether all are."""
+    all_done = True
     for r in range(eps.size):
         row = rows_of(x, delta, lower, upper, r, n)
         if verdict[r] == GO_ON:
             verdict[r] = SUSPECT if is_suspect(row) else CLEARED
         if verdict[r] == CLEARED:
             eta[r], verdict[r] = solve_row(row, norm, eps[r], block, scratch)
+        all_done &= verdict[r] == DONE
+    return all_done
 
 
 @kernel

@@ -44,7 +44,7 @@ class _Infeasible:
 
 def solve_blocks(problem: Problem, options: Options, each: Callable[[Batch, Block], None]) -> Batch:
     """Solve all blocks and hand each over while it is in the cache; raise after the last."""
-    batch = Batch(problem, options.method, options.num_threads)
+    batch = Batch(problem, options)
     infeasible = _Infeasible(batch, options.infeasible)
 
     def work(start: int, stop: int) -> None:
@@ -61,8 +61,8 @@ def solve_blocks(problem: Problem, options: Options, each: Callable[[Batch, Bloc
 
 
 def eta(problem: Problem, options: Options) -> Array:
-    """Solve for eta alone."""
-    result = np.empty(problem.count, problem.dtype)
+    """Solve for eta alone, in float64."""
+    result = np.empty(problem.count)
 
     def store(_: Batch, block: Block) -> None:
         result[block.start : block.stop] = block.eta
@@ -71,14 +71,17 @@ def eta(problem: Problem, options: Options) -> Array:
     return result
 
 
-def rescale(problem: Problem, options: Options, out: Rows, *, in_one_go: bool) -> None:
-    """Rescale into `out`: block by block, or only once nothing can fail any more."""
+def rescale(problem: Problem, options: Options, out: Rows, *, in_one_go: bool) -> Array:
+    """Rescale into `out`: block by block, or only once nothing can fail any more. Return eta."""
+    eta = np.empty(problem.count)
     blocks: list[Block] = []
 
     def write(batch: Batch, block: Block) -> None:
+        eta[block.start : block.stop] = block.eta
         batch.rescale(block, out)
 
     def keep(_: Batch, block: Block) -> None:
+        eta[block.start : block.stop] = block.eta
         blocks.append(block._replace(rows=()))
 
     batch = solve_blocks(problem, options, write if in_one_go else keep)
@@ -89,10 +92,11 @@ def rescale(problem: Problem, options: Options, out: Rows, *, in_one_go: bool) -
                 by_start[start]._replace(rows=batch.rows(start, stop)), out
             )
         )
+    return eta
 
 
 def solve(problem: Problem, options: Options) -> tuple[Array, Array, Array, Array]:
-    """Solve for eta and measure what it reaches: eta, norm, max_norm, saturated."""
+    """Solve for eta and measure what it reaches, rounded to dtype: eta, norm, max_norm, saturated."""
     eta, norm, max_norm = (np.empty(problem.count, problem.dtype) for _ in range(3))
     saturated = np.empty(problem.count, bool)
 

@@ -103,6 +103,7 @@ def sort_row(row, norm, eps, least, block, scratch):
 @kernel
 def sort_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict):
     """Solve those of a block of rows that are new, as `solve_rows`; eta bounds the SLOW from below."""
+    all_done = True
     for r in range(eps.size):
         row = rows_of(x, delta, lower, upper, r, n)
         if verdict[r] == GO_ON:
@@ -110,3 +111,5 @@ def sort_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict
         if verdict[r] in (CLEARED, SLOW):
             least = eta[r] * _SURELY_BELOW if verdict[r] == SLOW else 0.0
             eta[r], verdict[r] = sort_row(row, norm, eps[r], least, block, scratch)
+        all_done &= verdict[r] == DONE
+    return all_done

@@ -1,0 +1,77 @@
+"""The solver for a framework's arrays, once they are NumPy arrays of one rank in host memory."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from numba_car._arrays import PRECISIONS, Options, batch_of, by_element, by_row, problem
+from numba_car._cpu import gradients, solver
+from numba_car._derivatives import sum_to
+from numba_car._rows import Array, Rows
+from numba_car.interop.closed_form import Arrays
+
+# What each function finds, rows with their axes kept: floats of the dtype of x but for two.
+OUTPUTS = {
+    "eta": ("eta",),
+    "rescale": ("eta", "out"),
+    "solve": ("eta", "norm", "max_norm", "saturated"),
+    "max_norm": ("max_norm",),
+}
+
+
+class Task(NamedTuple):
+    """What to do, in values that a compiled graph may hold; axes count from the last."""
+
+    p: float
+    axes: tuple[int, ...]
+    precision: str
+    infeasible: str = "saturate"
+    method: str = "auto"
+    num_threads: int | None = None
+
+
+def compute(name: str, arrays: Arrays, task: Task) -> tuple[Array, ...]:
+    """Find what OUTPUTS says."""
+    x, delta, eps, lower, upper = arrays
+    options = Options(task.infeasible, task.method, task.num_threads)
+    precision = PRECISIONS[task.precision]
+    rows = problem(x, delta, eps, task.p, (lower, upper), task.axes, precision)
+    kept = batch_of(rows.shape, rows.axes, keepdims=True)
+    found: tuple[Array, ...]
+    if name == "rescale":
+        out = np.empty(rows.shape, rows.dtype)
+        eta = solver.rescale(rows, options, Rows(out, rows.axes, rows.dtype), in_one_go=True)
+        return eta.reshape(kept), out
+    if name == "solve":
+        found = solver.solve(rows, options)
+    elif name == "max_norm":
+        found = (solver.max_norm(rows, options),)
+    else:
+        found = (solver.eta(rows, options),)
+    return tuple(values.reshape(kept) for values in found)
+
+
+def differentiate(
+    arrays: Arrays, eta: Array, grad_eta: Array, grad_out: Array | None, wanted: Arrays, task: Task
+) -> Arrays:
+    """Pull gradients back to the arrays that are wanted (the others get whatever there is)."""
+    x, delta, eps, lower, upper = arrays
+    precision = PRECISIONS[task.precision]
+    rows = problem(x, delta, eps, task.p, (lower, upper), task.axes, precision)
+    g = 0.0 if grad_out is None else by_element("grad_out", grad_out, rows)
+    h = by_row("grad_eta", grad_eta, rows.shape, rows.axes)
+    options = Options(num_threads=task.num_threads)
+    known = np.broadcast_to(eta, batch_of(rows.shape, rows.axes, keepdims=True)).reshape(-1)
+    of_x, of_delta, of_eps, of_lower, of_upper = gradients.vjp(
+        rows, options, g, h, eta=known, wanted=(wanted.x, wanted.delta)
+    )
+    kept = of_eps.reshape(batch_of(rows.shape, rows.axes, keepdims=True))
+    found = of_x, of_delta, sum_to(kept, eps.shape), of_lower, of_upper
+    return Arrays(
+        *(
+            np.asarray(gradient, array.dtype).reshape(array.shape)
+            for gradient, array in zip(found, arrays, strict=True)
+        )
+    )
