@@ -44,6 +44,17 @@ def _is_free(lib: Any, arrays: Arrays, eta: Any) -> Any:
     return (arrays.delta == 0) | (eta * abs(arrays.delta) < _room(lib, arrays))
 
 
+def _is_saturated(lib: Any, arrays: Arrays, eta: Any, setting: Setting) -> Any:
+    """Whether eps is out of reach; rounded, eta may fall short of the breakpoint that it is."""
+    eps, room = arrays.eps, lib.stop(_room(lib, arrays))
+    if setting.p == math.inf:
+        return eps >= lib.max(room, setting.axes)
+    free = _is_free(lib, arrays, eta) & (arrays.delta != 0)
+    none_is_free = lib.max(lib.where(free, 1.0, 0.0), setting.axes) == 0
+    largest = _sum_of_powers(lib, room / lib.where(eps > 0, eps, 1.0), room > 0, setting)
+    return (eps > 0) & (none_is_free | (largest <= 1.0))
+
+
 def _sum_of_powers(lib: Any, size: Any, chosen: Any, setting: Setting) -> Any:
     chosen = chosen & (size > 0)
     powers = lib.where(chosen, size, 1.0) ** setting.p
@@ -97,15 +108,13 @@ def eta(lib: Any, arrays: Arrays, found: Any, setting: Setting) -> Any:
         reachable = lib.max(room, setting.axes)
         enough = (room > 0) & (room >= lib.where(eps < reachable, eps, reachable))
         decider = _largest(lib, lib.where(enough, speed, 0.0), setting)
-        saturated = eps >= reachable
         regular = _ratio(lib, eps, _pick(lib, speed, decider, setting))
     else:
         decider = _largest(lib, _ratio(lib, room, speed), setting)
-        free = _is_free(lib, arrays, found) & (speed > 0)
-        saturated = (eps > 0) & (lib.max(lib.where(free, 1.0, 0.0), setting.axes) == 0)
         regular = _regular_eta(lib, arrays, found, setting)
     last = _ratio(lib, _pick(lib, room, decider, setting), _pick(lib, speed, decider, setting))
-    poison = lib.where(found == found, 1.0, math.nan)  # noqa: PLR0124 - a row without an eta
+    poison = lib.where(found == found, 1.0, found)  # noqa: PLR0124 - a row without an eta
+    saturated = _is_saturated(lib, arrays, found, setting)
     return lib.where(saturated, last, regular) * poison
 
 
@@ -132,6 +141,8 @@ def outputs(
         x, delta, _, lower, upper = arrays
         bound = lib.where(delta > 0, upper, lower)
         free = _is_free(lib, arrays, found[0])
+        if setting.p < math.inf:
+            free = free & ((delta == 0) | ~_is_saturated(lib, arrays, found[0], setting))
         return formula, lib.where(free, x + formula * delta, bound)
     _, _, largest, saturated = found
     reachable = max_norm(lib, arrays, largest, setting)
