@@ -1,0 +1,258 @@
+"""xarray: dimensions by name; whatever is not in a row is broadcast by name too.
+
+`numba_car.eta` and the others take DataArrays, and names of dimensions for `axis`. They call the
+functions here, which can also be called by themselves, with xarray's word `dim` for `axis`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, TypeAlias
+
+import numpy as np
+import xarray as xr
+
+from numba_car import _api
+from numba_car._api import Call, Solution
+from numba_car._arrays import common_shape, pair
+
+Dims: TypeAlias = str | Iterable[Hashable] | None
+Names: TypeAlias = tuple[Hashable, ...]
+
+_ARGUMENTS = "x", "delta", "eps", "the lower of bounds", "the upper of bounds"
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return value if it is a number or a DataArray in memory."""
+    if isinstance(value, xr.DataArray):
+        if value.chunks is not None:
+            raise NotImplementedError(
+                f"DataArrays must not hold dask arrays for now, found one in {name}: "
+                f".compute() brings it into memory"
+            )
+    elif isinstance(value, (xr.Dataset, xr.DataTree, xr.Variable)) or np.ndim(value):
+        raise TypeError(f"{name} must be a DataArray or a number, found {type(value).__name__}")
+    return value
+
+
+def _dims(*values: Any) -> Names:
+    """Return all dimensions, as xarray's arithmetic orders them."""
+    arrays = (value for value in values if isinstance(value, xr.DataArray))
+    return tuple(dict.fromkeys(dim for array in arrays for dim in array.dims))
+
+
+def _row_dims(x: Any, delta: Any, axis: Any) -> Names:
+    """Return the dimensions of a row: as named, or by their places among those of x."""
+    own, known = _dims(x), _dims(x, delta)
+    given = (axis,) if isinstance(axis, str) or not isinstance(axis, Iterable) else tuple(axis)
+    if axis is None and own != known:
+        raise ValueError(
+            f"axis must name the dimensions of a row where delta has more than x, {own}, "
+            f"found delta with {_dims(delta)}"
+        )
+    if axis is None or all(isinstance(one, (int, np.integer)) for one in given):
+        sizes = (1,) * len(own)
+        _, places = common_shape(sizes, sizes, axis if axis is None else given)
+        return tuple(own[place] for place in places)
+    for name in given:
+        if name not in known:
+            raise ValueError(f"axis must name dimensions of x or delta, {known}, found {name!r}")
+    if len(set(given)) < len(given):
+        raise ValueError(f"axis must not repeat a dimension, found {given}")
+    return tuple(dim for dim in known if dim in given)
+
+
+def _with_row(values: Any, own: list[Hashable], row: Names) -> Any:
+    """Insert the dimensions of a row that values lack; a number stays one, of no dtype."""
+    if np.ndim(values) == 0:
+        return values
+    first = np.ndim(values) - len(own)
+    return np.expand_dims(values, [first + i for i, dim in enumerate(row) if dim not in own])
+
+
+def _on_arrays(
+    function: Callable[..., Any], call: Call, row: Names, own: list[list[Hashable]], *arrays: Any
+) -> Any:
+    """Call function with arrays whose last axes are the dimensions of a row that each has."""
+    eps = arrays[2]
+    x, delta, _, lower, upper = map(_with_row, arrays, own, [row] * len(own))
+    by_row = np.shape(eps) + (1,) * len(row)
+    shape = np.broadcast_shapes(by_row, *map(np.shape, (x, delta, lower, upper)))
+    if np.ndim(x):
+        x = np.broadcast_to(x, shape)
+    else:
+        delta = np.broadcast_to(delta, shape)
+    axis = tuple(range(-len(row), 0))
+    options = call._replace(bounds=(lower, upper), axis=axis, keepdims=False)
+    try:
+        return function(x, delta, eps, **options._asdict())
+    except ValueError as error:
+        error.add_note(f"(an index counts the rows first, then {row} in each)")
+        raise
+
+
+def _apply(function: Callable[..., Any], x: Any, delta: Any, eps: Any, call: Call) -> Any:
+    """Call function through xarray; the result is named and ordered as arithmetic would."""
+    lower, upper = pair(call.bounds)
+    given = x, delta, eps, -np.inf if lower is None else lower, np.inf if upper is None else upper
+    values = list(map(_checked, _ARGUMENTS, given))
+    row = _row_dims(x, delta, call.axis)
+    if set(row) & set(_dims(eps)):
+        raise ValueError(f"eps must have no dimension of a row, {row}, found {_dims(eps)}")
+    own = [[dim for dim in row if dim in _dims(value)] for value in values]
+    several = function is _api.solve
+    found = xr.apply_ufunc(
+        functools.partial(_on_arrays, function, call, row, own),
+        *values,
+        input_core_dims=own,
+        output_core_dims=[row if function is _api.rescale else ()]
+        * (len(Solution._fields) if several else 1),
+        join="exact",
+        keep_attrs="drop_conflicts" if xr.get_options()["keep_attrs"] else "drop",
+    )
+    names = {value.name for value in values[:3] if isinstance(value, xr.DataArray)}
+    name = names.pop() if len(names) == 1 else None
+    kept = row if call.keepdims and function is not _api.rescale else ()
+    arrays = (array.expand_dims(kept).rename(name) for array in (found if several else [found]))
+    dims = _dims(*values)
+    finished = [array.transpose(*(dim for dim in dims if dim in array.dims)) for array in arrays]
+    return finished if several else finished[0]
+
+
+def _max_norm(x: Any, delta: Any, eps: Any, **options: Any) -> Any:  # noqa: ARG001
+    taken = ("p", "bounds", "axis", "keepdims", "num_threads")
+    return _api.max_norm(x, delta, **{name: options[name] for name in taken})
+
+
+def _call(call: Call | None, dim: Any, options: dict[str, Any]) -> Call:
+    return call or Call(axis=dim, **options)
+
+
+def eta(
+    x: Any, delta: Any, eps: Any, call: Call | None = None, *, dim: Dims = None, **options: Any
+) -> xr.DataArray:
+    """Scale that puts each row's clipped perturbation at norm eps: `numba_car.eta` by dimension.
+
+    Parameters
+    ----------
+    x, delta, eps : DataArray or number
+        As for `numba_car.eta`, broadcast against each other and against the bounds by the names of
+        their dimensions, any of which may be new: an eps with a dimension of its own gives an eta
+        for each of its values. Coordinates must be equal: see `xarray.align`.
+    call : Call, optional
+        All options in one, instead of the following.
+    dim : str or iterable of hashable, optional
+        The dimensions that make up a row. By default all of x but the first, or the only one.
+    **options
+        `p`, `bounds` (numbers, DataArrays or None), `keepdims`, `infeasible`, `method` and
+        `num_threads`, as for `numba_car.eta`.
+
+    Returns
+    -------
+    DataArray
+        Like ``x + delta + eps``, less the dimensions of a row: in its name, its coordinates, the
+        order of its dimensions, and its attributes, unless xarray's option `keep_attrs` is False.
+
+    Raises
+    ------
+    ValueError
+        As for `numba_car.eta`, and if coordinates differ or dimensions do not fit.
+    TypeError
+        If there is anything but DataArrays and numbers.
+    NotImplementedError
+        If a DataArray holds a dask array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import numba_car.interop.xarray as car_xarray
+    >>> x = xr.DataArray([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]], dims=("image", "pixel"))
+    >>> delta = xr.DataArray([1.0, 1.0, 0.0], dims="pixel")
+    >>> eps = xr.DataArray([0.1, 0.25], dims="size")
+    >>> car_xarray.eta(x, delta, eps, dim="pixel").round(4).values
+    array([[0.0707, 0.2291],
+           [0.0707, 0.1768]])
+    """
+    return _apply(_api.eta, x, delta, eps, _call(call, dim, options))
+
+
+def rescale(
+    x: Any,
+    delta: Any,
+    eps: Any,
+    call: Call | None = None,
+    out: None = None,
+    *,
+    dim: Dims = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Perturb x along delta by exactly eps, inside the bounds: `numba_car.rescale` by dimension.
+
+    Parameters
+    ----------
+    x, delta, eps, call, dim, **options
+        As for `eta`.
+    out : None
+        There is nothing to write to: DataArrays are returned.
+
+    Returns
+    -------
+    DataArray
+        Like ``x + delta + eps``.
+
+    Raises
+    ------
+    ValueError, TypeError, NotImplementedError
+        As for `eta`.
+    """
+    if out is not None:
+        raise TypeError("out must be None for DataArrays, which are returned")
+    return _apply(_api.rescale, x, delta, eps, _call(call, dim, options))
+
+
+def solve(
+    x: Any, delta: Any, eps: Any, call: Call | None = None, *, dim: Dims = None, **options: Any
+) -> Solution:
+    """Eta, the norm that it reaches and the largest there is: `numba_car.solve` by dimension.
+
+    Parameters
+    ----------
+    x, delta, eps, call, dim, **options
+        As for `eta`.
+
+    Returns
+    -------
+    Solution
+        Four DataArrays, each like the result of `eta`.
+
+    Raises
+    ------
+    ValueError, TypeError, NotImplementedError
+        As for `eta`.
+    """
+    return Solution(*_apply(_api.solve, x, delta, eps, _call(call, dim, options)))
+
+
+def max_norm(
+    x: Any, delta: Any, call: Call | None = None, *, dim: Dims = None, **options: Any
+) -> xr.DataArray:
+    """Largest norm along delta inside the bounds: `numba_car.max_norm` by dimension.
+
+    Parameters
+    ----------
+    x, delta, call, dim, **options
+        As for `eta`, of which only `p`, `bounds`, `keepdims` and `num_threads` matter.
+
+    Returns
+    -------
+    DataArray
+        Like ``x + delta``, less the dimensions of a row.
+
+    Raises
+    ------
+    ValueError, TypeError, NotImplementedError
+        As for `eta`.
+    """
+    return _apply(_max_norm, x, delta, 0.0, _call(call, dim, options))
