@@ -11,6 +11,8 @@ from numba_car._arrays import Axis, Bounds, Options, Problem, batch_of, pair, pr
 from numba_car._dispatch import library_of
 from numba_car._rows import Array
 
+_RULES, _METHODS = ("saturate", "nan", "raise"), ("auto", "newton", "sort")
+
 
 class Call(NamedTuple):
     """What a caller passes besides the arrays x, delta and eps, as it is passed."""
@@ -22,6 +24,12 @@ class Call(NamedTuple):
     infeasible: str = "saturate"
     method: str = "auto"
     num_threads: int | None = None
+
+
+def _is_plain(call: Call) -> bool:
+    """Whether nothing is said about axes, dimensions, rules, method and threads."""
+    words = isinstance(call.infeasible, str) and isinstance(call.method, str)
+    return words and call.axis is None and call[3:] == (False, "saturate", "auto", None)
 
 
 class Solution(NamedTuple):
@@ -48,8 +56,8 @@ class Solution(NamedTuple):
 def options_of(infeasible: str, method: str, num_threads: int | None) -> Options:
     """Check how a problem is to be solved."""
     for name, value, allowed in (
-        ("infeasible", infeasible, ("saturate", "nan", "raise")),
-        ("method", method, ("auto", "newton", "sort")),
+        ("infeasible", infeasible, _RULES),
+        ("method", method, _METHODS),
     ):
         if not isinstance(value, str) or value not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, found {value!r}")
@@ -149,8 +157,10 @@ def eta(
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
     if library := library_of(x, delta, eps, *pair(bounds)):
         return library.eta(x, delta, eps, call)
-    from numba_car._cpu import solver
+    from numba_car._cpu import direct, solver
 
+    if _is_plain(call) and (found := direct.eta(x, delta, eps, p, bounds)) is not None:
+        return found
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     with np.errstate(over="ignore"):
@@ -213,8 +223,12 @@ def rescale(
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
     if library := library_of(x, delta, eps, *pair(bounds), out):
         return library.rescale(x, delta, eps, call, out)
-    from numba_car._cpu import solver
+    from numba_car._cpu import direct, solver
 
+    if out is None and _is_plain(call):
+        found = direct.rescale(x, delta, eps, p, bounds)
+        if found is not None:
+            return found
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     result, rows, in_one_go = result_rows(task, out)
@@ -267,7 +281,8 @@ def solve(
     """
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
     if library := library_of(x, delta, eps, *pair(bounds)):
-        return library.solve(x, delta, eps, call)
+        solution: Solution = library.solve(x, delta, eps, call)
+        return solution
     from numba_car._cpu import solver
 
     options = options_of(infeasible, method, num_threads)

@@ -17,12 +17,22 @@ _INTEROP = {
     "eagerpy": "eagerpy",
 }
 _UNSUPPORTED = ("cupy", "dask")
-_kinds: dict[type, str] = {}
+# What is known of types: their library, or nothing for numbers, sequences and None, which go with any.
+_kinds: dict[type, str] = {
+    **dict.fromkeys((bool, int, float, list, tuple, type(None), np.float32, np.float64), ""),
+    np.ndarray: "numpy",
+}
+
+
+def _root_of(array_type: type) -> str:
+    return array_type.__module__.partition(".")[0]
 
 
 def _kind_of(array_type: type) -> str:
-    """Return the library of a type, or nothing for numbers, sequences and None, which go with any."""
-    roots = [base.__module__.partition(".")[0] for base in array_type.__mro__]
+    # torch.compile cannot follow the loop over base classes, and need not, for torch's own types.
+    roots = [_root_of(array_type)]
+    if roots[0] not in _INTEROP:
+        roots = [_root_of(base) for base in array_type.__mro__]
     for root in roots:
         if root in _INTEROP:
             return _INTEROP[root]
@@ -51,6 +61,10 @@ def library_of(*arrays: Any) -> Any:
         raise TypeError(
             f"arrays of {found} are not supported yet; convert them first, to NumPy arrays"
         )
+    if found == "torch":  # torch.compile follows the statement, not the function
+        from numba_car.interop import torch
+
+        return torch
     return import_module(f"numba_car.interop.{found}")
 
 

@@ -31,7 +31,12 @@ class Rows:
     def __init__(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
         self.dtype = dtype
         outer = array.ndim - len(axes)
-        if array.flags.carray and array.dtype == dtype and axes[:1] in ((), (outer,)) and array.size:
+        if (
+            array.flags.carray
+            and array.dtype == dtype
+            and axes[:1] in ((), (outer,))
+            and array.size
+        ):
             # What most calls bring. The rest of this function takes ten times as long to say the same.
             self.n = math.prod(array.shape[outer:])
             self.count, self._stride = array.size // self.n, self.n

@@ -1,7 +1,8 @@
-"""Hypothesis profiles: HYPOTHESIS_PROFILE=thorough runs many more examples."""
+"""Hypothesis profiles (HYPOTHESIS_PROFILE=thorough runs many more examples) and options of our own."""
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -15,3 +16,17 @@ settings.register_profile(
     "thorough", settings.get_profile("default"), max_examples=3000, derandomize=False
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_addoption(parser):
+    parser.addoption("--no-skips", action="store_true", help="fail if any test was skipped")
+    parser.addoption(
+        "--update-readme", action="store_true", help="write the table of frameworks that was found"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.config.getoption("--no-skips") and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

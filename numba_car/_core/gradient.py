@@ -7,9 +7,11 @@ share of eps**p that is not clipped away, a row that is not saturated has for fi
     d eta / d delta_i = -rate * eta * u_i**(p-1) * sign(delta_i)        where i is free, else 0
     d eta / d room_i  = -rate * q_i**(p-1)                              where i is clipped, else 0
 
-The factors are of the order of 1, whatever the sizes of x and delta. Where one coordinate j alone
+The factors are of the order of 1, whatever the sizes of x and delta; `inverse` is 1/eps. Where one coordinate j alone
 decides (p = inf, or the row is saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
 """
+
+import math
 
 from numba_car._core.problem import room
 from numba_car._jit import formula
@@ -34,15 +36,13 @@ def is_free(x, delta, lower, upper, eta):
 
 
 @formula
-def by_delta(delta, norm, eps, eta, rate):
+def by_delta(delta, norm, eta, inverse, rate):
     """Return d eta / d delta of a free coordinate."""
-    if delta == 0:
-        return type(delta)(0)
-    size = rate * eta * slope(eta * abs(delta) / eps, norm)
-    return -size if delta > 0 else size
+    size = rate * eta * slope(eta * abs(delta) * inverse, norm)
+    return math.copysign(size, -delta) if delta != 0 else type(delta)(0)
 
 
 @formula
-def by_room(x, delta, lower, upper, norm, eps, rate):
+def by_room(x, delta, lower, upper, norm, inverse, rate):
     """Return d eta / d room of a clipped coordinate."""
-    return -rate * slope(room(x, delta, lower, upper) / eps, norm)
+    return -rate * slope(room(x, delta, lower, upper) * inverse, norm)

@@ -22,3 +22,6 @@ SMALLEST_P, LARGEST_P = 2.0**-900, 2.0**900
 
 # Newton's passes before sorting is the better deal: a pass costs about 1/100 of a sort.
 MAX_PASSES = 32
+
+# The gradients' formulas hold in any unit of length; eps is one, unless its inverse overflows.
+SMALLEST_UNIT = 2.0**-1000

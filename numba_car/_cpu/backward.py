@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from numba_car._core.gradient import by_delta, by_room, is_free
-from numba_car._core.limits import BLOCK_FLOAT64
+from numba_car._core.gradient import by_delta, by_room, is_free, slope
+from numba_car._core.limits import BLOCK_FLOAT64, SMALLEST_UNIT
 from numba_car._core.norms import root, term
 from numba_car._core.problem import room
 from numba_car._cpu.extremes import largest_step
@@ -22,24 +22,24 @@ _LARGEST = np.finfo(np.float64).max
 
 
 @loop
-def _gather_block(row, g, norm, eta, numerator, denominator):
-    """Sum (numerator*|delta|/denominator)**p and g*delta over the free coordinates."""
-    share, pull = 0.0, 0.0
+def _gather_block(row, g, norm, eta, inverse):
+    """Sum (eta*|delta|*inverse)**p, without eta where it is 0, and g*delta over the free ones."""
+    share, pull, speed = 0.0, 0.0, eta if eta > 0 else 1.0
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
         free = is_free(x, delta, lower, upper, eta)
-        share += term(numerator * abs(delta) / denominator, norm) if free else 0.0
+        share += term(speed * abs(delta) * inverse, norm) if free else 0.0
         pull += np.float64(at(g, i)) * delta if free else 0.0
     return share, pull
 
 
 @rows
-def _gather(row, g, norm, eta, numerator, denominator):
+def _gather(row, g, norm, eta, inverse):
     share, share_lost, pull, pull_lost = 0.0, 0.0, 0.0, 0.0
     for start in range(0, row[0].size, BLOCK_FLOAT64):
         stop = min(start + BLOCK_FLOAT64, row[0].size)
         here = parts_of(row, start, stop), part(g, start, stop)
-        a, b = _gather_block(here[0], here[1], norm, eta, numerator, denominator)
+        a, b = _gather_block(here[0], here[1], norm, eta, inverse)
         share, share_lost = add(share, share_lost, a)
         pull, pull_lost = add(pull, pull_lost, b)
     return share + share_lost, pull + pull_lost
@@ -74,7 +74,7 @@ def _analyse(row, g, norm, eps, eta):
     """Return sum_free g*delta, rate, d eta / d eps, the coordinate that decides or -1, saturation."""
     if len(norm) == 4:
         reachable = largest_step(row, math.inf)
-        _, pull = _gather(row, g, (1.0,), eta, 1.0, 1.0)
+        _, pull = _gather(row, g, (1.0,), eta, 1.0)
         decider = _fastest_with_room(row, min(eps, reachable))
         if decider < 0 or eps >= reachable:
             return pull, 0.0, 0.0, decider, True
@@ -83,14 +83,16 @@ def _analyse(row, g, norm, eps, eta):
         # eta = eps / ||delta|| there, over all that has room; nothing else moves eta away from 0.
         fastest = _fastest_with_room(row, 0.0)
         unit = abs(np.float64(row[1][fastest])) if fastest >= 0 else 1.0
-        share, pull = _gather(row, g, norm, 0.0, 1.0, unit)
+        unit = max(unit, SMALLEST_UNIT)
+        share, pull = _gather(row, g, norm, 0.0, 1.0 / unit)
         by_eps = 1.0 / (unit * root(share, norm)) if fastest >= 0 else 0.0
         return pull, 0.0, min(by_eps, _LARGEST), -1, False
-    share, pull = _gather(row, g, norm, eta, eta, eps)
+    unit = max(eps, SMALLEST_UNIT)
+    share, pull = _gather(row, g, norm, eta, 1.0 / unit)
     if share == 0:
         return pull, 0.0, 0.0, _last_to_clip(row), True
-    rate = min((eta / eps) / share, _LARGEST)
-    return pull, rate, rate, -1, False
+    rate = min((eta / unit) / share, _LARGEST)
+    return pull, rate, rate * slope(eps / unit, norm), -1, False
 
 
 @rows
@@ -99,7 +101,7 @@ def _clamp(value, largest):
 
 
 @loop
-def _write(row, g, norm, eps, eta, rate, pull, largest, outputs):
+def _write(row, g, norm, inverse, eta, rate, pull, largest, outputs):
     """Store the gradients of all coordinates; return the sums of those of the bounds."""
     out_x, out_delta, out_lower, out_upper = outputs
     sum_lower, sum_upper = 0.0, 0.0
@@ -108,9 +110,9 @@ def _write(row, g, norm, eps, eta, rate, pull, largest, outputs):
         upstream = np.float64(at(g, i))
         to_x, to_delta, to_lower, to_upper = upstream, eta * upstream, 0.0, 0.0
         if is_free(x, delta, lower, upper, eta):
-            to_delta += pull * by_delta(delta, norm, eps, eta, rate)
+            to_delta += pull * by_delta(delta, norm, eta, inverse, rate)
         else:
-            to_room = pull * by_room(x, delta, lower, upper, norm, eps, rate)
+            to_room = pull * by_room(x, delta, lower, upper, norm, inverse, rate)
             to_x, to_delta = (-to_room if delta > 0 else to_room), 0.0
             to_upper = upstream + to_room if delta > 0 else 0.0
             to_lower = upstream - to_room if delta < 0 else 0.0
@@ -136,8 +138,8 @@ def backward_row(row, g, h, norm, eps, eta, largest, outputs):
         return math.nan, math.nan, math.nan
     pull, rate, by_eps, decider, saturated = _analyse(row, g, norm, eps, eta)
     pull += h
-    scale = eps if eps > 0 else 1.0
-    to_lower, to_upper = _write(row, g, norm, scale, eta, rate, pull, largest, outputs)
+    inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
+    to_lower, to_upper = _write(row, g, norm, inverse, eta, rate, pull, largest, outputs)
     if decider >= 0:
         delta = np.float64(row[1][decider])
         _increase(out_delta, decider, -pull * eta / delta, largest)
@@ -174,14 +176,14 @@ def backward_rows(x, delta, lower, upper, n, g, h, norm, eps, eta, largest, outp
 
 
 @loop
-def _eta_tangent(row, tangent_x, tangent_delta, norm, eps, eta, rate):
+def _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate):
     total = 0.0
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
         if is_free(x, delta, lower, upper, eta):
-            total += by_delta(delta, norm, eps, eta, rate) * np.float64(at(tangent_delta, i))
+            total += by_delta(delta, norm, eta, inverse, rate) * np.float64(at(tangent_delta, i))
         else:
-            to_room = by_room(x, delta, lower, upper, norm, eps, rate)
+            to_room = by_room(x, delta, lower, upper, norm, inverse, rate)
             total += (-to_room if delta > 0 else to_room) * np.float64(at(tangent_x, i))
     return total
 
@@ -194,8 +196,8 @@ def forward_row(row, tangent_x, tangent_delta, tangent_eps, norm, eps, eta, out)
             store(out, i, math.nan)
         return math.nan
     _, rate, by_eps, decider, saturated = _analyse(row, 0.0, norm, eps, eta)
-    scale = eps if eps > 0 else 1.0
-    tangent = _eta_tangent(row, tangent_x, tangent_delta, norm, scale, eta, rate)
+    inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
+    tangent = _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate)
     tangent += by_eps * tangent_eps
     if decider >= 0:
         delta = np.float64(row[1][decider])

@@ -8,19 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numba_car._arrays import Options, Problem
-from numba_car._core.limits import (
-    BLOCK_FLOAT32,
-    BLOCK_FLOAT64,
-    BLOCK_POWERS,
-    LARGEST_P,
-    SMALL_P,
-    SMALLEST_P,
-    SMALLEST_SUM,
-)
+from numba_car._core.limits import SMALLEST_SUM
 from numba_car._core.newton import (
     DISCARDED,
     DONE,
-    GO_ON,
     NOT_FINITE,
     OUT_OF_RANGE,
     OUTSIDE,
@@ -28,12 +19,11 @@ from numba_car._core.newton import (
     SLOW,
     SUSPECT,
 )
-from numba_car._core.norms import inverse_of, norm_of
 from numba_car._cpu import checks, extended, shared, sort_scan
+from numba_car._cpu.plan import TASK, plan_of
 from numba_car._cpu.threads import default_threads, run
 from numba_car._rows import Array, Rows
 
-_TASK = 1 << 16  # elements that a thread takes at a time
 _NO_FLOATS, _NO_INTEGERS = np.zeros(0), np.zeros(0, np.int64)
 _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of its own
 
@@ -68,20 +58,17 @@ class Batch:
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem, self._method = problem, options.method
-        p = problem.p if problem.p == np.inf else min(max(problem.p, SMALLEST_P), LARGEST_P)
-        is_float32 = problem.x.dtype == np.float32
-        self._is_small_p = p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P)
-        is_small = problem.count * problem.n <= _TASK
+        self.norm, self._powers, self._summed, self._is_small_p = plan_of(
+            problem.p, problem.x.dtype
+        )
+        is_small = problem.count * problem.n <= TASK
         num_threads = options.num_threads or (1 if is_small else default_threads())
         # Only Newton's passes can be shared; other rows are one thread's work each.
         is_shared = problem.n >= shared.LONG and problem.count < _ROWS_AHEAD * num_threads
         is_shared = is_shared and self._method != "sort" and not self._is_small_p
         self._threads = 1 if is_shared else num_threads
         self._functions = shared.block_functions(problem.n, num_threads if is_shared else 1)
-        self._rows_a_task = max(1, _TASK // max(1, problem.n))
-        self.norm, self._powers = norm_of(p), ((p, 0.0), inverse_of(p))
-        self._summed = BLOCK_FLOAT32 if is_float32 else BLOCK_FLOAT64
-        self._summed = BLOCK_POWERS if len(self.norm) == 3 else self._summed
+        self._rows_a_task = max(1, TASK // max(1, problem.n))
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""
@@ -103,7 +90,7 @@ class Batch:
     def solve(self, start: int, stop: int) -> Block:
         """Solve one block. Raise OutsideError if a row's x is out of its bounds."""
         rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
-        eta, verdict = np.zeros(eps.size), np.full(eps.size, GO_ON)
+        eta, verdict = np.zeros(eps.size), np.zeros(eps.size, np.int64)  # which is GO_ON
         solve = self._sort if self._method == "sort" and len(self.norm) < 4 else self._newton
         all_done = solve(rows, eps, eta, verdict)
         if not all_done and (verdict == SUSPECT).any():

@@ -45,11 +45,11 @@ def largest_delta(row, least_room):
 
 @loop
 def largest_breakpoint(row):
-    """Max room/|delta|: the eta from which on nothing moves."""
+    """Max room/|delta|, rounded so that nothing moves from there on: eta*|delta| >= room."""
     largest = np.int64(0)
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
-        largest = max(
-            largest, _bits(room(x, delta, lower, upper) / abs(delta) if delta != 0 else 0.0)
-        )
+        distance = room(x, delta, lower, upper)
+        eta = distance / abs(delta) if delta != 0 else 0.0
+        largest = max(largest, _bits(eta) + (eta * abs(delta) < distance and delta != 0))
     return _value(largest)

@@ -99,7 +99,7 @@ def vjp(
 
     def differentiate(batch: Batch, block: Block) -> None:
         start, stop = block.start, block.stop
-        targets = [output.target(start, stop) if output else 0.0 for output in outputs]
+        targets: list[Any] = [output.target(start, stop) if output else 0.0 for output in outputs]
         sums = np.empty((3, stop - start))
         upstream = g.block(start, stop) if isinstance(g, Rows) else g, h[start:stop].copy()
         given = block.eps, block.eta, problem.largest

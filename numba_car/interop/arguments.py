@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple, Protocol
 
-import numpy as np
-
 from numba_car._api import Call, options_of
 from numba_car._arrays import PRECISIONS, batch_of, check_p, common_shape, kept_shape, pair
 from numba_car.interop.closed_form import Arrays, Setting
@@ -90,12 +88,10 @@ def prepare(lib: Library, x: Any, delta: Any, eps: Any, call: Call) -> Arguments
 
     def by_element(name: str, array: Any) -> Any:
         found = _shape(array)
-        missing = len(shape) - len(found)
-        sizes = (1,) * missing + found
-        if missing < 0 or np.broadcast_shapes(sizes, shape) != shape:
-            raise ValueError(
-                f"{name} of shape {found} do not broadcast to x, of shape {shape}"
-            )
+        sizes = (1,) * (len(shape) - len(found)) + found
+        pairs = zip(sizes, shape, strict=False)
+        if len(sizes) > len(shape) or any(size not in (1, full) for size, full in pairs):
+            raise ValueError(f"{name} of shape {found} do not broadcast to x, of shape {shape}")
         return lib.cast(lib.cast(lib.reshape(array, sizes), dtype), compute)
 
     arrays = Arrays(

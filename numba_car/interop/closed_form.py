@@ -73,7 +73,7 @@ def _ratio(lib: Any, numerator: Any, denominator: Any) -> Any:
 
 def _largest(lib: Any, size: Any, setting: Setting) -> Any:
     """Mark the largest of each row, the first of equals, if it is positive."""
-    n = math.prod(setting.shape[axis] for axis in setting.axes)
+    n = math.prod([setting.shape[axis] for axis in setting.axes])  # torch compiles no generator
     row_shape = [size if axis in setting.axes else 1 for axis, size in enumerate(setting.shape)]
     place = lib.reshape(lib.arange(n, size), tuple(row_shape))
     largest = (size == lib.max(size, setting.axes)) & (size > 0)
@@ -133,7 +133,7 @@ def outputs(
 ) -> tuple[Any, ...]:
     """Return the formulas of what `host.compute` finds under this name, of its floats."""
     if name == "max_norm":
-        return (max_norm(lib, arrays, *found, setting),)
+        return (max_norm(lib, arrays, found[0], setting),)
     formula = eta(lib, arrays, found[0], setting)
     if name == "eta":
         return (formula,)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numba_car._arrays import PRECISIONS, Options, batch_of, by_element, by_row, problem
+from numba_car._arrays import PRECISIONS, Options, Problem, batch_of, by_element, by_row, problem
 from numba_car._cpu import gradients, solver
 from numba_car._derivatives import sum_to
 from numba_car._rows import Array, Rows
@@ -32,12 +32,19 @@ class Task(NamedTuple):
     num_threads: int | None = None
 
 
+def _problem(arrays: Arrays, task: Task) -> Problem:
+    x, delta, eps, lower, upper = arrays
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    if np.broadcast_shapes(x.shape, delta.shape) != shape:
+        delta = np.broadcast_to(delta, shape)  # a batch, vmapped over others than x and delta
+    precision = PRECISIONS[task.precision]
+    return problem(x, delta, eps, task.p, (lower, upper), task.axes, precision)
+
+
 def compute(name: str, arrays: Arrays, task: Task) -> tuple[Array, ...]:
     """Find what OUTPUTS says."""
-    x, delta, eps, lower, upper = arrays
     options = Options(task.infeasible, task.method, task.num_threads)
-    precision = PRECISIONS[task.precision]
-    rows = problem(x, delta, eps, task.p, (lower, upper), task.axes, precision)
+    rows = _problem(arrays, task)
     kept = batch_of(rows.shape, rows.axes, keepdims=True)
     found: tuple[Array, ...]
     if name == "rescale":
@@ -57,9 +64,7 @@ def differentiate(
     arrays: Arrays, eta: Array, grad_eta: Array, grad_out: Array | None, wanted: Arrays, task: Task
 ) -> Arrays:
     """Pull gradients back to the arrays that are wanted (the others get whatever there is)."""
-    x, delta, eps, lower, upper = arrays
-    precision = PRECISIONS[task.precision]
-    rows = problem(x, delta, eps, task.p, (lower, upper), task.axes, precision)
+    rows = _problem(arrays, task)
     g = 0.0 if grad_out is None else by_element("grad_out", grad_out, rows)
     h = by_row("grad_eta", grad_eta, rows.shape, rows.axes)
     options = Options(num_threads=task.num_threads)
@@ -68,7 +73,7 @@ def differentiate(
         rows, options, g, h, eta=known, wanted=(wanted.x, wanted.delta)
     )
     kept = of_eps.reshape(batch_of(rows.shape, rows.axes, keepdims=True))
-    found = of_x, of_delta, sum_to(kept, eps.shape), of_lower, of_upper
+    found = of_x, of_delta, sum_to(kept, arrays.eps.shape), of_lower, of_upper
     return Arrays(
         *(
             np.asarray(gradient, array.dtype).reshape(array.shape)

@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 
 from numba_car import _api
 from numba_car._api import Call, Solution
-from numba_car._arrays import batch_of
+from numba_car._arrays import batch_of, pair
 from numba_car.interop import closed_form, host
 from numba_car.interop.arguments import Arguments, prepare
 from numba_car.interop.closed_form import Arrays, Setting
@@ -33,16 +33,25 @@ class _Torch:
         self._device = device
 
     def array(self, name: str, value: Any) -> Tensor:
+        if isinstance(value, Tensor):
+            return self._checked(name, value)
+        dtype = torch.float64 if isinstance(value, (float, np.floating)) else None
         try:
-            tensor = torch.as_tensor(value, device=None if isinstance(value, Tensor) else self._device)
+            return self._checked(name, torch.as_tensor(value, dtype=dtype, device=self._device))
         except (ValueError, TypeError, RuntimeError) as error:
             raise TypeError(f"{name} must be a tensor or convert to one: {error}") from error
+
+    def _checked(self, name: str, tensor: Tensor) -> Tensor:
         if tensor.is_complex() or tensor.is_quantized:
             raise TypeError(f"{name} must hold integers or floats, found dtype {tensor.dtype}")
         return tensor
 
     def result_type(self, x: Tensor, delta: Tensor) -> tuple[torch.dtype, str]:
-        dtype = torch.result_type(x, delta)
+        # As torch.result_type, which no compiled function may call.
+        dtype = torch.promote_types(x.dtype, delta.dtype)
+        for number, tensor in ((x, delta), (delta, x)):
+            if number.dim() == 0 < tensor.dim() and tensor.is_floating_point():
+                dtype = tensor.dtype
         dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
         return dtype, str(dtype).removeprefix("torch.")
 
@@ -65,10 +74,10 @@ class _Torch:
         return array.sum(axes, keepdim=True) if axes else array
 
     def max(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
-        return array.amax(axes, keepdim=True) if axes else array
+        return array.amax(axes, keepdim=True) if axes and array.numel() else self.sum(array, axes)
 
     def min(self, array: Tensor, axes: tuple[int, ...]) -> Tensor:
-        return array.amin(axes, keepdim=True) if axes else array
+        return array.amin(axes, keepdim=True) if axes and array.numel() else self.sum(array, axes)
 
     def stop(self, array: Tensor) -> Tensor:
         return array.detach()
@@ -83,21 +92,25 @@ def _formulas(
     return closed_form.outputs(_Torch(arrays.x.device), name, arrays, known, setting)
 
 
-def _setting(x: Tensor, delta: Tensor, task: Task) -> Setting:
-    shape = torch.broadcast_shapes(x.shape, delta.shape)
+def _setting(arrays: Sequence[Tensor], task: Task) -> Setting:
+    shape = torch.broadcast_shapes(*(array.shape for array in arrays))
     return Setting(shape, tuple(len(shape) + axis for axis in task.axes), task.p)
+
+
+def _tensor(found: Any) -> Tensor:
+    """Take what NumPy found, in the layout that fake tensors promise."""
+    return torch.from_numpy(np.asarray(found, order="C"))
 
 
 def _compute(name: str, *arguments: Any) -> Any:
     arrays = Arrays(*(tensor.detach().numpy() for tensor in arguments[:5]))
     found = host.compute(name, arrays, Task(*arguments[5:]))
-    tensors = tuple(torch.from_numpy(np.ascontiguousarray(values)) for values in found)
+    tensors = tuple(_tensor(values) for values in found)
     return tensors if len(tensors) > 1 else tensors[0]
 
 
 def _fake(name: str, *arguments: Any) -> Any:
-    x, delta, task = arguments[0], arguments[1], Task(*arguments[5:])
-    setting = _setting(x, delta, task)
+    x, setting = arguments[0], _setting(arguments[:5], Task(*arguments[5:]))
     kept = batch_of(setting.shape, setting.axes, keepdims=True)
     dtypes = {"eta": torch.float64 if name != "solve" else x.dtype, "saturated": torch.bool}
     tensors = tuple(
@@ -154,10 +167,11 @@ def _differentiate(
 ) -> tuple[Tensor, ...]:
     tensors = x, delta, eps, lower, upper
     arrays = Arrays(*(tensor.detach().numpy() for tensor in tensors))
-    given = (None if t is None else t.detach().numpy() for t in (eta, grad_eta, grad_out))
-    found = host.differentiate(arrays, *given, Arrays(*wanted), Task(*task))
+    g = None if grad_out is None else grad_out.detach().numpy()
+    h = grad_eta.detach().numpy()
+    found = host.differentiate(arrays, eta.numpy(), h, g, Arrays(*wanted), Task(*task))
     return tuple(
-        torch.from_numpy(gradient) if want else tensor.new_empty(0)
+        _tensor(gradient) if want else tensor.new_empty(0)
         for gradient, tensor, want in zip(found, tensors, wanted, strict=True)
     )
 
@@ -194,7 +208,7 @@ def _backward(ctx: Any, grad_eta: Tensor, grad_out: Tensor | None = None) -> tup
     return *kept, *(None for _ in ctx.task)
 
 
-def _save_gradients(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+def _save_gradients(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001
     *tensors, ctx.wanted = inputs[:9]
     ctx.save_for_backward(*tensors)
     ctx.task = inputs[9:]
@@ -204,7 +218,7 @@ def _backward_gradients(ctx: Any, *upstream: Tensor) -> tuple[Any, ...]:
     """Differentiate the gradients, by way of the formulas that they are the gradients of."""
     *arguments, eta, grad_eta, grad_out = ctx.saved_tensors
     name = "eta" if grad_out is None else "rescale"
-    setting = _setting(arguments[0], arguments[1], Task(*ctx.task))
+    setting = _setting(arguments, Task(*ctx.task))
 
     def gradients(*tensors: Tensor) -> tuple[Tensor, ...]:
         _, pull = torch.func.vjp(
@@ -225,33 +239,38 @@ for _name in ("eta", "rescale"):
 _gradients.register_autograd(_backward_gradients, setup_context=_save_gradients)
 
 
+def _is_transformed() -> bool:
+    """Whether torch.func or forward mode is at work, which autograd of operators is no part of."""
+    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
+
+
 def _run(name: str, arguments: Arguments) -> tuple[Tensor, ...]:
     """Compute, differentiably in both directions."""
     arrays, setting, task = arguments.arrays, arguments.setting, arguments.task
-    forward = forward_ad._current_level >= 0
-    if not forward and (name in ("eta", "rescale")):
+    transformed = _is_transformed()
+    if name in ("eta", "rescale") and not transformed:
         found = _solvers[name](*arrays, *task)
         return found if isinstance(found, tuple) else (found,)
     found = _solvers[name](*(tensor.detach() for tensor in arrays), *task)
     found = found if isinstance(found, tuple) else (found,)
     tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in arrays)
-    if not (forward or tracked):
+    if not (transformed or tracked):
         return found
     formulas = _formulas(name, arrays, found, setting)
     # The solver's value, the formula's derivatives.
     return *(
         value.to(formula.dtype) + torch.where(value.isfinite(), formula - formula.detach(), 0.0)
         for value, formula in zip(found, formulas, strict=False)
-    ), *found[len(formulas):]
+    ), *found[len(formulas) :]
 
 
 def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[Arguments, _Torch]:
-    tensors = [t for t in (x, delta, eps, *call.bounds) if isinstance(t, Tensor)]
-    devices = {tensor.device for tensor in tensors}
+    arrays = x, delta, eps, *pair(call.bounds)
+    devices = {array.device for array in arrays if isinstance(array, Tensor)}
     if len(devices) > 1:
         raise TypeError(f"tensors must be on one device, found {sorted(map(str, devices))}")
     (device,) = devices
-    if device.type not in ("cpu", "meta"):
+    if device.type != "cpu":
         raise NotImplementedError(
             f"tensors must be on the CPU for now, found {device}: tensor.cpu() brings them there"
         )
@@ -261,19 +280,17 @@ def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[Arguments, _Torc
 
 def _on_host(*values: Any) -> tuple[Any, ...] | None:
     """Return tensors as the NumPy arrays that they are, if nobody watches what becomes of them."""
-    if torch.compiler.is_compiling() or forward_ad._current_level >= 0:
+    if torch.compiler.is_compiling() or _is_transformed():
         return None
-    dtypes = {value.dtype for value in values[:2] if isinstance(value, Tensor)}
-    if len(dtypes) != 1 or not dtypes.issubset(_NATIVE):
+    x, delta = values[:2]
+    if not (isinstance(x, Tensor) and isinstance(delta, Tensor)):
+        return None
+    if not (x.dtype == delta.dtype and x.dtype in _NATIVE):
         return None
     try:
         return tuple(value.numpy() if isinstance(value, Tensor) else value for value in values)
     except (RuntimeError, TypeError):  # it requires a gradient, or it is fake, mapped or elsewhere
         return None
-
-
-def _tensor(found: Any) -> Tensor:
-    return torch.from_numpy(np.asarray(found))
 
 
 def _call(name: str, x: Any, delta: Any, eps: Any, call: Call) -> tuple[Tensor, ...]:
@@ -295,8 +312,22 @@ def eta(x: Any, delta: Any, eps: Any, call: Call) -> Tensor:
 def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Tensor | None = None) -> Tensor:
     """`numba_car.rescale` for tensors."""
     if arrays := _on_host(x, delta, eps, *call.bounds):
-        return _tensor(_api.rescale(*arrays[:3], **call._replace(bounds=arrays[3:])._asdict()))
-    return _call("rescale", x, delta, eps, call)[1]
+        found = _tensor(_api.rescale(*arrays[:3], **call._replace(bounds=arrays[3:])._asdict()))
+    else:
+        found = _call("rescale", x, delta, eps, call)[1]
+    return found if out is None else _store(found, out)
+
+
+def _store(found: Tensor, out: Tensor) -> Tensor:
+    if not isinstance(out, Tensor):
+        raise TypeError(f"out must be a tensor, found {type(out).__name__}")
+    if found.requires_grad or out.requires_grad:
+        raise TypeError("out cannot hold what requires a gradient; detach it, or leave out away")
+    for rule in ("shape", "dtype", "device"):
+        wanted, given = getattr(found, rule), getattr(out, rule)
+        if wanted != given:
+            raise ValueError(f"out must have the {rule} {wanted} of the result, found {given}")
+    return out.copy_(found)
 
 
 def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:

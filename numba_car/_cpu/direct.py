@@ -1,0 +1,74 @@
+"""Small calls with nothing special about them: a few tests, and straight to the kernels.
+
+The general way takes longer to find out what a call asks for than a kernel to solve a small image. Here,
+None means that a call is not as plain as that, or that a row needs more than Newton's method.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numba_car._arrays import PRECISIONS, Bounds, rounded
+from numba_car._core.limits import LARGEST_P
+from numba_car._cpu import apply, newton
+from numba_car._cpu.plan import TASK, plan_of
+from numba_car._rows import Array, DType
+
+_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+_LARGEST = {dtype: PRECISIONS[dtype.name].largest for dtype in _DTYPES}
+_NO_SCRATCH = np.empty((2, 0))
+
+
+class _Solved(NamedTuple):
+    rows: tuple[Any, ...]
+    eta: Array
+    verdict: Array
+
+
+def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | None:
+    if not (type(x) is type(delta) is np.ndarray and isinstance(eps, (float, int, np.floating))):
+        return None
+    dtype, (lower, upper) = x.dtype, bounds
+    plain = dtype is delta.dtype and dtype in _DTYPES and x.shape == delta.shape and x.ndim > 1
+    plain = plain and x.flags.carray and delta.flags.carray and 0 < x.size <= TASK
+    if not (plain and type(lower) is type(upper) is float and lower <= upper):
+        return None
+    if not (
+        0 <= eps < math.inf and type(p) in (float, int) and (0 < p < LARGEST_P or p == math.inf)
+    ):
+        return None
+    plan, count = plan_of(p, dtype), len(x)
+    if plan.is_small_p:
+        return None
+    n = x.size // count
+    limits = rounded(lower, dtype), rounded(upper, dtype)
+    rows = ((x.reshape(-1), n), (delta.reshape(-1), n), *limits, n)
+    eta, verdict, target = np.zeros(count), np.zeros(count, np.int64), np.empty(count)
+    target.fill(eps)
+    scratch = np.empty((2, n)) if len(plan.norm) == 3 else _NO_SCRATCH
+    if not newton.solve_rows(*rows, target, plan.norm, plan.summed, scratch, eta, verdict):
+        return None
+    return _Solved(rows, eta, verdict)
+
+
+def eta(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> Array | None:
+    """Eta by row of a plain call that saturates what it cannot reach."""
+    solved = _solve(x, delta, eps, p, bounds)
+    if solved is None:
+        return None
+    dtype: DType = x.dtype
+    return solved.eta.astype(dtype, copy=False)
+
+
+def rescale(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> Array | None:
+    """Rescale by a plain call."""
+    solved = _solve(x, delta, eps, p, bounds)
+    if solved is None:
+        return None
+    out: Array = np.empty_like(x)
+    target = out.reshape(-1), x.size // len(x)
+    apply.rescale_rows(*solved.rows, solved.verdict, solved.eta, _LARGEST[x.dtype], target)
+    return out

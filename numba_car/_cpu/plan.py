@@ -1,0 +1,46 @@
+"""What p and the dtype decide about how rows are solved."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from numba_car._core.limits import (
+    BLOCK_FLOAT32,
+    BLOCK_FLOAT64,
+    BLOCK_POWERS,
+    LARGEST_P,
+    SMALL_P,
+    SMALLEST_P,
+)
+from numba_car._core.norms import inverse_of, norm_of
+from numba_car._rows import DType
+
+TASK = 1 << 16  # elements that a thread takes at a time
+
+
+class Plan(NamedTuple):
+    """How the kernels are to compute."""
+
+    norm: tuple[float, ...]
+    powers: tuple[tuple[float, float], tuple[float, float]]  # p and 1/p, for `extended`
+    summed: int  # elements that are summed before compensation sets in
+    is_small_p: bool  # too small for float64 sums
+
+
+@functools.lru_cache
+def plan_of(p: float, dtype: DType) -> Plan:
+    """Plan for rows of that dtype, which is what they are computed in."""
+    p = p if p == math.inf else min(max(float(p), SMALLEST_P), LARGEST_P)
+    is_float32 = dtype == np.float32
+    norm = norm_of(p)
+    summed = BLOCK_FLOAT32 if is_float32 else BLOCK_FLOAT64
+    return Plan(
+        norm,
+        ((p, 0.0), inverse_of(p)),
+        BLOCK_POWERS if len(norm) == 3 else summed,
+        p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P),
+    )
