@@ -79,6 +79,6 @@ def refuse_libraries(*arrays: Any) -> None:
     if library is not None:
         name = library.__name__.rpartition(".")[2]
         raise TypeError(
-            f"arrays must be NumPy arrays or convert to them, found {name}'s, which differentiate "
-            "eta and rescale by themselves"
+            f"arrays must be NumPy arrays or convert to them, found {name}'s; where a framework "
+            "differentiates by itself, call eta or rescale and differentiate those"
         )

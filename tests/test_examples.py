@@ -40,7 +40,6 @@ def test_train_noise_generator(tmp_path, p, eps):
 
 def test_rescale_in_jax():
     pytest.importorskip("jax", reason="JAX is not installed")
-    pytest.importorskip("numba_car.interop.jax", reason="numba_car does not take JAX's arrays yet")
     printed = run("rescale_in_jax", "--images", 2, "--size", 8, "--eps", 1.0)
     norms = [float(norm) for norm in re.search(r"jit   norms \[(.*?)\]", printed)[1].split()]
     assert norms == pytest.approx([1.0, 1.0], rel=1e-6)
