@@ -29,7 +29,7 @@ def cpu():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def machine():
+def machine(quick):
     """Say what this was measured on."""
     installed = []
     for name in PACKAGES:
@@ -39,7 +39,8 @@ def machine():
             installed.append(f"{name} absent")
     return (
         f"Measured on {cpu()}, {threads()} of {os.cpu_count()} cores, {platform.system()}, "
-        f"Python {platform.python_version()}; {', '.join(installed)}. Medians of alternated runs."
+        f"Python {platform.python_version()}; {', '.join(installed)}. "
+        f"Medians of alternated runs{', few of them: a rough, quick run' * quick}."
     )
 
 
@@ -55,7 +56,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer runs and smaller batches")
     quick = parser.parse_args().quick
-    parts, start = [f"{machine()}\n"], time.perf_counter()
+    parts, start = [f"{machine(quick)}\n"], time.perf_counter()
     for table in TABLES:
         parts.append(table(quick))
         print(f"[{time.perf_counter() - start:.0f} s]\n{parts[-1]}", file=sys.stderr)
@@ -65,7 +66,7 @@ def main():
     target = ROOT / "benchmarks" / "results" / "report.md"
     target.parent.mkdir(exist_ok=True)
     target.write_text(report.replace("(docs/", "(../../docs/"))
-    insert(ROOT / "README.md", report)
+    insert(ROOT / "README.md", report.replace("## ", "### "))
     print(f"{time.perf_counter() - start:.0f} s: {target}", file=sys.stderr)
 
 

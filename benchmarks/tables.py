@@ -30,7 +30,8 @@ def kinds_of_multiples():
 
 def multiples(quick):
     elements, runs = (2**23, 3) if quick else (2**25, 7)
-    kinds, lengths = list(kinds_of_multiples()), (784, 3072, 150528, 6_000_000)
+    lengths = (3072, 150528) if quick else (784, 3072, 150528, 6_000_000)
+    kinds = list(kinds_of_multiples())
     cells = {kind: [] for kind in kinds}
     for n in lengths:
         for dtype, data in dict.fromkeys(kind[1:3] for kind in kinds):
