@@ -84,7 +84,7 @@ def peers(quick):
 ## Peers
 
 {shape[0]} x {shape[1]}, float32, p = 2, ε = 0.3 √n. Slow peers were run on the first {count} rows and
-their time is per element, which favours them: that input fits in the caches.
+their time is per element, which favours them if anything: less memory is in use.
 
 {markdown(header, rows)}"""
 
