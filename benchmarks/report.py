@@ -37,8 +37,9 @@ def machine(quick):
             installed.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             installed.append(f"{name} absent")
+    load = f"load average {os.getloadavg()[0]:.1f} before, " if hasattr(os, "getloadavg") else ""
     return (
-        f"Measured on {cpu()}, {threads()} of {os.cpu_count()} cores, {platform.system()}, "
+        f"Measured on {cpu()}, {threads()} of {os.cpu_count()} cores, {load}{platform.system()}, "
         f"Python {platform.python_version()}; {', '.join(installed)}. "
         f"Medians of alternated runs{', few of them: a rough, quick run' * quick}."
     )

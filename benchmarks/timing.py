@@ -5,8 +5,8 @@ import time
 import numpy as np
 
 
-def medians(functions, runs=7, number=1):
-    """Median seconds of one call of each function, the functions taking turns, after one warm-up."""
+def seconds_of(functions, runs, number=1):
+    """Seconds of one call, a row a run: the functions take turns, after one warm-up of each."""
     seconds = np.empty((runs, len(functions)))
     for function in functions:
         function()
@@ -16,7 +16,12 @@ def medians(functions, runs=7, number=1):
             for _ in range(number):
                 function()
             row[column] = (time.perf_counter() - start) / number
-    return np.median(seconds, axis=0)
+    return seconds
+
+
+def medians(functions, runs=7, number=1):
+    """Median seconds of one call of each function."""
+    return np.median(seconds_of(functions, runs, number), axis=0)
 
 
 def ratio(ours, theirs, runs=7, number=1):
