@@ -1,0 +1,75 @@
+"""Measure floors, peers and ours, and write the README's tables: ``python -m benchmarks.report``.
+
+They go to benchmarks/results/report.md and between the README's markers, the plot to
+docs/benchmark.png. ``--quick`` takes two minutes instead of some eight, and is less exact.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+from . import plot
+from .floors import threads
+from .tables import TABLES
+
+ROOT = Path(__file__).parents[1]
+BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
+PACKAGES = ("numba_car", "numba", "llvmlite", "numpy", "foolbox", "torch", "jax", "scikit-image")
+
+
+def cpu():
+    """Return the name of the CPU."""
+    facts = Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def machine(quick):
+    """Say what this was measured on."""
+    installed = []
+    for name in PACKAGES:
+        try:
+            installed.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            installed.append(f"{name} absent")
+    load = f"load average {os.getloadavg()[0]:.1f} before, " if hasattr(os, "getloadavg") else ""
+    return (
+        f"Measured on {cpu()}, {threads()} of {os.cpu_count()} cores, {load}{platform.system()}, "
+        f"Python {platform.python_version()}; {', '.join(installed)}. "
+        f"Medians of alternated runs{', few of them: a rough, quick run' * quick}."
+    )
+
+
+def insert(path, report):
+    """Put the report between the markers of a file that has them."""
+    text = path.read_text()
+    if BEGIN in text:
+        before, rest = text.split(BEGIN)
+        path.write_text(f"{before}{BEGIN}\n\n{report}\n{END}{rest.split(END)[1]}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer runs and smaller batches")
+    quick = parser.parse_args().quick
+    parts, start = [f"{machine(quick)}\n"], time.perf_counter()
+    for table in TABLES:
+        parts.append(table(quick))
+        print(f"[{time.perf_counter() - start:.0f} s]\n{parts[-1]}", file=sys.stderr)
+    plot.draw(ROOT / "docs" / "benchmark.png", quick)
+    parts.append("![Time per element against the length of a row](docs/benchmark.png)\n")
+    report = "\n".join(parts)
+    target = ROOT / "benchmarks" / "results" / "report.md"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(report.replace("(docs/", "(../../docs/"))
+    insert(ROOT / "README.md", report.replace("## ", "### "))
+    print(f"{time.perf_counter() - start:.0f} s: {target}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
