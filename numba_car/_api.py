@@ -160,7 +160,7 @@ def eta(
     from numba_car._cpu import direct, solver
 
     if _is_plain(call) and (found := direct.eta(x, delta, eps, p, bounds)) is not None:
-        return found
+        return found.astype(np.asarray(x).dtype, copy=False)
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     with np.errstate(over="ignore"):
@@ -228,7 +228,7 @@ def rescale(
     if out is None and _is_plain(call):
         found = direct.rescale(x, delta, eps, p, bounds)
         if found is not None:
-            return found
+            return found[1]
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     result, rows, in_one_go = result_rows(task, out)

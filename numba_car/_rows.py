@@ -25,6 +25,11 @@ class _Memory:
         }
 
 
+def flat(array: Array) -> Array:
+    """C-contiguous memory in one dimension, as numba wants to see it."""
+    return array.reshape(-1) if array.flags.writeable else np.asarray(_Memory(array, array.size))
+
+
 class Rows:
     """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
 
@@ -40,7 +45,7 @@ class Rows:
             # What most calls bring. The rest of this function takes ten times as long to say the same.
             self.n = math.prod(array.shape[outer:])
             self.count, self._stride = array.size // self.n, self.n
-            self._flat: Array | None = array.reshape(-1)
+            self._flat: Array | None = flat(array)
         else:
             self._lay_out(array, axes, dtype)
 

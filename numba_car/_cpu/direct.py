@@ -15,7 +15,7 @@ from numba_car._arrays import PRECISIONS, Bounds, rounded
 from numba_car._core.limits import LARGEST_P
 from numba_car._cpu import apply, newton
 from numba_car._cpu.plan import TASK, plan_of
-from numba_car._rows import Array, DType
+from numba_car._rows import Array, flat
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _LARGEST = {dtype: PRECISIONS[dtype.name].largest for dtype in _DTYPES}
@@ -28,12 +28,16 @@ class _Solved(NamedTuple):
     verdict: Array
 
 
+def _is_plain(array: Array) -> bool:
+    return array.flags.c_contiguous and array.flags.aligned
+
+
 def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | None:
     if not (type(x) is type(delta) is np.ndarray and isinstance(eps, (float, int, np.floating))):
         return None
     dtype, (lower, upper) = x.dtype, bounds
     plain = dtype is delta.dtype and dtype in _DTYPES and x.shape == delta.shape and x.ndim > 1
-    plain = plain and x.flags.carray and delta.flags.carray and 0 < x.size <= TASK
+    plain = plain and _is_plain(x) and _is_plain(delta) and 0 < x.size <= TASK
     if not (plain and type(lower) is type(upper) is float and lower <= upper):
         return None
     if not (
@@ -45,7 +49,7 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
         return None
     n = x.size // count
     limits = rounded(lower, dtype), rounded(upper, dtype)
-    rows = ((x.reshape(-1), n), (delta.reshape(-1), n), *limits, n)
+    rows = ((flat(x), n), (flat(delta), n), *limits, n)
     eta, verdict, target = np.zeros(count), np.zeros(count, np.int64), np.empty(count)
     target.fill(eps)
     scratch = np.empty((2, n)) if len(plan.norm) == 3 else _NO_SCRATCH
@@ -55,20 +59,17 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
 
 
 def eta(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> Array | None:
-    """Eta by row of a plain call that saturates what it cannot reach."""
+    """Eta by row, in float64, of a plain call that saturates what it cannot reach."""
     solved = _solve(x, delta, eps, p, bounds)
-    if solved is None:
-        return None
-    dtype: DType = x.dtype
-    return solved.eta.astype(dtype, copy=False)
+    return None if solved is None else solved.eta
 
 
-def rescale(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> Array | None:
-    """Rescale by a plain call."""
+def rescale(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> tuple[Array, Array] | None:
+    """Eta and the rescaled batch of such a call."""
     solved = _solve(x, delta, eps, p, bounds)
     if solved is None:
         return None
     out: Array = np.empty_like(x)
     target = out.reshape(-1), x.size // len(x)
     apply.rescale_rows(*solved.rows, solved.verdict, solved.eta, _LARGEST[x.dtype], target)
-    return out
+    return solved.eta, out
