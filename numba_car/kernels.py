@@ -76,7 +76,7 @@ def _solve_finite(row, norm, eps):
         fill_powers(row, (2.0, 0.5), eps, fastest, terms)
     else:
         fill_powers(row, norm, eps, fastest, terms)
-    t, verdict = newton(terms, RAISED, 1.0, BLOCK_POWERS)
+    t, verdict = newton(terms, RAISED, 1.0, 0.0, 0.0, BLOCK_POWERS)
     if verdict == SATURATED and norm[0] >= SMALL_P:
         return saturate_row(row, norm, eps, BLOCK_POWERS)
     return conclude(eps / fastest, t, norm, verdict)

@@ -6,7 +6,7 @@ import pytest
 from oracle import Row
 
 import numba_car as car
-from numba_car._arrays import problem
+from numba_car._arrays import Options, problem
 from numba_car._core.newton import SLOW
 from numba_car._cpu.batch import Batch
 
@@ -26,7 +26,8 @@ def slow_row(p, copies, groups=45, ratio=2.2):
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
 def test_slow_rows_are_exact(p, copies):
     row = slow_row(p, copies)
-    batch = Batch(problem(row.x[None], row.delta[None], row.eps, p, row.bounds, None), "newton", 1)
+    task = problem(row.x[None], row.delta[None], row.eps, p, row.bounds, None)
+    batch = Batch(task, Options(method="newton"))
     verdict = np.zeros(1, np.int64)
     batch._newton(batch.rows(0, 1), np.array([row.eps]), np.zeros(1), verdict)
     assert verdict[0] == SLOW

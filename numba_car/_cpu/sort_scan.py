@@ -96,7 +96,7 @@ def sort_row(row, norm, eps, least, block, scratch):
     t, verdict = _scan(caps, weights, 1.0, clipped_sum, breakpoints, order, free_sums)
     if verdict == DONE:
         # The scan's sums are long chains of additions: sum the piece that it found once more.
-        t, verdict = settle(terms, RAISED, 1.0, t, block, block)
+        t, verdict = settle(terms, RAISED, 1.0, t, 0.0, 0.0, block, block)
     return conclude(eps / fastest, t, norm, DONE if verdict == SLOW else verdict)
 
 

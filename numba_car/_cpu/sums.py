@@ -13,10 +13,11 @@ from numba_car._jit import loop, rows
 
 @loop
 def _newton_sums(row, norm, t):
-    """Sum the caps that are reached at t, and the weights that are free."""
-    clipped_sum, free_sum = 0.0, 0.0
+    """Sum the caps that are reached at t, and the weights that are free, in the precision of t."""
+    lane = type(t)
+    clipped_sum, free_sum = lane(0), lane(0)
     for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, np.float64)
+        x, delta, lower, upper = element(row, i, lane)
         weight, cap = weight_and_cap(x, delta, lower, upper, norm)
         # As if/else it vectorises and runs 1.5 times as fast as two selects.
         if is_clipped(weight, cap, t):
@@ -72,6 +73,6 @@ def row_sums(row, norm, where, block, stride):
     for start in range(0, row[0].size, stride):
         stop = min(start + block, row[0].size)
         a, b = block_sums(parts_of(row, start, stop), norm, where)
-        first, first_lost = add(first, first_lost, a)
-        second, second_lost = add(second, second_lost, b)
+        first, first_lost = add(first, first_lost, np.float64(a))
+        second, second_lost = add(second, second_lost, np.float64(b))
     return first + first_lost, second + second_lost
