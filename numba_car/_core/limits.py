@@ -10,8 +10,7 @@ LARGEST_SUM = 2.0**900
 # A larger |delta| is not raised to a power: inf * 0 is NaN. In float32 it is inf itself.
 LARGEST_DELTA = 2.0**450
 
-# Squares of these, and products of a square and t, are safe in sums of float32.
-LARGEST_DELTA_FLOAT32 = 2.0**40
+# What sums of float32 lose of terms beyond this range, whose unit is about 1, is of no account.
 RANGE_FLOAT32 = 2.0**80
 
 # Elements summed before compensation sets in. What rounding adds to such a block must stay below the

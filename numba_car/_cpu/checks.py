@@ -1,10 +1,8 @@
 """Is a row finite and inside its bounds? Strict arithmetic: fast-math would delete these tests."""
 
-import math
-
 import numpy as np
 
-from numba_car._core.limits import LARGEST_DELTA, LARGEST_DELTA_FLOAT32
+from numba_car._core.limits import LARGEST_DELTA
 from numba_car._core.newton import CLEARED, NOT_FINITE, OUT_OF_RANGE, OUTSIDE, SUSPECT
 from numba_car._cpu.views import element, rows_of
 from numba_car._jit import kernel, rows
@@ -14,13 +12,12 @@ from numba_car._jit import kernel, rows
 def is_suspect(row):
     """Whether something in a row is not finite, very large, or outside its bounds at all."""
     found = False
-    lane = row[0].dtype.type
-    largest = lane(LARGEST_DELTA if lane(LARGEST_DELTA) < math.inf else LARGEST_DELTA_FLOAT32)
     for i in range(row[0].size):
+        lane = type(row[0][i])
         x, delta, lower, upper = element(row, i, lane)
         inside = (lower <= x) & (x <= upper) & (x - x == 0)  # NaN if x is not finite
         # A count instead of a flag takes twice as long.
-        found |= not (inside & (abs(delta) < largest))
+        found |= not (inside & (abs(delta) < lane(LARGEST_DELTA)))
     return found
 
 

@@ -18,9 +18,9 @@ from numba_car._core.newton import (
     conclude,
     in_range,
 )
-from numba_car._core.norms import RAISED, root, term
+from numba_car._core.norms import RAISED, root, term, unit_of
 from numba_car._cpu.checks import is_suspect
-from numba_car._cpu.extremes import largest_breakpoint, largest_delta, largest_step
+from numba_car._cpu.extremes import fastest, largest_breakpoint, largest_delta, largest_step
 from numba_car._cpu.sums import fill_powers, row_sums
 from numba_car._cpu.views import rows_of
 from numba_car._jit import kernel, rows
@@ -35,16 +35,16 @@ _NEAR_FLOAT32 = 2.0**-22
 
 
 @rows
-def _is_short(lane):
+def is_short(lane):
+    """Whether it is float32."""
     return type(lane)(1) + type(lane)(2.0**-40) == 1
 
 
 @rows
-def _is_safe(t, target, clipped_sum, free_sum):
+def _is_safe(t, clipped_sum, free_sum):
     """Whether the terms that float32 loses to its range are of no account."""
     least, most = 1 / RANGE_FLOAT32, RANGE_FLOAT32
-    safe = least < target and t < most * min(target, 1.0) and clipped_sum < most
-    return safe and (free_sum == 0 or least < free_sum < most)
+    return t < most and clipped_sum < most and (free_sum == 0 or least < free_sum < most)
 
 
 @rows
@@ -57,7 +57,7 @@ def settle(terms, norm, target, start, lane, near, block, stride):
     for _ in range(MAX_PASSES):
         clipped_sum, free_sum = row_sums(terms, norm, type(lane)(t), block, stride)
         t, verdict = advance(t, target, clipped_sum, free_sum, is_first, near)
-        if _is_short(lane) and not _is_safe(t, target, clipped_sum, free_sum):
+        if is_short(lane) and not _is_safe(t, clipped_sum, free_sum):
             return 0.0, OUT_OF_RANGE
         if verdict != GO_ON:
             return t, verdict
@@ -71,15 +71,20 @@ def newton(terms, norm, target, start, lane, block):
     n = terms[0].size
     if n >= _LONG or (n >= _SAMPLED and start == 0):
         sample = n // _SAMPLES**2
-        share = _SAMPLES * sample / n
-        start, _ = settle(
-            terms, norm, share * target, start, lane, 2.0**-10, sample, n // _SAMPLES
-        )
-    near = _NEAR_FLOAT32 if _is_short(lane) else 0.0
-    t, verdict = settle(terms, norm, target, start, lane, near, block, block)
-    if verdict == OUT_OF_RANGE and _is_short(lane):
-        return settle(terms, norm, target, 0.0, 0.0, 0.0, block, block)
-    return t, verdict
+        stride, share = n // _SAMPLES, _SAMPLES * sample / n
+        start, _ = settle(terms, norm, share * target, start, lane, 2.0**-10, sample, stride)
+    near = _NEAR_FLOAT32 if is_short(lane) else 0.0
+    return settle(terms, norm, target, start, lane, near, block, block)
+
+
+@rows
+def raised(row, norm, eps, speed, scratch):
+    """Return the terms of a row as powers, their norm, their units of room and delta, and their lane."""
+    n, lane = row[0].size, scratch.dtype.type(0)
+    unit, speed = unit_of(eps, norm, is_short(lane)), unit_of(speed, norm, is_short(lane))
+    caps, weights = scratch[0, :n], scratch[1, :n]
+    fill_powers(row, norm, unit, speed, caps, weights)
+    return (caps, weights, 0.0, 0.0), RAISED, unit, speed, lane
 
 
 @rows
@@ -93,30 +98,23 @@ def solve_largest(row, eps):
 
 
 @rows
-def solve_row(row, norm, eps, guess, lane, block, scratch):
-    """Return eta and the verdict, for a row that is finite and inside its bounds.
-
-    The guess may be 0. `lane` is of the type to sum in; it is float64 for rows with anything unusual.
-    """
+def solve_row(row, norm, eps, guess, block, scratch):
+    """Return eta and the verdict, for a row that is finite and inside its bounds; a guess may be 0."""
     if eps == 0:
         return 0.0, DONE
     if len(norm) == 4:
         return solve_largest(row, eps)
-    if len(norm) == 3:
-        fastest = largest_delta(row, 0.0)
-        if fastest == 0:
-            return 0.0, DONE
-        n = row[0].size
-        terms = scratch[0, :n], scratch[1, :n], 0.0, 0.0
-        fill_powers(row, norm, eps, fastest, terms)
-        start = term(guess * fastest / eps, norm)
-        t, verdict = newton(terms, RAISED, 1.0, start, 0.0, block)
-        return conclude(eps / fastest, t, norm, verdict)
-    target = term(eps, norm)
+    speed = fastest(row[1])
+    if speed == 0:
+        return 0.0, DONE
+    terms, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
+    target = term(eps / unit, norm)
     if not in_range(target):
         return 0.0, OUT_OF_RANGE
-    t, verdict = newton(row, norm, target, term(guess, norm), lane, block)
-    return conclude(1.0, t, norm, verdict)
+    scale = unit / speed
+    start = term(guess / scale, norm) if guess > 0 else 0.0
+    t, verdict = newton(terms, raised_norm, target, start, lane, block)
+    return conclude(scale, t, norm, verdict)
 
 
 @rows
@@ -144,16 +142,13 @@ def solve_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdic
     all_done = True
     for r in range(eps.size):
         row = rows_of(x, delta, lower, upper, r, n)
-        if verdict[r] == GO_ON and is_suspect(row):
-            verdict[r] = SUSPECT
-        # The row before often has much the same answer.
-        known = r > 0 and verdict[r - 1] == DONE and eps[r - 1] > 0
-        guess = eta[r - 1] / eps[r - 1] * eps[r] if known else 0.0
         if verdict[r] == GO_ON:
-            lane = row[0].dtype.type(0)
-            eta[r], verdict[r] = solve_row(row, norm, eps[r], guess, lane, block, scratch)
-        elif verdict[r] == CLEARED:
-            eta[r], verdict[r] = solve_row(row, norm, eps[r], guess, 0.0, block, scratch)
+            verdict[r] = SUSPECT if is_suspect(row) else CLEARED
+        if verdict[r] == CLEARED:
+            # The row before often has much the same answer.
+            known = r > 0 and verdict[r - 1] == DONE and eps[r - 1] > 0
+            guess = eta[r - 1] / eps[r - 1] * eps[r] if known else 0.0
+            eta[r], verdict[r] = solve_row(row, norm, eps[r], guess, block, scratch)
         all_done &= verdict[r] == DONE
     return all_done
 

@@ -5,7 +5,7 @@ from numba import types
 from numba.extending import overload
 
 from numba_car._core.double_double import two_sum
-from numba_car._core.norms import term
+from numba_car._core.norms import divisor, relative, term
 from numba_car._core.problem import is_clipped, room, step, weight_and_cap
 from numba_car._cpu.views import element, parts_of
 from numba_car._jit import loop, rows
@@ -39,12 +39,14 @@ def _step_sums(row, norm, eta_and_unit):
 
 
 @loop
-def fill_powers(row, norm, eps, fastest, terms):
-    """Store (room/eps)**p and (|delta|/fastest)**p: the only powers that a row needs."""
-    for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, np.float64)
-        terms[0][i] = term(room(x, delta, lower, upper) / eps, norm)
-        terms[1][i] = term(abs(delta) / fastest, norm)
+def fill_powers(row, norm, unit, speed, caps, weights):
+    """Store (room/unit)**p and (|delta|/speed)**p: the only powers that a row needs."""
+    lane = caps.dtype.type
+    by_unit, by_speed = divisor(lane(unit), norm), divisor(lane(speed), norm)
+    for i in range(caps.size):
+        x, delta, lower, upper = element(row, i, lane)
+        caps[i] = term(relative(room(x, delta, lower, upper), by_unit, norm), norm)
+        weights[i] = term(relative(abs(delta), by_speed, norm), norm)
 
 
 @rows
