@@ -61,10 +61,15 @@ def library_of(*arrays: Any) -> Any:
         raise TypeError(
             f"arrays of {found} are not supported yet; convert them first, to NumPy arrays"
         )
-    if found == "torch":  # torch.compile follows the statement, not the function
+    # torch.compile and AutoGraph follow the statement, not the function.
+    if found == "torch":
         from numba_car.interop import torch
 
         return torch
+    if found == "tensorflow":
+        from numba_car.interop import tensorflow
+
+        return tensorflow
     return import_module(f"numba_car.interop.{found}")
 
 
@@ -74,6 +79,6 @@ def refuse_libraries(*arrays: Any) -> None:
     if library is not None:
         name = library.__name__.rpartition(".")[2]
         raise TypeError(
-            f"arrays must be NumPy arrays or convert to them, found {name}'s, which differentiate "
-            "eta and rescale by themselves"
+            f"arrays must be NumPy arrays or convert to them, found {name}'s; where a framework "
+            "differentiates by itself, call eta or rescale and differentiate those"
         )

@@ -112,10 +112,9 @@ def eta(lib: Any, arrays: Arrays, found: Any, setting: Setting) -> Any:
     else:
         decider = _largest(lib, _ratio(lib, room, speed), setting)
         regular = _regular_eta(lib, arrays, found, setting)
-    last = _ratio(lib, _pick(lib, room, decider, setting), _pick(lib, speed, decider, setting))
-    poison = lib.where(found == found, 1.0, found)  # noqa: PLR0124 - a row without an eta
-    saturated = _is_saturated(lib, arrays, found, setting)
-    return lib.where(saturated, last, regular) * poison
+    finite = lib.where(room < math.inf, room, 0.0)  # where saturated, all are
+    last = _ratio(lib, _pick(lib, finite, decider, setting), _pick(lib, speed, decider, setting))
+    return lib.where(_is_saturated(lib, arrays, found, setting), last, regular)
 
 
 def max_norm(lib: Any, arrays: Arrays, found: Any, setting: Setting) -> Any:
@@ -132,6 +131,9 @@ def outputs(
     lib: Any, name: str, arrays: Arrays, found: tuple[Any, ...], setting: Setting
 ) -> tuple[Any, ...]:
     """Return the formulas of what `host.compute` finds under this name, of its floats."""
+    # A row without an answer is NaN, and so are all its derivatives.
+    poison = lib.where(found[0] == found[0], 1.0, found[0])
+    arrays = Arrays(*[array * poison for array in arrays])
     if name == "max_norm":
         return (max_norm(lib, arrays, found[0], setting),)
     formula = eta(lib, arrays, found[0], setting)

@@ -29,7 +29,7 @@ def _checked(name: str, value: Any) -> Any:
         if value.chunks is not None:
             raise NotImplementedError(
                 f"DataArrays must not hold dask arrays for now, found one in {name}: "
-                f".compute() brings it into memory"
+                ".compute() brings it into memory"
             )
     elif isinstance(value, (xr.Dataset, xr.DataTree, xr.Variable)) or np.ndim(value):
         raise TypeError(f"{name} must be a DataArray or a number, found {type(value).__name__}")

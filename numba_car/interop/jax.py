@@ -1,0 +1,209 @@
+"""JAX: a callback to the host under jit and vmap, with closed forms for derivatives of any order.
+
+Arrays that no transformation traces are solved at once, as the NumPy arrays that they are on the CPU.
+Where jit traces them, an error in values is JAX's own runtime error, with the message of ours in it, and
+subnormal numbers are 0, as in all that XLA compiles.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.core import Tracer
+from jax.dtypes import float0
+
+from numba_car import _api
+from numba_car._api import Call, Solution
+from numba_car._arrays import batch_of, pair
+from numba_car.interop import closed_form, host
+from numba_car.interop.arguments import prepare
+from numba_car.interop.closed_form import Arrays, Setting
+from numba_car.interop.host import OUTPUTS, Task
+
+
+class _Jax:
+    """`Library` for JAX arrays and tracers."""
+
+    eps_dtype = np.dtype(np.float64)
+
+    def array(self, name: str, value: Any) -> Array:
+        try:
+            array = value if isinstance(value, Array) else jnp.asarray(value)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise TypeError(f"{name} must be an array or convert to one: {error}") from error
+        kinds = jnp.bool_, jnp.integer, jnp.floating
+        if not any(jnp.issubdtype(array.dtype, kind) for kind in kinds):
+            raise TypeError(f"{name} must hold integers or floats, found dtype {array.dtype}")
+        return array
+
+    def result_type(self, x: Array, delta: Array) -> tuple[Any, str]:
+        dtype = jnp.result_type(x, delta)
+        dtype = dtype if jnp.issubdtype(dtype, jnp.floating) else jnp.result_type(float)
+        return dtype, dtype.name
+
+    def compute_type(self, dtype: Any) -> Any:
+        return dtype if dtype.itemsize > 2 else np.dtype(np.float32)
+
+    def cast(self, array: Array, dtype: Any) -> Array:
+        return array.astype(jax.dtypes.canonicalize_dtype(dtype))  # float32 without x64
+
+    def reshape(self, array: Array, shape: tuple[int, ...]) -> Array:
+        return array.reshape(shape)
+
+    def arange(self, n: int, like: Array) -> Array:  # noqa: ARG002
+        return jnp.arange(n)
+
+    def where(self, condition: Array, chosen: Any, other: Any) -> Array:
+        return jnp.where(condition, chosen, other)
+
+    def sum(self, array: Array, axes: tuple[int, ...]) -> Array:
+        return array.sum(axes, keepdims=True)
+
+    def max(self, array: Array, axes: tuple[int, ...]) -> Array:
+        return array.max(axes, keepdims=True, initial=0)  # of sizes, none of which is less
+
+    def min(self, array: Array, axes: tuple[int, ...]) -> Array:
+        return array.min(axes, keepdims=True, initial=jnp.iinfo(array.dtype).max)  # of places
+
+    def stop(self, array: Array) -> Array:
+        return jax.lax.stop_gradient(array)
+
+
+_jax = _Jax()
+
+
+class _Callback(NamedTuple):
+    """Solve on the host, where no function of JAX may be called; equal ones are compiled once."""
+
+    name: str
+    task: Task
+
+    def __call__(self, *arrays: Any) -> tuple[Any, ...]:
+        x, delta, *others = (np.asarray(array) for array in arrays)
+        if len(others) == 1:
+            others = list(np.moveaxis(others[0], -1, 0))
+        # A single number is checked faster without axes.
+        small = (array.reshape(()) if array.size == 1 else array for array in others)
+        found = host.compute(self.name, Arrays(x, delta, *small), self.task)
+        with np.errstate(over="ignore"):
+            return tuple(
+                values if values.dtype == bool else values.astype(x.dtype, copy=False)
+                for values in found
+            )
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _solve(name: str, task: Task, arrays: Arrays) -> tuple[Array, ...]:
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    kept = batch_of(shape, tuple(len(shape) + axis for axis in task.axes), keepdims=True)
+    results = tuple(
+        jax.ShapeDtypeStruct(
+            shape if output == "out" else kept,
+            bool if output == "saturated" else arrays.x.dtype,
+        )
+        for output in OUTPUTS[name]
+    )
+    x, delta, *others = arrays
+    if all(array.size == 1 for array in others):  # a callback takes its time for each array
+        others = [jnp.stack([array.astype(arrays.eps.dtype) for array in others], axis=-1)]
+    # Leading axes leave those of a row where they are, counted from the last.
+    found = jax.pure_callback(
+        _Callback(name, task), results, x, delta, *others, vmap_method="expand_dims"
+    )
+    return tuple(found)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _push(
+    name: str, task: Task, arrays: Arrays, found: tuple[Array, ...], tangents: Arrays
+) -> tuple[Array, ...]:
+    """Push tangents through the closed forms."""
+    shape = np.broadcast_shapes(*(array.shape for array in arrays))
+    setting = Setting(shape, tuple(len(shape) + axis for axis in task.axes), task.p)
+
+    def formulas(arrays: Arrays) -> tuple[Array, ...]:
+        rounded = arrays._replace(eps=arrays.eps.astype(arrays.x.dtype))
+        return closed_form.outputs(_jax, name, rounded, jax.lax.stop_gradient(found), setting)
+
+    pushed: tuple[Array, ...] = jax.jvp(formulas, (arrays,), (tangents,))[1]
+    return pushed
+
+
+@_solve.defjvp  # type: ignore[untyped-decorator]
+def _differentiate(
+    name: str, task: Task, primals: tuple[Arrays], tangents: tuple[Arrays]
+) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
+    found = _solve(name, task, *primals)
+    pushed = _push(name, task, *primals, found, *tangents)
+    flags = (np.zeros(flag.shape, float0) for flag in found[len(pushed) :])
+    return found, (*pushed, *flags)
+
+
+def _device(arrays: list[Array]) -> Any:
+    """Return the CPU that arrays are bound to, or None where JAX is free to choose."""
+    bound = [array for array in arrays if array.committed] or arrays
+    devices = {device for array in bound for device in array.devices()}
+    if len(devices) > 1:
+        raise TypeError(f"arrays must be on one device, found {sorted(map(str, devices))}")
+    (device,) = devices
+    if device.platform != "cpu":
+        raise NotImplementedError(
+            f"arrays must be on the CPU for now, found {device}: jax.device_put brings them there"
+        )
+    return device if bound[0].committed else None
+
+
+def _now(name: str, values: tuple[Any, ...], call: Call) -> Any:
+    """Solve arrays whose values are known, as NumPy arrays."""
+    device = _device([value for value in values if isinstance(value, Array)])
+    dtype, _ = _jax.result_type(_jax.array("x", values[0]), _jax.array("delta", values[1]))
+    x, delta, *eps, lower, upper = (np.asarray(v) if isinstance(v, Array) else v for v in values)
+    given = [np.asarray(x, dtype), np.asarray(delta, dtype), *eps]
+    options = call._replace(bounds=(lower, upper))._asdict()
+    if name == "max_norm":
+        del options["infeasible"], options["method"]
+    found = getattr(_api, name)(*given, **options)
+    put = jnp.asarray if device is None else functools.partial(jax.device_put, device=device)
+    return jax.tree.map(put, found)
+
+
+def _call(name: str, values: tuple[Any, ...], call: Call) -> Any:
+    if not any(isinstance(value, Tracer) for value in values):
+        return _now(name, values, call)
+    x, delta, *eps, _, _ = values
+    arguments = prepare(_jax, x, delta, eps[0] if eps else 0.0, call)
+    found = tuple(
+        arguments.restore(_jax, output, values)
+        for output, values in zip(
+            OUTPUTS[name], _solve(name, arguments.task, arguments.arrays), strict=True
+        )
+    )
+    return Solution(*found) if name == "solve" else found[-1]
+
+
+def eta(x: Any, delta: Any, eps: Any, call: Call) -> Array:
+    """`numba_car.eta` for JAX arrays."""
+    return _call("eta", (x, delta, eps, *pair(call.bounds)), call)
+
+
+def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> Array:
+    """`numba_car.rescale` for JAX arrays."""
+    if out is not None:
+        raise TypeError("out must be None for JAX arrays, which nothing can be stored in")
+    return _call("rescale", (x, delta, eps, *pair(call.bounds)), call)
+
+
+def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
+    """`numba_car.solve` for JAX arrays."""
+    solution: Solution = _call("solve", (x, delta, eps, *pair(call.bounds)), call)
+    return solution
+
+
+def max_norm(x: Any, delta: Any, call: Call) -> Array:
+    """`numba_car.max_norm` for JAX arrays."""
+    return _call("max_norm", (x, delta, *pair(call.bounds)), call)

@@ -1,0 +1,214 @@
+"""TensorFlow: a NumPy function, in graphs too, with closed forms for derivatives of any order.
+
+Dtypes: numbers and lists take the dtype of the other of x and delta, and integers that of a float;
+different floats become float64 if one is, else float32, and so do integers alone.
+
+Graphs call back to Python. XLA cannot: ``jit_compile=True`` raises InvalidArgumentError, "unsupported
+operations ... PyFuncStateless". `tf.vectorized_map` warns, takes one element after the other, and can be
+differentiated inside, but not from outside, as `tf.map_fn` can. In a graph, axes of unknown size must not
+be those of a row, and x and delta must share them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.python.eager import forwardprop_util
+
+from numba_car._api import Call, Solution
+from numba_car._arrays import batch_of
+from numba_car.interop import closed_form, host
+from numba_car.interop.arguments import Arguments, prepare
+from numba_car.interop.closed_form import Arrays
+from numba_car.interop.host import OUTPUTS, Task
+
+_TENSORS = (tf.Tensor, tf.Variable)
+_LOST = (
+    "tf.vectorized_map loses custom gradients: differentiate inside of it, "
+    "call tf.map_fn instead, or pass the whole batch, with `axis`"
+)
+
+
+class _TensorFlow:
+    """`Library` for tensors."""
+
+    eps_dtype = tf.float64
+
+    def array(self, name: str, value: Any) -> tf.Tensor:
+        try:
+            tensor = tf.convert_to_tensor(
+                value if isinstance(value, _TENSORS) else np.asarray(value)
+            )
+        except (ValueError, TypeError) as error:
+            raise TypeError(f"{name} must be a tensor or convert to one: {error}") from error
+        if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
+            raise TypeError(f"{name} must hold integers or floats, found {tensor.dtype.name}")
+        if tensor.shape.rank is None:
+            raise ValueError(f"{name} must have a known number of axes")
+        return tensor
+
+    def result_type(self, x: tf.Tensor, delta: tf.Tensor) -> tuple[tf.DType, str]:
+        floats = {array.dtype for array in (x, delta) if array.dtype.is_floating}
+        if len(floats) != 1:
+            floats = {tf.float64 if tf.float64 in floats else tf.float32}
+        (dtype,) = floats
+        return dtype, dtype.name
+
+    def compute_type(self, dtype: tf.DType) -> tf.DType:
+        return dtype if dtype.size > 2 else tf.float32
+
+    def cast(self, array: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+        return tf.cast(array, dtype)
+
+    def reshape(self, array: tf.Tensor, shape: tuple[int | None, ...]) -> tf.Tensor:
+        if shape == tuple(array.shape):
+            return array
+        if shape.count(None) > 1:
+            raise ValueError(f"at most one axis may be of unknown size, found shape {shape}")
+        return tf.reshape(array, [-1 if size is None else size for size in shape])
+
+    def arange(self, n: int, like: tf.Tensor) -> tf.Tensor:  # noqa: ARG002
+        return tf.range(n)
+
+    def where(self, condition: tf.Tensor, chosen: Any, other: Any) -> tf.Tensor:
+        # A graph would take every number for a float32.
+        like = chosen if isinstance(chosen, tf.Tensor) else tf.convert_to_tensor(other)
+        values = (tf.convert_to_tensor(value, like.dtype) for value in (chosen, other))
+        return tf.where(condition, *values)
+
+    def sum(self, array: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
+        return tf.reduce_sum(array, axes, keepdims=True) if axes else array
+
+    def max(self, array: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
+        return tf.reduce_max(array, axes, keepdims=True) if axes else array
+
+    def min(self, array: tf.Tensor, axes: tuple[int, ...]) -> tf.Tensor:
+        return tf.reduce_min(array, axes, keepdims=True) if axes else array
+
+    def stop(self, array: tf.Tensor) -> tf.Tensor:
+        return tf.stop_gradient(array)
+
+
+_tensorflow = _TensorFlow()
+
+
+def _on_host(name: str, task: Task, *arrays: np.ndarray[Any, Any]) -> list[Any]:
+    found = host.compute(name, Arrays(*arrays), task)
+    with np.errstate(over="ignore"):
+        return [v if v.dtype == bool else v.astype(arrays[0].dtype, copy=False) for v in found]
+
+
+def _find(name: str, arguments: Arguments) -> list[tf.Tensor]:
+    """Solve, without derivatives."""
+    arrays, setting = arguments.arrays, arguments.setting
+    kept = batch_of(setting.shape, setting.axes, keepdims=True)
+    dtypes = [tf.bool if output == "saturated" else arrays.x.dtype for output in OUTPUTS[name]]
+    solve = functools.partial(_on_host, name, arguments.task)
+    found: Any = tf.numpy_function(solve, arrays, dtypes, stateful=False)
+    found = found if isinstance(found, list) else [found]  # eager, one tensor comes out of its list
+    for output, values in zip(OUTPUTS[name], found, strict=True):
+        values.set_shape(setting.shape if output == "out" else kept)
+    return list(found)
+
+
+def _formulas(
+    name: str, arguments: Arguments, arrays: Sequence[tf.Tensor], found: Sequence[tf.Tensor]
+) -> tuple[tf.Tensor, ...]:
+    given = Arrays(*arrays)
+    given = given._replace(eps=tf.cast(given.eps, given.x.dtype))
+    known = tuple(tf.stop_gradient(values) for values in found)
+    return closed_form.outputs(_tensorflow, name, given, known, arguments.setting)
+
+
+def _differentiable(
+    name: str, arguments: Arguments, found: Sequence[tf.Tensor]
+) -> Sequence[tf.Tensor]:
+    """Give the floats that were found the derivatives of their formulas."""
+    arrays = list(arguments.arrays)
+    floats = [values for values in found if values.dtype != tf.bool]
+    if forwardprop_util.pack_tangents(arrays).tangents:
+        # Forward mode does not get through a custom gradient: it takes 0 for it, inside a graph.
+        formulas = _formulas(name, arguments, arrays, found)
+        return [
+            _tensorflow.where(tf.math.is_finite(value), formula - tf.stop_gradient(formula), 0.0)
+            + tf.stop_gradient(value)
+            for value, formula in zip(floats, formulas, strict=True)
+        ]
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def solve(*arrays: tf.Tensor) -> tuple[list[tf.Tensor], Any]:
+        def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch(arrays)
+                formulas = _formulas(name, arguments, arrays, found)
+            zero = tf.UnconnectedGradients.ZERO
+            pulled: list[tf.Tensor] = tape.gradient(
+                formulas, arrays, upstream, unconnected_gradients=zero
+            )
+            return pulled
+
+        return [tf.raw_ops.PreventGradient(input=v, message=_LOST) for v in floats], gradient
+
+    tensors: Sequence[tf.Tensor] = solve(*arrays)
+    return tensors
+
+
+def _of_kind(name: str, value: Any, other: Any) -> tf.Tensor:
+    """Turn numbers and lists into tensors of the dtype of the other argument."""
+    tensor = _tensorflow.array(name, value)
+    if isinstance(value, _TENSORS):
+        return tensor
+    is_float = isinstance(other, _TENSORS) and other.dtype.is_floating
+    return tf.cast(tensor, other.dtype if is_float else tf.float32)
+
+
+def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> Arguments:
+    x, delta = _of_kind("x", x, delta), _of_kind("delta", delta, x)
+    shapes = tuple(x.shape), tuple(delta.shape)
+    if shapes[0] != shapes[1] and None in shapes[0] + shapes[1]:
+        raise ValueError(f"x and delta must share axes of unknown size, found shapes {shapes}")
+    arguments = prepare(_tensorflow, x, delta, eps, call)
+    shape, axes, _ = arguments.setting
+    if None in [shape[axis] for axis in axes]:
+        raise ValueError(f"x must have rows of known size, found shape {shape} and row axes {axes}")
+    return arguments
+
+
+def _call(name: str, x: Any, delta: Any, eps: Any, call: Call) -> tuple[tf.Tensor, ...]:
+    arguments = _prepare(x, delta, eps, call)
+    found = _find(name, arguments)
+    floats = _differentiable(name, arguments, found)
+    return tuple(
+        arguments.restore(_tensorflow, output, values)
+        for output, values in zip(OUTPUTS[name], (*floats, *found[len(floats) :]), strict=True)
+    )
+
+
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+def eta(x: Any, delta: Any, eps: Any, call: Call) -> tf.Tensor:
+    """`numba_car.eta` for tensors."""
+    return _call("eta", x, delta, eps, call)[0]
+
+
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> tf.Tensor:
+    """`numba_car.rescale` for tensors."""
+    if out is not None:
+        raise TypeError("out must be None for tensors, which nothing can be stored in")
+    return _call("rescale", x, delta, eps, call)[1]
+
+
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
+    """`numba_car.solve` for tensors."""
+    return Solution(*_call("solve", x, delta, eps, call))
+
+
+@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+def max_norm(x: Any, delta: Any, call: Call) -> tf.Tensor:
+    """`numba_car.max_norm` for tensors."""
+    return _call("max_norm", x, delta, 0.0, call)[0]
