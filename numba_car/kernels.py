@@ -70,13 +70,13 @@ def _solve_finite(row, norm, eps):
         return 0.0, DONE
     scratch = np.empty((2, row[0].size))
     if norm[0] == 1.0:
-        terms, raised_norm, unit, speed, lane = raised(row, (1.0,), eps, speed, scratch)
+        terms, weight, raised_norm, unit, speed, lane = raised(row, (1.0,), eps, speed, scratch)
     elif norm[0] == 2.0:
-        terms, raised_norm, unit, speed, lane = raised(row, (2.0, 0.5), eps, speed, scratch)
+        terms, weight, raised_norm, unit, speed, lane = raised(row, (2.0, 0.5), eps, speed, scratch)
     else:
-        terms, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
+        terms, weight, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
     target = term(eps / unit, norm)
-    t, verdict = newton(terms, raised_norm, target, 0.0, lane, BLOCK_POWERS)
+    t, verdict = newton(terms, raised_norm, target, weight, lane, BLOCK_POWERS)
     if verdict == SATURATED and norm[0] >= SMALL_P:
         return saturate_row(row, norm, eps, BLOCK_POWERS)
     return conclude(unit / speed, t, norm, verdict)

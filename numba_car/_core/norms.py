@@ -53,7 +53,7 @@ def unit_of(size, norm, is_short):
 
 @formula
 def divisor(unit, norm):
-    """What `relative` wants to know of a unit: a power of two is multiplied by its inverse."""
+    """Return what `relative` asks for of a unit: a power of two is multiplied by its inverse."""
     return unit if len(norm) > 2 else type(unit)(1) / unit
 
 

@@ -27,7 +27,6 @@ from numba_car._jit import kernel, rows
 
 _SAMPLED = 2048  # elements from which on a sample saves more passes than it costs
 _SAMPLES = 16  # blocks of a sample, each 1/16**2 of the row
-_LONG = 1 << 15  # elements from which on a sample starts nearer than the row before
 
 # In float32 a pass takes less than half the time. Relatively, its last step may be this long, which in
 # the norm is worth half of that.
@@ -66,10 +65,10 @@ def settle(terms, norm, target, start, lane, near, block, stride):
 
 
 @rows
-def newton(terms, norm, target, start, lane, block):
-    """Settle a row, from a start that is better than 0; a sample's is, of a longer row."""
-    n = terms[0].size
-    if n >= _LONG or (n >= _SAMPLED and start == 0):
+def newton(terms, norm, target, weight, lane, block):
+    """Settle a row, from where a sample of it settles, or where all are free, whose weights sum up so."""
+    n, start = terms[0].size, target / weight if weight > 0 else 0.0
+    if n >= _SAMPLED:
         sample = n // _SAMPLES**2
         stride, share = n // _SAMPLES, _SAMPLES * sample / n
         start, _ = settle(terms, norm, share * target, start, lane, 2.0**-10, sample, stride)
@@ -79,12 +78,12 @@ def newton(terms, norm, target, start, lane, block):
 
 @rows
 def raised(row, norm, eps, speed, scratch):
-    """Return the terms of a row as powers, their norm, their units of room and delta, and their lane."""
+    """Return a row's terms as powers, the sum of their weights, their norm, units and lane."""
     n, lane = row[0].size, scratch.dtype.type(0)
     unit, speed = unit_of(eps, norm, is_short(lane)), unit_of(speed, norm, is_short(lane))
     caps, weights = scratch[0, :n], scratch[1, :n]
-    fill_powers(row, norm, unit, speed, caps, weights)
-    return (caps, weights, 0.0, 0.0), RAISED, unit, speed, lane
+    weight = fill_powers(row, norm, unit, speed, caps, weights)
+    return (caps, weights, 0.0, 0.0), weight, RAISED, unit, speed, lane
 
 
 @rows
@@ -98,8 +97,8 @@ def solve_largest(row, eps):
 
 
 @rows
-def solve_row(row, norm, eps, guess, block, scratch):
-    """Return eta and the verdict, for a row that is finite and inside its bounds; a guess may be 0."""
+def solve_row(row, norm, eps, block, scratch):
+    """Return eta and the verdict, for a row that is finite and inside its bounds."""
     if eps == 0:
         return 0.0, DONE
     if len(norm) == 4:
@@ -107,14 +106,12 @@ def solve_row(row, norm, eps, guess, block, scratch):
     speed = fastest(row[1])
     if speed == 0:
         return 0.0, DONE
-    terms, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
+    terms, weight, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
     target = term(eps / unit, norm)
     if not in_range(target):
         return 0.0, OUT_OF_RANGE
-    scale = unit / speed
-    start = term(guess / scale, norm) if guess > 0 else 0.0
-    t, verdict = newton(terms, raised_norm, target, start, lane, block)
-    return conclude(scale, t, norm, verdict)
+    t, verdict = newton(terms, raised_norm, target, weight, lane, block)
+    return conclude(unit / speed, t, norm, verdict)
 
 
 @rows
@@ -145,10 +142,7 @@ def solve_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdic
         if verdict[r] == GO_ON:
             verdict[r] = SUSPECT if is_suspect(row) else CLEARED
         if verdict[r] == CLEARED:
-            # The row before often has much the same answer.
-            known = r > 0 and verdict[r - 1] == DONE and eps[r - 1] > 0
-            guess = eta[r - 1] / eps[r - 1] * eps[r] if known else 0.0
-            eta[r], verdict[r] = solve_row(row, norm, eps[r], guess, block, scratch)
+            eta[r], verdict[r] = solve_row(row, norm, eps[r], block, scratch)
         all_done &= verdict[r] == DONE
     return all_done
 

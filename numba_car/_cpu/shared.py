@@ -114,11 +114,9 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
             # Powers are cheap to take again, and would fill more memory than a row may.
             moderate = all(_LEAST < size < 1 / _LEAST for size in (eps, speed))
             lane = row[0].dtype.type(0) if moderate else 0.0
-            return row, norm, 1.0, 1.0, lane
-        each_chunk(
-            lambda chunk, *part: _fill_powers(chunk, norm, eps, speed, *part), row, *scratch
-        )
-        return (*scratch, 0.0, 0.0), RAISED, eps, speed, 0.0
+            return row, 0.0, norm, 1.0, 1.0, lane
+        each_chunk(lambda chunk, *part: _fill_powers(chunk, norm, eps, speed, *part), row, *scratch)
+        return (*scratch, 0.0, 0.0), 0.0, RAISED, eps, speed, 0.0
 
     def fastest(delta: Any) -> Any:
         return max(each_chunk(lambda chunk: _fastest(chunk[1]), (delta, delta, 0.0, 0.0)))

@@ -80,7 +80,7 @@ def sort_row(row, norm, eps, least, block, scratch):
     if speed == 0:
         return 0.0, DONE
     n = row[0].size
-    terms, raised_norm, unit, speed, _ = raised(row, norm, eps, speed, scratch)
+    terms, _, raised_norm, unit, speed, _ = raised(row, norm, eps, speed, scratch)
     caps, weights, _, _ = terms
     target, scale = term(eps / unit, norm), unit / speed
     start = term(least / scale, norm) if least > 0 else 0.0

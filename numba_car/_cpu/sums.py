@@ -40,13 +40,16 @@ def _step_sums(row, norm, eta_and_unit):
 
 @loop
 def fill_powers(row, norm, unit, speed, caps, weights):
-    """Store (room/unit)**p and (|delta|/speed)**p: the only powers that a row needs."""
+    """Store (room/unit)**p and (|delta|/speed)**p, all the powers that a row needs; sum the latter."""
     lane = caps.dtype.type
-    by_unit, by_speed = divisor(lane(unit), norm), divisor(lane(speed), norm)
+    by_unit, by_speed, total = divisor(lane(unit), norm), divisor(lane(speed), norm), lane(0)
     for i in range(caps.size):
         x, delta, lower, upper = element(row, i, lane)
         caps[i] = term(relative(room(x, delta, lower, upper), by_unit, norm), norm)
-        weights[i] = term(relative(abs(delta), by_speed, norm), norm)
+        weight = term(relative(abs(delta), by_speed, norm), norm)
+        weights[i] = weight
+        total += weight
+    return np.float64(total)
 
 
 @rows
