@@ -32,13 +32,12 @@ from numba_car._core.limits import (
     SMALLEST_SUM,
 )
 from numba_car._core.newton import CLEARED, DONE, NOT_FINITE, OUT_OF_RANGE, SATURATED, conclude
-from numba_car._core.norms import RAISED
+from numba_car._core.norms import term
 from numba_car._cpu import apply, extended
 from numba_car._cpu.backward import backward_row
 from numba_car._cpu.checks import is_suspect, judge
-from numba_car._cpu.extremes import largest_delta, largest_step
-from numba_car._cpu.newton import newton, norm_reached, saturate_row, solve_largest
-from numba_car._cpu.sums import fill_powers
+from numba_car._cpu.extremes import fastest, largest_step
+from numba_car._cpu.newton import newton, norm_reached, raised, saturate_row, solve_largest
 from numba_car._cpu.views import is_even, size_of
 from numba_car._jit import kernel, rows
 
@@ -66,20 +65,21 @@ def _norm_of(p):
 
 @rows
 def _solve_finite(row, norm, eps):
-    fastest = largest_delta(row, 0.0)
-    if fastest == 0:
+    speed = fastest(row[1])
+    if speed == 0:
         return 0.0, DONE
-    terms = np.empty(row[0].size), np.empty(row[0].size), 0.0, 0.0
+    scratch = np.empty((2, row[0].size))
     if norm[0] == 1.0:
-        fill_powers(row, (1.0,), eps, fastest, terms)
+        terms, weight, raised_norm, unit, speed, lane = raised(row, (1.0,), eps, speed, scratch)
     elif norm[0] == 2.0:
-        fill_powers(row, (2.0, 0.5), eps, fastest, terms)
+        terms, weight, raised_norm, unit, speed, lane = raised(row, (2.0, 0.5), eps, speed, scratch)
     else:
-        fill_powers(row, norm, eps, fastest, terms)
-    t, verdict = newton(terms, RAISED, 1.0, BLOCK_POWERS)
+        terms, weight, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
+    target = term(eps / unit, norm)
+    t, verdict = newton(terms, raised_norm, target, weight, lane, BLOCK_POWERS)
     if verdict == SATURATED and norm[0] >= SMALL_P:
         return saturate_row(row, norm, eps, BLOCK_POWERS)
-    return conclude(eps / fastest, t, norm, verdict)
+    return conclude(unit / speed, t, norm, verdict)
 
 
 @rows

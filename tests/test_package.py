@@ -115,14 +115,15 @@ def test_signatures():
 def test_inner_loops_vectorise(dtype, bounds):
     x = np.full(64, 0.5, dtype)
     limits = (0.0, 1.0) if bounds == "numbers" else (np.zeros(64, dtype), np.ones(64, dtype))
-    row, terms = (x, x.copy(), *limits), (np.ones(64), np.ones(64), 0.0, 0.0)
+    row, terms = (x, x.copy(), *limits), (np.ones(64, dtype), np.ones(64, dtype), 0.0, 0.0)
     loops = {
         sums._newton_sums: [
-            (row, norm_of(1.0), 0.5),
-            (row, norm_of(2.0), 0.5),
-            (terms, RAISED, 0.5),
+            (row, norm_of(1.0), dtype(0.5)),
+            (row, norm_of(2.0), dtype(0.5)),
+            (terms, RAISED, dtype(0.5)),
         ],
-        sums.fill_powers: [(row, norm_of(2.0), 0.5, 1.0, (np.ones(64), np.ones(64), 0.0, 0.0))],
+        sums.fill_powers: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
+        extremes.fastest: [(x,)],
         sums._step_sums: [(row, norm_of(1.0), (0.5, 1.0)), (row, norm_of(2.0), (0.5, 1.0))],
         extremes.largest_step: [(row, 0.5)],
         extremes.largest_delta: [(row, 0.5)],

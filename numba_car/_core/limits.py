@@ -10,9 +10,12 @@ LARGEST_SUM = 2.0**900
 # A larger |delta| is not raised to a power: inf * 0 is NaN. In float32 it is inf itself.
 LARGEST_DELTA = 2.0**450
 
+# What sums of float32 lose of terms beyond this range, whose unit is about 1, is of no account.
+RANGE_FLOAT32 = 2.0**80
+
 # Elements summed before compensation sets in. What rounding adds to such a block must stay below the
 # result's own: float32 has room to spare, and a general p magnifies it 1/p times.
-BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_POWERS = 1024, 128, 8
+BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_POWERS = 512, 128, 8
 
 # Below this p, even compensated sums of float64 no longer do for float64 results.
 SMALL_P = 0.6

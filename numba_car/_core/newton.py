@@ -33,8 +33,11 @@ def in_range(value):
 
 
 @formula
-def advance(t, target, clipped_sum, free_sum, is_first):
-    """Return the next t and whether to go on from there."""
+def advance(t, target, clipped_sum, free_sum, is_first, near):
+    """Return the next t and whether to go on from there; a step that is relatively near is the last.
+
+    What such a step leaves out is smaller by the share of the breakpoints that lie within it.
+    """
     remaining = target - clipped_sum
     if is_first and (remaining < 0 or (remaining == 0 and free_sum > 0)):
         return 0.0 * t, GO_ON  # too far right to see the root from; zero never is
@@ -43,10 +46,10 @@ def advance(t, target, clipped_sum, free_sum, is_first):
     if not (in_range(free_sum) and clipped_sum < math.inf):
         return t, OUT_OF_RANGE
     following = remaining / free_sum
-    if is_first and following != t:
-        return following, GO_ON
+    if abs(following - t) <= near * t:
+        return following, DONE
     # Left of the root the exact iterates climb, so a step back is rounding, and t the answer.
-    return (following, GO_ON) if following > t else (t, DONE)
+    return (following, GO_ON) if is_first or following > t else (t, DONE)
 
 
 @formula

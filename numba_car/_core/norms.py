@@ -40,6 +40,30 @@ def inverse_of(p: float) -> tuple[float, float]:
 
 
 @formula
+def unit_of(size, norm, is_short):
+    """Return what to measure sizes like this in, so that their powers stay in range.
+
+    It is a power of two, whose inverse is exact as well, where terms take no powers; else the size.
+    """
+    if len(norm) > 2:
+        return size
+    most = 126 if is_short else 1000
+    return math.ldexp(1.0, min(max(math.frexp(size)[1], -most), most))
+
+
+@formula
+def divisor(unit, norm):
+    """Return what `relative` asks for of a unit: a power of two is multiplied by its inverse."""
+    return unit if len(norm) > 2 else type(unit)(1) / unit
+
+
+@formula
+def relative(size, divisor, norm):
+    """Size in a unit."""
+    return size / divisor if len(norm) > 2 else size * divisor
+
+
+@formula
 def term(size, norm):
     """size**p, for size >= 0."""
     if len(norm) < 2:

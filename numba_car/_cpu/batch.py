@@ -58,9 +58,8 @@ class Batch:
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem, self._method = problem, options.method
-        self.norm, self._powers, self._summed, self._is_small_p = plan_of(
-            problem.p, problem.x.dtype
-        )
+        plan = plan_of(problem.p, problem.x.dtype)
+        self.norm, self._powers, self._summed, self._is_small_p, self._powers_dtype = plan
         is_small = problem.count * problem.n <= TASK
         num_threads = options.num_threads or (1 if is_small else default_threads())
         # Only Newton's passes can be shared; other rows are one thread's work each.
@@ -106,7 +105,10 @@ class Batch:
         return Block(start, stop, rows, eps, eta[start:stop], verdict, _NO_FLOATS, _NO_INTEGERS)
 
     def _newton(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
-        scratch = np.empty((2, self.problem.n if len(self.norm) == 3 else 0))
+        # Long rows take powers of 1 and 2 anew in each pass, and p = inf has none.
+        n, kind = self.problem.n, len(self.norm)
+        kept = n if kind == 3 or (kind < 3 and n < shared.LONG) else 0
+        scratch = np.empty((2, kept), self._powers_dtype)
         solve_rows = self._functions.solve_rows
         return bool(solve_rows(*rows, eps, self.norm, self._summed, scratch, eta, verdict))
 

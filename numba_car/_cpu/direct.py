@@ -19,7 +19,6 @@ from numba_car._rows import Array, flat
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _LARGEST = {dtype: PRECISIONS[dtype.name].largest for dtype in _DTYPES}
-_NO_SCRATCH = np.empty((2, 0))
 
 
 class _Solved(NamedTuple):
@@ -52,7 +51,7 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
     rows = ((flat(x), n), (flat(delta), n), *limits, n)
     eta, verdict, target = np.zeros(count), np.zeros(count, np.int64), np.empty(count)
     target.fill(eps)
-    scratch = np.empty((2, n)) if len(plan.norm) == 3 else _NO_SCRATCH
+    scratch = np.empty((2, n if len(plan.norm) < 4 else 0), plan.powers_dtype)
     if not newton.solve_rows(*rows, target, plan.norm, plan.summed, scratch, eta, verdict):
         return None
     return _Solved(rows, eta, verdict)

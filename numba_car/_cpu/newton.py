@@ -5,7 +5,7 @@
 
 import math
 
-from numba_car._core.limits import MAX_PASSES
+from numba_car._core.limits import MAX_PASSES, RANGE_FLOAT32
 from numba_car._core.newton import (
     CLEARED,
     DONE,
@@ -18,9 +18,9 @@ from numba_car._core.newton import (
     conclude,
     in_range,
 )
-from numba_car._core.norms import RAISED, root, term
+from numba_car._core.norms import RAISED, root, term, unit_of
 from numba_car._cpu.checks import is_suspect
-from numba_car._cpu.extremes import largest_breakpoint, largest_delta, largest_step
+from numba_car._cpu.extremes import fastest, largest_breakpoint, largest_delta, largest_step
 from numba_car._cpu.sums import fill_powers, row_sums
 from numba_car._cpu.views import rows_of
 from numba_car._jit import kernel, rows
@@ -28,14 +28,36 @@ from numba_car._jit import kernel, rows
 _SAMPLED = 2048  # elements from which on a sample saves more passes than it costs
 _SAMPLES = 16  # blocks of a sample, each 1/16**2 of the row
 
+# In float32 a pass takes less than half the time. Relatively, its last step may be this long, which in
+# the norm is worth half of that.
+_NEAR_FLOAT32 = 2.0**-22
+
 
 @rows
-def settle(terms, norm, target, start, block, stride):
-    """Iterate from any start until the free set repeats; return t and the verdict."""
+def is_short(lane):
+    """Whether it is float32."""
+    return type(lane)(1) + type(lane)(2.0**-40) == 1
+
+
+@rows
+def _is_safe(t, clipped_sum, free_sum):
+    """Whether the terms that float32 loses to its range are of no account."""
+    least, most = 1 / RANGE_FLOAT32, RANGE_FLOAT32
+    return t < most and clipped_sum < most and (free_sum == 0 or least < free_sum < most)
+
+
+@rows
+def settle(terms, norm, target, start, lane, near, block, stride):
+    """Iterate from any start until the free set repeats; return t and the verdict.
+
+    Sums are of the type of `lane`. A relatively near step is the last.
+    """
     t, is_first = start, True
     for _ in range(MAX_PASSES):
-        clipped_sum, free_sum = row_sums(terms, norm, t, block, stride)
-        t, verdict = advance(t, target, clipped_sum, free_sum, is_first)
+        clipped_sum, free_sum = row_sums(terms, norm, type(lane)(t), block, stride)
+        t, verdict = advance(t, target, clipped_sum, free_sum, is_first, near)
+        if is_short(lane) and not _is_safe(t, clipped_sum, free_sum):
+            return 0.0, OUT_OF_RANGE
         if verdict != GO_ON:
             return t, verdict
         is_first = False
@@ -43,15 +65,25 @@ def settle(terms, norm, target, start, block, stride):
 
 
 @rows
-def newton(terms, norm, target, block):
-    """Solve a sample of a longer row, and settle the whole row from there."""
-    n = terms[0].size
-    start = 0.0
+def newton(terms, norm, target, weight, lane, block):
+    """Settle a row, from where a sample of it settles, or where all are free, whose weights sum up so."""
+    n, start = terms[0].size, target / weight if weight > 0 else 0.0
     if n >= _SAMPLED:
         sample = n // _SAMPLES**2
-        share = _SAMPLES * sample / n
-        start, _ = settle(terms, norm, share * target, 0.0, sample, n // _SAMPLES)
-    return settle(terms, norm, target, start, block, block)
+        stride, share = n // _SAMPLES, _SAMPLES * sample / n
+        start, _ = settle(terms, norm, share * target, start, lane, 2.0**-10, sample, stride)
+    near = _NEAR_FLOAT32 if is_short(lane) else 0.0
+    return settle(terms, norm, target, start, lane, near, block, block)
+
+
+@rows
+def raised(row, norm, eps, speed, scratch):
+    """Return a row's terms as powers, the sum of their weights, their norm, units and lane."""
+    n, lane = row[0].size, scratch.dtype.type(0)
+    unit, speed = unit_of(eps, norm, is_short(lane)), unit_of(speed, norm, is_short(lane))
+    caps, weights = scratch[0, :n], scratch[1, :n]
+    weight = fill_powers(row, norm, unit, speed, caps, weights)
+    return (caps, weights, 0.0, 0.0), weight, RAISED, unit, speed, lane
 
 
 @rows
@@ -71,20 +103,15 @@ def solve_row(row, norm, eps, block, scratch):
         return 0.0, DONE
     if len(norm) == 4:
         return solve_largest(row, eps)
-    if len(norm) == 3:
-        fastest = largest_delta(row, 0.0)
-        if fastest == 0:
-            return 0.0, DONE
-        n = row[0].size
-        terms = scratch[0, :n], scratch[1, :n], 0.0, 0.0
-        fill_powers(row, norm, eps, fastest, terms)
-        t, verdict = newton(terms, RAISED, 1.0, block)
-        return conclude(eps / fastest, t, norm, verdict)
-    target = term(eps, norm)
+    speed = fastest(row[1])
+    if speed == 0:
+        return 0.0, DONE
+    terms, weight, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
+    target = term(eps / unit, norm)
     if not in_range(target):
         return 0.0, OUT_OF_RANGE
-    t, verdict = newton(row, norm, target, block)
-    return conclude(1.0, t, norm, verdict)
+    t, verdict = newton(terms, raised_norm, target, weight, lane, block)
+    return conclude(unit / speed, t, norm, verdict)
 
 
 @rows

@@ -29,6 +29,7 @@ class Plan(NamedTuple):
     powers: tuple[tuple[float, float], tuple[float, float]]  # p and 1/p, for `extended`
     summed: int  # elements that are summed before compensation sets in
     is_small_p: bool  # too small for float64 sums
+    powers_dtype: DType  # of the powers of a row, where they are kept
 
 
 @functools.lru_cache
@@ -43,4 +44,5 @@ def plan_of(p: float, dtype: DType) -> Plan:
         ((p, 0.0), inverse_of(p)),
         BLOCK_POWERS if len(norm) == 3 else summed,
         p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P),
+        dtype if len(norm) < 3 else np.dtype(np.float64),
     )

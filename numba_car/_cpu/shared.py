@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numba_car._core.norms import RAISED
 from numba_car._cpu import apply, checks, extremes, newton, sums, views
 from numba_car._cpu.threads import run
 from numba_car._jit import interpreted, kernel
 
 LONG = 1 << 18  # elements from which on a row is cut
 _CHUNK = 1 << 17
+_LEAST = 2.0**-30  # between this and its inverse, float32 holds the squares of a row as they are
 
 
 class BlockFunctions(NamedTuple):
@@ -37,13 +39,18 @@ def _row_sums(row, norm, where, block, stride):
 
 
 @kernel
-def _fill_powers(row, norm, eps, fastest, terms):
-    sums.fill_powers(row, norm, eps, fastest, terms)
+def _fill_powers(row, norm, unit, speed, caps, weights):
+    sums.fill_powers(row, norm, unit, speed, caps, weights)
 
 
 @kernel
 def _largest_step(row, eta):
     return extremes.largest_step(row, eta)
+
+
+@kernel
+def _fastest(delta):
+    return extremes.fastest(delta)
 
 
 @kernel
@@ -102,10 +109,17 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
             first, second = _add(*first, a), _add(*second, b)
         return first[0] + first[1], second[0] + second[1]
 
-    def fill_powers(row: Any, norm: Any, eps: float, fastest: float, terms: Any) -> None:
-        each_chunk(
-            lambda chunk, *part: _fill_powers(chunk, norm, eps, fastest, part), row, *terms[:2]
-        )
+    def raised(row: Any, norm: Any, eps: float, speed: float, scratch: Any) -> Any:
+        if len(norm) < 3:
+            # Powers are cheap to take again, and would fill more memory than a row may.
+            moderate = all(_LEAST < size < 1 / _LEAST for size in (eps, speed))
+            lane = row[0].dtype.type(0) if moderate else 0.0
+            return row, 0.0, norm, 1.0, 1.0, lane
+        each_chunk(lambda chunk, *part: _fill_powers(chunk, norm, eps, speed, *part), row, *scratch)
+        return (*scratch, 0.0, 0.0), 0.0, RAISED, eps, speed, 0.0
+
+    def fastest(delta: Any) -> Any:
+        return max(each_chunk(lambda chunk: _fastest(chunk[1]), (delta, delta, 0.0, 0.0)))
 
     def rescale_row(row: Any, eta: float, largest_value: float, out: Any) -> None:
         each_chunk(lambda chunk, part: _rescale_row(chunk, eta, largest_value, part), row, out)
@@ -113,7 +127,8 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
     passes: dict[Any, Callable[..., Any]] = {
         checks.is_suspect: largest(_is_suspect),
         sums.row_sums: row_sums,
-        sums.fill_powers: fill_powers,
+        newton.raised: raised,
+        extremes.fastest: fastest,
         extremes.largest_step: largest(_largest_step),
         extremes.largest_delta: largest(_largest_delta),
         extremes.largest_breakpoint: largest(_largest_breakpoint),

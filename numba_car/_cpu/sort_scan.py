@@ -3,12 +3,12 @@
 import numpy as np
 
 from numba_car._core.newton import CLEARED, DONE, GO_ON, SATURATED, SLOW, SUSPECT, conclude
-from numba_car._core.norms import RAISED, term
+from numba_car._core.norms import term
 from numba_car._core.problem import is_clipped
 from numba_car._cpu.checks import is_suspect
-from numba_car._cpu.extremes import largest_delta
-from numba_car._cpu.newton import settle
-from numba_car._cpu.sums import add, fill_powers
+from numba_car._cpu.extremes import fastest
+from numba_car._cpu.newton import raised, settle
+from numba_car._cpu.sums import add
 from numba_car._cpu.views import rows_of
 from numba_car._jit import kernel, rows
 
@@ -76,14 +76,14 @@ def sort_row(row, norm, eps, least, block, scratch):
     """Return eta, given that it is at least `least`, and the verdict."""
     if eps == 0:
         return 0.0, DONE
-    fastest = largest_delta(row, 0.0)
-    if fastest == 0:
+    speed = fastest(row[1])
+    if speed == 0:
         return 0.0, DONE
     n = row[0].size
-    caps, weights = scratch[0, :n], scratch[1, :n]
-    terms = caps, weights, 0.0, 0.0
-    fill_powers(row, norm, eps, fastest, terms)
-    start = term(least / (eps / fastest), norm) if least > 0 else 0.0
+    terms, _, raised_norm, unit, speed, _ = raised(row, norm, eps, speed, scratch)
+    caps, weights, _, _ = terms
+    target, scale = term(eps / unit, norm), unit / speed
+    start = term(least / scale, norm) if least > 0 else 0.0
     breakpoints, order = scratch[2, :n], scratch[3, :n].view(np.int64)
     count, clipped_sum = _gather(caps, weights, start, breakpoints, order)
     keys, order, spare = _radix_sort(
@@ -93,11 +93,11 @@ def sort_row(row, norm, eps, least, block, scratch):
         scratch[5, :count].view(np.int64),
     )
     breakpoints, free_sums = keys.view(np.float64), spare.view(np.float64)
-    t, verdict = _scan(caps, weights, 1.0, clipped_sum, breakpoints, order, free_sums)
+    t, verdict = _scan(caps, weights, target, clipped_sum, breakpoints, order, free_sums)
     if verdict == DONE:
         # The scan's sums are long chains of additions: sum the piece that it found once more.
-        t, verdict = settle(terms, RAISED, 1.0, t, block, block)
-    return conclude(eps / fastest, t, norm, DONE if verdict == SLOW else verdict)
+        t, verdict = settle(terms, raised_norm, target, t, 0.0, 0.0, block, block)
+    return conclude(scale, t, norm, DONE if verdict == SLOW else verdict)
 
 
 @kernel
