@@ -31,10 +31,10 @@ def problem(dtype=torch.float64, shape=(4, 5), seed=0):
     return x.to(dtype), delta.to(dtype), eps
 
 
-def with_bounds():
-    x, delta, eps = problem()
-    lower = torch.linspace(-0.2, 0, 5, dtype=torch.float64)
-    return x, delta, eps, lower, torch.full((4, 1), 1.1, dtype=torch.float64)
+def with_bounds(rows=4, n=5):
+    x, delta, eps = problem(shape=(rows, n))
+    lower = torch.linspace(-0.2, 0, n, dtype=torch.float64)
+    return x, delta, eps, lower, torch.full((rows, 1), 1.1, dtype=torch.float64)
 
 
 def eta(*arrays, **options):
@@ -183,7 +183,7 @@ def test_parameters_and_views_need_no_copy():
 @functions
 def test_derivatives(function, p):
     """First and second, backward, forward and batched, by all arguments, against differences."""
-    arrays = tuple(array.requires_grad_() for array in with_bounds())
+    arrays = tuple(array.requires_grad_() for array in with_bounds(2, 4))
 
     def call(*arrays):
         return function(*arrays, p=p)
@@ -200,7 +200,7 @@ def test_derivatives(function, p):
 
 @powers
 def test_derivatives_of_saturated_rows(p):
-    x, delta, eps, lower, upper = with_bounds()
+    x, delta, eps, lower, upper = with_bounds(2, 4)
     arrays = x, delta, eps + 5, lower, upper
     arrays = tuple(array.requires_grad_() for array in arrays)
     for function in (eta, rescale, norm):
