@@ -154,13 +154,17 @@ def eta(
     >>> car.eta(x, delta, 0.25)
     array([0.22912878, 0.05      ])
     """
+    bounds = pair(bounds)
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
-    if library := library_of(x, delta, eps, *pair(bounds)):
+    if library := library_of(x, delta, eps, *bounds):
         return library.eta(x, delta, eps, call)
     from numba_car._cpu import direct, solver
 
-    if _is_plain(call) and (found := direct.eta(x, delta, eps, p, bounds)) is not None:
-        return found.astype(np.asarray(x).dtype, copy=False)
+    if _is_plain(call):
+        found = direct.eta(x, delta, eps, p, bounds)
+        if found is not None:
+            with np.errstate(over="ignore"):
+                return found.astype(np.asarray(x).dtype, copy=False)
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     with np.errstate(over="ignore"):
@@ -220,8 +224,9 @@ def rescale(
     >>> print(f"{np.linalg.norm(v - x):.15f}")
     0.250000000000000
     """
+    bounds = pair(bounds)
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
-    if library := library_of(x, delta, eps, *pair(bounds), out):
+    if library := library_of(x, delta, eps, *bounds, out):
         return library.rescale(x, delta, eps, call, out)
     from numba_car._cpu import direct, solver
 
@@ -279,8 +284,9 @@ def solve(
     >>> solution.norm, solution.max_norm, solution.saturated
     (array([0.50990195, 0.6       ]), array([0.50990195, 0.70710678]), array([ True, False]))
     """
+    bounds = pair(bounds)
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
-    if library := library_of(x, delta, eps, *pair(bounds)):
+    if library := library_of(x, delta, eps, *bounds):
         solution: Solution = library.solve(x, delta, eps, call)
         return solution
     from numba_car._cpu import solver
@@ -327,7 +333,8 @@ def max_norm(
     >>> car.max_norm(np.array([[0.9, 0.5]]), np.array([[1.0, -1.0]]), p=1)
     array([0.6])
     """
-    if library := library_of(x, delta, *pair(bounds)):
+    bounds = pair(bounds)
+    if library := library_of(x, delta, *bounds):
         call = Call(p, bounds, axis, keepdims, num_threads=num_threads)
         return library.max_norm(x, delta, call)
     from numba_car._cpu import solver

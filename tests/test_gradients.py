@@ -300,3 +300,13 @@ def test_wrong_shapes_are_named():
         car.eta_jvp(x, x, 0.1, tangent_delta=np.ones(5))
     with pytest.raises(TypeError, match=r"grad_out.*complex"):
         car.rescale_vjp(x, x, 0.1, x * 1j)
+
+
+def test_the_gradient_of_a_tiny_delta_is_as_large_as_it_is():
+    row = problem(2.0, 0.5)
+    given, options = arguments(row)
+    g = np.random.default_rng(2).standard_normal(row.x.size)
+    plain = car.rescale_vjp(*given, g, **options)
+    tiny = car.rescale_vjp(row.x, row.delta * 1e-150, row.eps, g, **options)
+    np.testing.assert_allclose(tiny.delta * 1e-150, plain.delta, rtol=1e-12)
+    np.testing.assert_allclose(tiny.x, plain.x, rtol=1e-12)

@@ -132,7 +132,7 @@ def test_inner_loops_vectorise(dtype, bounds):
         apply._arrive: [(row, 0.5, 1e30, x.copy())],
         backward._gather_block: [(row, x.copy(), norm_of(2.0), 0.5, 1.0)],
         backward._write: [
-            (row, x.copy(), norm_of(p), 0.5, 0.5, 1.0, 1.0, 1e30, outputs)
+            (row, x.copy(), norm_of(p), 0.5, 0.5, 1.0, 1e30, outputs)
             for p in (1.0, 2.0, math.inf)
             for outputs in ((x.copy(), x.copy(), 0.0, 0.0), (0.0, x.copy(), 0.0, 0.0))
         ],

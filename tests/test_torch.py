@@ -301,6 +301,56 @@ def test_compiled_in_one_graph(function, backend, dynamic):
         assert torch.allclose(one, other, rtol=1e-12)
 
 
+def test_another_number_is_not_compiled_anew():
+    x, delta, _ = problem()
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(lambda eps: car.rescale(x, delta, eps), backend=counter)
+    for k in range(1, 7):
+        compiled(0.1 * k)
+    assert counter.frame_count <= 2
+
+
+def test_where_there_is_no_room_p_1_has_derivatives():
+    x = torch.tensor([[1, 0.5, 0.5]], dtype=torch.float64)
+    delta, g = torch.ones_like(x), torch.tensor([[1.0, 2, 3]])
+
+    def total(x):
+        return (car.rescale(x, delta, 0.3, p=1) * g).sum()
+
+    (reverse,) = torch.autograd.grad(total(y := x.clone().requires_grad_()), y)
+    assert torch.allclose(torch.func.grad(total)(x), reverse)
+    assert torch.allclose(reverse, torch.tensor([[2.5, 2, 3]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e20])
+def test_derivatives_by_small_and_large_delta(scale):
+    x, delta, _ = problem(torch.float32)
+    g = torch.rand(x.shape)
+
+    def total(delta):
+        return (car.rescale(x, delta, 0.3) * g).sum()
+
+    plain = torch.func.grad(total)(delta)
+    for scaled in (
+        torch.func.grad(total)(delta * scale),
+        torch.autograd.grad(total(d := (delta * scale).requires_grad_()), d)[0],
+    ):
+        assert torch.allclose(scaled * scale, plain, rtol=1e-3, atol=1e-5)
+
+
+def test_lists_are_as_precise_as_the_tensors_beside_them():
+    x, delta, _ = problem(shape=(2, 3))
+    for eps in (0.1, [0.1, 0.2]):
+        tracked = car.eta(x, delta.clone().requires_grad_(), eps, bounds=([-0.1] * 3, 1.1))
+        expected = car.eta(x.numpy(), delta.numpy(), eps, bounds=([-0.1] * 3, 1.1))
+        np.testing.assert_array_equal(tracked.detach().numpy(), expected)
+
+
+def test_x_may_be_out_by_its_own_rounding():
+    x, delta = torch.tensor([[0.7, 0.2]]).half(), torch.ones(1, 2, requires_grad=True)
+    assert car.eta(x, delta, 0.1, bounds=(0.0, 0.6999)).isfinite()
+
+
 COMPILED_FIRST = """
 import torch, numba_car as car
 x, delta = torch.rand(4, 5), torch.randn(4, 5)
@@ -316,7 +366,7 @@ def test_the_first_call_of_a_process_may_be_compiled():
     assert found.stdout == "tensor([0.3000, 0.3000, 0.3000, 0.3000])\n"
 
 
-TASK = (2.0, [-1], "float64", "saturate", "auto", None)
+TASK = (2.0, [-1], "float64", "float64", "saturate", "auto", None)
 
 
 @pytest.mark.parametrize("name", ["eta", "rescale", "solve", "max_norm"])

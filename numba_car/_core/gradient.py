@@ -7,8 +7,9 @@ share of eps**p that is not clipped away, a row that is not saturated has for fi
     d eta / d delta_i = -rate * eta * u_i**(p-1) * sign(delta_i)        where i is free, else 0
     d eta / d room_i  = -rate * q_i**(p-1)                              where i is clipped, else 0
 
-The factors are of the order of 1, whatever the sizes of x and delta; `inverse` is 1/eps. Where one coordinate j alone
-decides (p = inf, or the row is saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
+The factors are of the order of 1, whatever the sizes of x and delta; `inverse` is 1/eps, and `rate` may
+come multiplied by what is upstream. Where one coordinate j alone decides (p = inf, or the row is
+saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
 """
 
 import math
@@ -39,7 +40,7 @@ def is_free(x, delta, lower, upper, eta):
 def by_delta(delta, norm, eta, inverse, rate):
     """Return d eta / d delta of a free coordinate."""
     size = rate * eta * slope(eta * abs(delta) * inverse, norm)
-    return math.copysign(size, -delta) if delta != 0 else type(delta)(0)
+    return -size * math.copysign(1.0, delta) if delta != 0 else type(delta)(0)
 
 
 @formula

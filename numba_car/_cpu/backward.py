@@ -101,7 +101,7 @@ def _clamp(value, largest):
 
 
 @loop
-def _write(row, g, norm, inverse, eta, rate, pull, largest, outputs):
+def _write(row, g, norm, inverse, eta, rate, largest, outputs):
     """Store the gradients of all coordinates; return the sums of those of the bounds."""
     out_x, out_delta, out_lower, out_upper = outputs
     sum_lower, sum_upper = 0.0, 0.0
@@ -110,9 +110,9 @@ def _write(row, g, norm, inverse, eta, rate, pull, largest, outputs):
         upstream = np.float64(at(g, i))
         to_x, to_delta, to_lower, to_upper = upstream, eta * upstream, 0.0, 0.0
         if is_free(x, delta, lower, upper, eta):
-            to_delta += pull * by_delta(delta, norm, eta, inverse, rate)
+            to_delta += by_delta(delta, norm, eta, inverse, rate)
         else:
-            to_room = pull * by_room(x, delta, lower, upper, norm, inverse, rate)
+            to_room = by_room(x, delta, lower, upper, norm, inverse, rate)
             to_x, to_delta = (-to_room if delta > 0 else to_room), 0.0
             to_upper = upstream + to_room if delta > 0 else 0.0
             to_lower = upstream - to_room if delta < 0 else 0.0
@@ -139,7 +139,9 @@ def backward_row(row, g, h, norm, eps, eta, largest, outputs):
     pull, rate, by_eps, decider, saturated = _analyse(row, g, norm, eps, eta)
     pull += h
     inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
-    to_lower, to_upper = _write(row, g, norm, inverse, eta, rate, pull, largest, outputs)
+    # All derivatives of eta are proportional to rate; what flows into it is often of rate's inverse.
+    rate = _clamp(pull * rate, _LARGEST)
+    to_lower, to_upper = _write(row, g, norm, inverse, eta, rate, largest, outputs)
     if decider >= 0:
         delta = np.float64(row[1][decider])
         _increase(out_delta, decider, -pull * eta / delta, largest)

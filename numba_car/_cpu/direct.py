@@ -7,6 +7,7 @@ None means that a call is not as plain as that, or that a row needs more than Ne
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +41,9 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
     if not (plain and type(lower) is type(upper) is float and lower <= upper):
         return None
     if not (
-        0 <= eps < math.inf and type(p) in (float, int) and (0 < p < LARGEST_P or p == math.inf)
+        0 <= eps <= sys.float_info.max
+        and type(p) in (float, int)
+        and (0 < p < LARGEST_P or p == math.inf)
     ):
         return None
     plan, count = plan_of(p, dtype), len(x)

@@ -80,6 +80,7 @@ def prepare(lib: Library, x: Any, delta: Any, eps: Any, call: Call) -> Arguments
     lower = lib.array("the lower of bounds", -math.inf if lower is None else lower)
     upper = lib.array("the upper of bounds", math.inf if upper is None else upper)
     dtype, precision = lib.result_type(x, delta)
+    _, of_x = lib.result_type(x, x)
     if precision not in PRECISIONS:
         allowed = ", ".join(PRECISIONS)
         raise TypeError(f"x and delta must promote to one of {allowed}, found {precision}")
@@ -102,6 +103,6 @@ def prepare(lib: Library, x: Any, delta: Any, eps: Any, call: Call) -> Arguments
         by_element("bounds", upper),
     )
     from_last = tuple(axis - len(shape) for axis in axes)
-    task = Task(p, from_last, precision, *options)
+    task = Task(p, from_last, precision, of_x, *options)
     batch_shape = batch_of(shape, axes, keepdims=call.keepdims)
     return Arguments(arrays, Setting(shape, axes, p), task, dtype, batch_shape)

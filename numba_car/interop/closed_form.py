@@ -36,7 +36,7 @@ def _room(lib: Any, arrays: Arrays) -> Any:
     """Distance to the bound that delta points to; 0 where nothing moves."""
     x, delta, _, lower, upper = arrays
     distance = lib.where(delta > 0, upper - x, x - lower)
-    return lib.where((distance > 0) & (delta != 0), distance, 0.0)
+    return lib.where((distance >= 0) & (delta != 0), distance, 0.0)
 
 
 def _is_free(lib: Any, arrays: Arrays, eta: Any) -> Any:
@@ -56,6 +56,8 @@ def _is_saturated(lib: Any, arrays: Arrays, eta: Any, setting: Setting) -> Any:
 
 
 def _sum_of_powers(lib: Any, size: Any, chosen: Any, setting: Setting) -> Any:
+    if setting.p == 1:  # which has a derivative at 0
+        return lib.sum(lib.where(chosen, size, 0.0), setting.axes)
     chosen = chosen & (size > 0)
     powers = lib.where(chosen, size, 1.0) ** setting.p
     return lib.sum(lib.where(chosen, powers, 0.0), setting.axes)
@@ -124,7 +126,7 @@ def max_norm(lib: Any, arrays: Arrays, found: Any, setting: Setting) -> Any:
         return _pick(lib, room, _largest(lib, room, setting), setting)
     unit = lib.where((found > 0) & (found < math.inf), found, 1.0)
     total = _sum_of_powers(lib, room / unit, room < math.inf, setting)
-    return unit * _root(lib, total, setting.p)
+    return lib.where(found < math.inf, unit * _root(lib, total, setting.p), 0.0)
 
 
 def outputs(
@@ -136,16 +138,22 @@ def outputs(
     arrays = Arrays(*[array * poison for array in arrays])
     if name == "max_norm":
         return (max_norm(lib, arrays, found[0], setting),)
-    formula = eta(lib, arrays, found[0], setting)
+    # In units of the largest |delta|, no derivative leaves the range that another brings it back to.
+    unit = lib.max(lib.stop(abs(arrays.delta)), setting.axes)
+    unit = lib.where(unit > 0, unit, 1.0)
+    arrays = arrays._replace(delta=arrays.delta / unit)
+    eta_found = found[0] * unit
+    scaled = eta(lib, arrays, eta_found, setting)
+    formula = scaled / unit
     if name == "eta":
         return (formula,)
     if name == "rescale":
         x, delta, _, lower, upper = arrays
         bound = lib.where(delta > 0, upper, lower)
-        free = _is_free(lib, arrays, found[0])
+        free = _is_free(lib, arrays, eta_found)
         if setting.p < math.inf:
-            free = free & ((delta == 0) | ~_is_saturated(lib, arrays, found[0], setting))
-        return formula, lib.where(free, x + formula * delta, bound)
+            free = free & ((delta == 0) | ~_is_saturated(lib, arrays, eta_found, setting))
+        return formula, lib.where(free, x + scaled * delta, bound)
     _, _, largest, saturated = found
     reachable = max_norm(lib, arrays, largest, setting)
     return formula, lib.where(saturated, reachable, arrays.eps), reachable

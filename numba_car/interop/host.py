@@ -6,7 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numba_car._arrays import PRECISIONS, Options, Problem, batch_of, by_element, by_row, problem
+from numba_car._arrays import (
+    PRECISIONS,
+    Options,
+    Precision,
+    Problem,
+    batch_of,
+    by_element,
+    by_row,
+    problem,
+)
 from numba_car._cpu import direct, gradients, solver
 from numba_car._derivatives import sum_to
 from numba_car._rows import Array, Rows
@@ -26,7 +35,8 @@ class Task(NamedTuple):
 
     p: float
     axes: tuple[int, ...]
-    precision: str
+    precision: str  # of the result
+    of_x: str  # precision that x came in
     infeasible: str = "saturate"
     method: str = "auto"
     num_threads: int | None = None
@@ -37,7 +47,8 @@ def _problem(arrays: Arrays, task: Task) -> Problem:
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     if np.broadcast_shapes(x.shape, delta.shape) != shape:
         delta = np.broadcast_to(delta, shape)  # a batch, vmapped over others than x and delta
-    precision = PRECISIONS[task.precision]
+    rounding = max(PRECISIONS[name].rounding for name in (task.precision, task.of_x))
+    precision = Precision(rounding, PRECISIONS[task.precision].largest)
     return problem(x, delta, eps, task.p, (lower, upper), task.axes, precision)
 
 
@@ -45,7 +56,7 @@ def _compute_directly(name: str, arrays: Arrays, task: Task) -> tuple[Array, ...
     """Take the short way of a small call with nothing special about it, if this is one."""
     x, delta, *numbers = arrays
     plain = (x.dtype.name, "saturate", "auto", None)
-    if task[2:] != plain or task.axes != tuple(range(1 - x.ndim, 0)):
+    if (task.precision, *task[4:]) != plain or task.axes != tuple(range(1 - x.ndim, 0)):
         return None
     if name not in ("eta", "rescale") or any(number.size != 1 for number in numbers):
         return None

@@ -161,9 +161,22 @@ def _device(arrays: list[Array]) -> Any:
 def _now(name: str, values: tuple[Any, ...], call: Call) -> Any:
     """Solve arrays whose values are known, as NumPy arrays."""
     device = _device([value for value in values if isinstance(value, Array)])
+    names = (
+        "x",
+        "delta",
+        *("eps",)[: len(values) - 4],
+        "the lower of bounds",
+        "the upper of bounds",
+    )
+    arrays: list[Any] = [
+        value if value is None else np.asarray(_jax.array(name, value))
+        for name, value in zip(names, values, strict=True)
+    ]
+    x, delta, *eps, lower, upper = arrays
     dtype, _ = _jax.result_type(_jax.array("x", values[0]), _jax.array("delta", values[1]))
-    x, delta, *eps, lower, upper = (np.asarray(v) if isinstance(v, Array) else v for v in values)
-    given = [np.asarray(x, dtype), np.asarray(delta, dtype), *eps]
+    if np.result_type(x, delta) != dtype:
+        x, delta = x.astype(dtype), delta.astype(dtype)
+    given = [x, delta, *eps]
     options = call._replace(bounds=(lower, upper))._asdict()
     if name == "max_norm":
         del options["infeasible"], options["method"]

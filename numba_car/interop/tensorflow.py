@@ -26,7 +26,7 @@ from numba_car.interop.arguments import Arguments, prepare
 from numba_car.interop.closed_form import Arrays
 from numba_car.interop.host import OUTPUTS, Task
 
-_TENSORS = (tf.Tensor, tf.Variable)
+_NUMBERS = (int, float, np.generic, list, tuple)
 _LOST = (
     "tf.vectorized_map loses custom gradients: differentiate inside of it, "
     "call tf.map_fn instead, or pass the whole batch, with `axis`"
@@ -41,7 +41,7 @@ class _TensorFlow:
     def array(self, name: str, value: Any) -> tf.Tensor:
         try:
             tensor = tf.convert_to_tensor(
-                value if isinstance(value, _TENSORS) else np.asarray(value)
+                np.asarray(value) if isinstance(value, _NUMBERS) else value
             )
         except (ValueError, TypeError) as error:
             raise TypeError(f"{name} must be a tensor or convert to one: {error}") from error
@@ -160,10 +160,12 @@ def _differentiable(
 def _of_kind(name: str, value: Any, other: Any) -> tf.Tensor:
     """Turn numbers and lists into tensors of the dtype of the other argument."""
     tensor = _tensorflow.array(name, value)
-    if isinstance(value, _TENSORS):
+    if not isinstance(value, _NUMBERS):
         return tensor
-    is_float = isinstance(other, _TENSORS) and other.dtype.is_floating
-    return tf.cast(tensor, other.dtype if is_float else tf.float32)
+    if isinstance(other, _NUMBERS):
+        return tf.cast(tensor, tf.float32)
+    dtype = tf.convert_to_tensor(other).dtype
+    return tf.cast(tensor, dtype if dtype.is_floating else tf.float32)
 
 
 def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> Arguments:

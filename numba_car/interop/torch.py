@@ -20,8 +20,9 @@ from numba_car.interop.closed_form import Arrays, Setting
 from numba_car.interop.host import OUTPUTS, Task
 
 _INPUTS = "Tensor x, Tensor delta, Tensor eps, Tensor lower, Tensor upper"
-_TASK = "float p, int[] axes, str precision, str infeasible, str method, int? num_threads"
+_TASK = "float p, int[] axes, str precision, str of_x, str infeasible, str method, int? num_threads"
 _NATIVE = (torch.float32, torch.float64)
+_PLAIN = (Tensor, int, float, np.generic, type(None))
 
 
 class _Torch:
@@ -29,21 +30,27 @@ class _Torch:
 
     eps_dtype = torch.float64
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, dtype: torch.dtype | None = None) -> None:
+        self._device, self._dtype = device, dtype
 
     def array(self, name: str, value: Any) -> Tensor:
         if isinstance(value, Tensor):
             return self._checked(name, value)
-        dtype = torch.float64 if isinstance(value, (float, np.floating)) else None
+        # A list is rounded to nothing less than the tensor beside it; None is the default dtype.
+        dtype = torch.float64 if name not in ("x", "delta") else self._dtype
         try:
+            if isinstance(value, (int, float)):  # as_tensor, or full, would compile anew for each
+                dtype = torch.float64 if isinstance(value, float) else torch.int64
+                return torch.zeros((), dtype=dtype, device=self._device) + value
             return self._checked(name, torch.as_tensor(value, dtype=dtype, device=self._device))
-        except (ValueError, TypeError, RuntimeError) as error:
+        except (ValueError, TypeError, RuntimeError, OverflowError) as error:
             raise TypeError(f"{name} must be a tensor or convert to one: {error}") from error
 
     def _checked(self, name: str, tensor: Tensor) -> Tensor:
         if tensor.is_complex() or tensor.is_quantized:
             raise TypeError(f"{name} must hold integers or floats, found dtype {tensor.dtype}")
+        if tensor.is_nested or tensor.layout != torch.strided:
+            raise TypeError(f"{name} must be a dense tensor, found layout {tensor.layout}")
         return tensor
 
     def result_type(self, x: Tensor, delta: Tensor) -> tuple[torch.dtype, str]:
@@ -274,7 +281,8 @@ def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[Arguments, _Torc
         raise NotImplementedError(
             f"tensors must be on the CPU for now, found {device}: tensor.cpu() brings them there"
         )
-    lib = _Torch(device)
+    floats = [a.dtype for a in (x, delta) if isinstance(a, Tensor) and a.is_floating_point()]
+    lib = _Torch(device, floats[0] if floats else None)
     return prepare(lib, x, delta, eps, call), lib
 
 
@@ -286,6 +294,8 @@ def _on_host(*values: Any) -> tuple[Any, ...] | None:
     if not (isinstance(x, Tensor) and isinstance(delta, Tensor)):
         return None
     if not (x.dtype == delta.dtype and x.dtype in _NATIVE):
+        return None
+    if not all(isinstance(value, _PLAIN) for value in values):
         return None
     try:
         return tuple(value.numpy() if isinstance(value, Tensor) else value for value in values)
