@@ -129,6 +129,12 @@ def max_norm(lib: Any, arrays: Arrays, found: Any, setting: Setting) -> Any:
     return lib.where(found < math.inf, unit * _root(lib, total, setting.p), 0.0)
 
 
+def follow(lib: Any, value: Any, formula: Any) -> Any:
+    """Return the solver's value with the formula's derivatives; an infinite one has none."""
+    change = lib.where(abs(value) < math.inf, formula - lib.stop(formula), 0.0)
+    return lib.stop(value) + change
+
+
 def outputs(
     lib: Any, name: str, arrays: Arrays, found: tuple[Any, ...], setting: Setting
 ) -> tuple[Any, ...]:

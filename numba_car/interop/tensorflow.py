@@ -134,8 +134,7 @@ def _differentiable(
         # Forward mode does not get through a custom gradient: it takes 0 for it, inside a graph.
         formulas = _formulas(name, arguments, arrays, found)
         return [
-            _tensorflow.where(tf.math.is_finite(value), formula - tf.stop_gradient(formula), 0.0)
-            + tf.stop_gradient(value)
+            closed_form.follow(_tensorflow, value, formula)
             for value, formula in zip(floats, formulas, strict=True)
         ]
 

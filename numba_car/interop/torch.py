@@ -264,11 +264,12 @@ def _run(name: str, arguments: Arguments) -> tuple[Tensor, ...]:
     if not (transformed or tracked):
         return found
     formulas = _formulas(name, arrays, found, setting)
-    # The solver's value, the formula's derivatives.
-    return *(
-        value.to(formula.dtype) + torch.where(value.isfinite(), formula - formula.detach(), 0.0)
+    lib = _Torch(arrays.x.device)
+    floats = [
+        closed_form.follow(lib, value.to(formula.dtype), formula)
         for value, formula in zip(found, formulas, strict=False)
-    ), *found[len(formulas) :]
+    ]
+    return *floats, *found[len(formulas) :]
 
 
 def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[Arguments, _Torch]:
