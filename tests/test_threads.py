@@ -49,6 +49,7 @@ def in_child(queue):
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork.. was called.*JAX:RuntimeWarning")  # where it is loaded
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_a_process_started_after_use(method):
     expected = car.eta(X, DELTA, 5.0, num_threads=3)

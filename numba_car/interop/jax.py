@@ -174,7 +174,9 @@ def _now(name: str, values: tuple[Any, ...], call: Call) -> Any:
     ]
     x, delta, *eps, lower, upper = arrays
     dtype, _ = _jax.result_type(_jax.array("x", values[0]), _jax.array("delta", values[1]))
-    if np.result_type(x, delta) != dtype:
+    is_shorter = x.dtype.kind == dtype.kind == "f" and x.dtype.itemsize <= dtype.itemsize
+    if not (delta.dtype == dtype and is_shorter):
+        # Else x keeps its own rounding, which tells how far it may be out of its bounds.
         x, delta = x.astype(dtype), delta.astype(dtype)
     given = [x, delta, *eps]
     options = call._replace(bounds=(lower, upper))._asdict()
