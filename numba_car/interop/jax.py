@@ -161,15 +161,14 @@ def _device(arrays: list[Array]) -> Any:
 def _now(name: str, values: tuple[Any, ...], call: Call) -> Any:
     """Solve arrays whose values are known, as NumPy arrays."""
     device = _device([value for value in values if isinstance(value, Array)])
-    names = (
-        "x",
-        "delta",
-        *("eps",)[: len(values) - 4],
-        "the lower of bounds",
-        "the upper of bounds",
-    )
+    eps_name = ("eps",)[: len(values) - 4]  # max_norm has none
+    names = ("x", "delta", *eps_name, "the lower of bounds", "the upper of bounds")
+
+    def is_number(name: str, value: Any) -> bool:  # which needs no trip through JAX
+        return name not in ("x", "delta") and isinstance(value, (int, float))
+
     arrays: list[Any] = [
-        value if value is None else np.asarray(_jax.array(name, value))
+        value if value is None or is_number(name, value) else np.asarray(_jax.array(name, value))
         for name, value in zip(names, values, strict=True)
     ]
     x, delta, *eps, lower, upper = arrays
