@@ -218,6 +218,28 @@ def test_narrow_dtypes(p, dtype):
         )
 
 
+@pytest.mark.parametrize("level", [0.3, 0.95, 2.0])
+@pytest.mark.parametrize("scales", [(1, 1, 1e-30), (1, 1, 1e30), (1, 1e-20, 1), (1e-25, 1e3, 1)])
+@pytest.mark.parametrize("p", [1, 1.5, 2, np.inf])
+def test_float32_of_any_size(p, scales, level):
+    """Numbers whose products float32 does not hold, against float64 and an eta of float32."""
+    rng = np.random.default_rng(11)
+    of_x, of_delta, of_g = scales
+    x, delta = rng.random((3, 700), np.float32), rng.standard_normal((3, 700), np.float32)
+    g = rng.standard_normal((3, 700), np.float32) * np.float32(of_g)
+    x, delta, bounds = x * np.float32(of_x), delta * np.float32(of_delta), (0.0, float(of_x))
+    eps = level * float(car.max_norm(x, delta, p=p, bounds=bounds)[0])
+    found = car.rescale_vjp(x, delta, eps, g, p=p, bounds=bounds)
+    wide = car.rescale_vjp(*(v.astype(float) for v in (x, delta)), eps, g, p=p, bounds=bounds)
+    for value, expected in zip(found[:2], wide[:2], strict=True):
+        assert value.dtype == np.float32
+        most = np.finfo(np.float32).max
+        scale = np.minimum(np.abs(expected).max(axis=1, keepdims=True), most)
+        scale[scale == 0] = 1
+        shown = np.clip(expected, -most, most)
+        np.testing.assert_allclose(value / scale, shown / scale, rtol=2e-5, atol=2e-6)
+
+
 @pytest.mark.parametrize("p", POWERS)
 def test_kinks_are_finite_and_one_sided(p):
     """A breakpoint exactly at eta: the derivative by eps from one of the two sides."""

@@ -14,7 +14,7 @@ import pytest
 
 import numba_car as car
 from numba_car._core.norms import RAISED, norm_of
-from numba_car._cpu import apply, backward, checks, extremes, sums
+from numba_car._cpu import analysis, apply, backward, checks, extremes, sums
 
 PACKAGE = Path(car.__file__).parent
 
@@ -116,6 +116,7 @@ def test_inner_loops_vectorise(dtype, bounds):
     x = np.full(64, 0.5, dtype)
     limits = (0.0, 1.0) if bounds == "numbers" else (np.zeros(64, dtype), np.ones(64, dtype))
     row, terms = (x, x.copy(), *limits), (np.ones(64, dtype), np.ones(64, dtype), 0.0, 0.0)
+    numbers = dtype(0.5), dtype(0.5), dtype(1), dtype(1e30)
     loops = {
         sums._newton_sums: [
             (row, norm_of(1.0), dtype(0.5)),
@@ -126,13 +127,13 @@ def test_inner_loops_vectorise(dtype, bounds):
         extremes.fastest: [(x,)],
         sums._step_sums: [(row, norm_of(1.0), (0.5, 1.0)), (row, norm_of(2.0), (0.5, 1.0))],
         extremes.largest_step: [(row, 0.5)],
-        extremes.largest_delta: [(row, 0.5)],
+        extremes._largest_deltas: [(row, dtype(0.5), dtype(0.5))],
         extremes.largest_breakpoint: [(row,)],
         checks.is_suspect: [(row,)],
         apply._arrive: [(row, 0.5, 1e30, x.copy())],
-        backward._gather_block: [(row, x.copy(), norm_of(2.0), 0.5, 1.0)],
+        analysis._gather_block: [(row, x.copy(), norm_of(2.0), dtype(0.5), dtype(1))],
         backward._write: [
-            (row, x.copy(), norm_of(p), 0.5, 0.5, 1.0, 1e30, outputs)
+            (row, x.copy(), norm_of(p), *numbers, outputs)
             for p in (1.0, 2.0, math.inf)
             for outputs in ((x.copy(), x.copy(), 0.0, 0.0), (0.0, x.copy(), 0.0, 0.0))
         ],

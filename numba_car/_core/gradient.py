@@ -12,8 +12,6 @@ come multiplied by what is upstream. Where one coordinate j alone decides (p = i
 saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
 """
 
-import math
-
 from numba_car._core.problem import room
 from numba_car._jit import formula
 
@@ -33,14 +31,15 @@ def slope(size, norm):
 @formula
 def is_free(x, delta, lower, upper, eta):
     """Whether the coordinate still follows x + eta*delta; at its breakpoint it no longer does."""
-    return delta == 0 or eta * abs(delta) < room(x, delta, lower, upper)
+    return (delta == 0) | (eta * abs(delta) < room(x, delta, lower, upper))  # vectorises
 
 
 @formula
 def by_delta(delta, norm, eta, inverse, rate):
     """Return d eta / d delta of a free coordinate."""
     size = rate * eta * slope(eta * abs(delta) * inverse, norm)
-    return -size * math.copysign(1.0, delta) if delta != 0 else type(delta)(0)
+    against = -size if delta > 0 else size
+    return against if delta != 0 else type(size)(0)
 
 
 @formula

@@ -9,8 +9,10 @@ from numba import types
 from numba.extending import overload
 
 from numba_car._core.problem import room, step
-from numba_car._cpu.views import element
-from numba_car._jit import loop
+from numba_car._cpu.views import element, is_short
+from numba_car._jit import loop, rows
+
+_SMALLEST_ROOM = 2.0**-100  # and its inverse: rounding to float32 is relative in between
 
 
 def bits_of(size):
@@ -57,15 +59,29 @@ def fastest(delta):
 
 
 @loop
+def _largest_deltas(row, least_room, sure_room):
+    """Max |delta| over the coordinates with at least that much room, for either of two."""
+    lane = type(least_room)
+    largest = sure = bits_of(lane(0))
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, lane)
+        distance, speed = room(x, delta, lower, upper), abs(delta)
+        largest = max(largest, bits_of(speed if distance >= least_room else lane(0)))
+        sure = max(sure, bits_of(speed if distance >= sure_room else lane(0)))
+    return size_of_bits(largest), size_of_bits(sure)
+
+
+@rows
 def largest_delta(row, least_room):
     """Max |delta| over the coordinates with at least that much room."""
-    largest = np.int64(0)
-    for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, np.float64)
-        largest = max(
-            largest, bits_of(abs(delta) if room(x, delta, lower, upper) >= least_room else 0.0)
-        )
-    return size_of_bits(largest)
+    lane = row[0].dtype.type(0)
+    if is_short(lane) and _SMALLEST_ROOM < least_room < 1 / _SMALLEST_ROOM:
+        # The room of a coordinate is rounded there.
+        less, more = least_room * (1 - 2.0**-22), least_room * (1 + 2.0**-22)
+        largest, sure = _largest_deltas(row, type(lane)(less), type(lane)(more))
+        if largest == sure:
+            return largest
+    return _largest_deltas(row, least_room, least_room)[0]
 
 
 @loop

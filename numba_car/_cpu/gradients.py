@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from numba_car._arrays import Options, Problem
-from numba_car._cpu import backward
+from numba_car._cpu import backward, forward
 from numba_car._cpu.batch import Batch, Block
 from numba_car._cpu.solver import solve_blocks
 from numba_car._rows import Array, Rows
@@ -135,7 +135,7 @@ def jvp(
         )
         target: Any = 0.0 if out is None else out.scratch(start, stop)
         given = (by_x, by_delta, of_eps[start:stop].copy()), batch.norm, block.eps, block.eta
-        backward.forward_rows(*block.rows, *given, target, result[start:stop])
+        forward.forward_rows(*block.rows, *given, target, result[start:stop])
         if out is not None:
             out.store(start, stop, target[0])
 

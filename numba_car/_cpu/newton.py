@@ -22,7 +22,7 @@ from numba_car._core.norms import RAISED, root, term, unit_of
 from numba_car._cpu.checks import is_suspect
 from numba_car._cpu.extremes import fastest, largest_breakpoint, largest_delta, largest_step
 from numba_car._cpu.sums import fill_powers, row_sums
-from numba_car._cpu.views import rows_of
+from numba_car._cpu.views import is_short, rows_of
 from numba_car._jit import kernel, rows
 
 _SAMPLED = 2048  # elements from which on a sample saves more passes than it costs
@@ -31,12 +31,6 @@ _SAMPLES = 16  # blocks of a sample, each 1/16**2 of the row
 # In float32 a pass takes less than half the time. Relatively, its last step may be this long, which in
 # the norm is worth half of that.
 _NEAR_FLOAT32 = 2.0**-22
-
-
-@rows
-def is_short(lane):
-    """Whether it is float32."""
-    return type(lane)(1) + type(lane)(2.0**-40) == 1
 
 
 @rows
@@ -89,10 +83,13 @@ def raised(row, norm, eps, speed, scratch):
 @rows
 def solve_largest(row, eps):
     """Solve for p = inf: the fastest of the coordinates with room enough decides."""
-    reachable = min(eps, largest_step(row, math.inf))
-    if reachable == 0:
-        return 0.0, DONE
-    eta = reachable / largest_delta(row, reachable)
+    reachable, speed = eps, largest_delta(row, eps)
+    if speed == 0:
+        reachable = min(eps, largest_step(row, math.inf))
+        if reachable == 0:
+            return 0.0, DONE
+        speed = largest_delta(row, reachable)
+    eta = reachable / speed
     return eta, DONE if in_range(eta) else OUT_OF_RANGE
 
 

@@ -89,7 +89,12 @@ def rows_of(x, delta, lower, upper, index, n):
 def parts_of(row, start, stop):
     """Elements start to stop of everything that a row is made of."""
     x, delta, lower, upper = row
-    return x[start:stop], delta[start:stop], part(lower, start, stop), part(upper, start, stop)
+    return (
+        part(x, start, stop),
+        part(delta, start, stop),
+        part(lower, start, stop),
+        part(upper, start, stop),
+    )
 
 
 @formula
@@ -97,6 +102,12 @@ def element(row, index, lane):
     """x, delta, lower and upper of one element, in the type `lane`."""
     x, delta, lower, upper = row
     return lane(x[index]), lane(delta[index]), lane(at(lower, index)), lane(at(upper, index))
+
+
+@formula
+def is_short(lane):
+    """Whether a number is a float32."""
+    return type(lane)(1) + type(lane)(2.0**-40) == 1
 
 
 @formula

@@ -1,0 +1,129 @@
+"""What a row's derivatives are made of: sums over its free coordinates, and what decides alone.
+
+With g upstream of clip(x + eta*delta) and h of eta, eta takes up pull = h + sum_free g_i delta_i.
+Everything is computed in the precision of eta as it is handed over: float32 rows try float32 first.
+"""
+
+import math
+
+import numpy as np
+
+from numba_car._core.gradient import is_free, slope
+from numba_car._core.limits import BLOCK_FLOAT32, BLOCK_FLOAT64, SMALLEST_UNIT
+from numba_car._core.norms import root, term
+from numba_car._core.problem import room
+from numba_car._cpu.extremes import largest_delta, largest_step
+from numba_car._cpu.sums import add
+from numba_car._cpu.views import at, element, is_short, part, parts_of
+from numba_car._jit import loop, rows
+
+LARGEST = np.finfo(np.float64).max
+
+_SMALLEST = np.finfo(np.float64).smallest_subnormal
+_RANGE = 2.0**60
+
+
+@rows
+def fits(value):
+    """Whether float32 holds this, its inverse, and its product with another such."""
+    return value == 0 or 1 / _RANGE < abs(value) < _RANGE
+
+
+@rows
+def arrived_at(eta):
+    """Return eta, past the breakpoints that float32 cannot tell from it."""
+    return eta * type(eta)(1 + 2.0**-22) if is_short(eta) else eta
+
+
+@loop
+def _gather_block(row, g, norm, eta, inverse):
+    """Sum (eta*|delta|*inverse)**p, without eta where it is 0, and g*delta over the free ones."""
+    lane = type(eta)
+    share, pull, speed, arrived = lane(0), lane(0), eta if eta > 0 else lane(1), arrived_at(eta)
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, lane)
+        free = is_free(x, delta, lower, upper, arrived)
+        share += lane(term(speed * abs(delta) * inverse, norm)) if free else lane(0)
+        pull += lane(at(g, i)) * delta if free else lane(0)
+    return share, pull
+
+
+@rows
+def block_of(lane):
+    return BLOCK_FLOAT32 if is_short(lane) else BLOCK_FLOAT64
+
+
+@rows
+def _gather(row, g, norm, eta, inverse):
+    share, share_lost, pull, pull_lost = 0.0, 0.0, 0.0, 0.0
+    block = block_of(eta)
+    for start in range(0, row[0].size, block):
+        stop = min(start + block, row[0].size)
+        here = parts_of(row, start, stop), part(g, start, stop)
+        a, b = _gather_block(here[0], here[1], norm, eta, type(eta)(inverse))
+        share, share_lost = add(share, share_lost, np.float64(a))
+        pull, pull_lost = add(pull, pull_lost, np.float64(b))
+    return share + share_lost, pull + pull_lost
+
+
+@rows
+def _last_to_clip(row):
+    """Return the coordinate with the largest breakpoint, the first of equals; -1 if none moves."""
+    best, largest = -1, 0.0
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        distance = room(x, delta, lower, upper)
+        if delta != 0 and distance > 0 and (best < 0 or distance / abs(delta) > largest):
+            best, largest = i, distance / abs(delta)
+    return best
+
+
+@rows
+def _fastest_with_room(row, least):
+    """Return the first of the fastest coordinates with that much room, and some; -1 if none moves."""
+    least = max(least, _SMALLEST)
+    speed = largest_delta(row, least)
+    if speed > 0:
+        for i in range(row[0].size):
+            x, delta, lower, upper = element(row, i, np.float64)
+            if abs(delta) == speed and room(x, delta, lower, upper) >= least:
+                return i
+    return -1
+
+
+@rows
+def _decide(row, eps):
+    """Return the coordinate that decides for p = inf, or -1, and whether the row is saturated."""
+    decider = _fastest_with_room(row, eps)
+    if decider >= 0 and eps > 0:
+        return decider, False
+    return _fastest_with_room(row, min(eps, largest_step(row, math.inf))), eps > 0
+
+
+@rows
+def analyse(row, g, norm, eps, eta):
+    """Return share, sum_free g*delta, rate, d eta / d eps, and what decides alone.
+
+    That is a coordinate, or -1, and whether the row is saturated.
+    """
+    if len(norm) == 4:
+        decider, saturated = _decide(row, eps)
+        share, pull = _gather(row, g, (1.0,), eta, 1.0)
+        if decider < 0 or saturated:
+            return share, pull, 0.0, 0.0, decider, True
+        by_eps = min(1.0 / abs(np.float64(row[1][decider])), LARGEST)
+        return share, pull, 0.0, by_eps, decider, False
+    if eps == 0:
+        # eta = eps / ||delta|| there, over all that has room; nothing else moves eta away from 0.
+        fastest = _fastest_with_room(row, 0.0)
+        unit = abs(np.float64(row[1][fastest])) if fastest >= 0 else 1.0
+        unit = max(unit, SMALLEST_UNIT)
+        share, pull = _gather(row, g, norm, eta, 1.0 / unit)
+        by_eps = 1.0 / (unit * root(share, norm)) if fastest >= 0 else 0.0
+        return share, pull, 0.0, min(by_eps, LARGEST), -1, False
+    unit = max(eps, SMALLEST_UNIT)
+    share, pull = _gather(row, g, norm, eta, 1.0 / unit)
+    if share == 0:
+        return share, pull, 0.0, 0.0, _last_to_clip(row), True
+    rate = min((eta / unit) / share, LARGEST)
+    return share, pull, rate, rate * slope(eps / unit, norm), -1, False

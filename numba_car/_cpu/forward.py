@@ -1,0 +1,59 @@
+"""Tangents of eta and of clip(x + eta*delta), in three passes over a row."""
+
+import math
+
+import numpy as np
+
+from numba_car._core.gradient import by_delta, by_room, is_free
+from numba_car._core.limits import SMALLEST_UNIT
+from numba_car._cpu.analysis import analyse
+from numba_car._cpu.views import at, element, row_of, rows_of, store
+from numba_car._jit import kernel, loop, rows
+
+
+@loop
+def _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate):
+    total = 0.0
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        if is_free(x, delta, lower, upper, eta):
+            total += by_delta(delta, norm, eta, inverse, rate) * np.float64(at(tangent_delta, i))
+        else:
+            to_room = by_room(x, delta, lower, upper, norm, inverse, rate)
+            total += (-to_room if delta > 0 else to_room) * np.float64(at(tangent_x, i))
+    return total
+
+
+@rows
+def forward_row(row, tangent_x, tangent_delta, tangent_eps, norm, eps, eta, out):
+    """Return the tangent of eta, and store that of clip(x + eta*delta)."""
+    if math.isnan(eta):
+        for i in range(row[0].size):
+            store(out, i, math.nan)
+        return math.nan
+    _, _, rate, by_eps, decider, saturated = analyse(row, 0.0, norm, eps, eta)
+    inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
+    tangent = _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate)
+    tangent += by_eps * tangent_eps
+    if decider >= 0:
+        delta = np.float64(row[1][decider])
+        tangent -= eta / delta * np.float64(at(tangent_delta, decider))
+        if saturated:
+            tangent -= np.float64(at(tangent_x, decider)) / delta
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        moved = np.float64(at(tangent_x, i)) + eta * np.float64(at(tangent_delta, i))
+        free = is_free(x, delta, lower, upper, eta)
+        store(out, i, moved + delta * tangent if free else 0.0)
+    return tangent
+
+
+@kernel
+def forward_rows(x, delta, lower, upper, n, tangents, norm, eps, eta, out, result):
+    """Store the tangents of a block of rows: of eta, and of clip(x + eta*delta)."""
+    tangent_x, tangent_delta, tangent_eps = tangents
+    for r in range(eps.size):
+        row = rows_of(x, delta, lower, upper, r, n)
+        by_x, by_d = row_of(tangent_x, r, n), row_of(tangent_delta, r, n)
+        target = row_of(out, r, n)
+        result[r] = forward_row(row, by_x, by_d, tangent_eps[r], norm, eps[r], eta[r], target)
