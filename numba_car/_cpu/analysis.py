@@ -116,10 +116,10 @@ def analyse(row, g, norm, eps, eta):
     if eps == 0:
         # eta = eps / ||delta|| there, over all that has room; nothing else moves eta away from 0.
         fastest = _fastest_with_room(row, 0.0)
-        unit = abs(np.float64(row[1][fastest])) if fastest >= 0 else 1.0
-        unit = max(unit, SMALLEST_UNIT)
-        share, pull = _gather(row, g, norm, eta, 1.0 / unit)
-        by_eps = 1.0 / (unit * root(share, norm)) if fastest >= 0 else 0.0
+        speed = abs(np.float64(row[1][fastest])) if fastest >= 0 else 1.0
+        speed = max(speed, SMALLEST_UNIT)
+        share, pull = _gather(row, g, norm, eta, 1.0 / speed)
+        by_eps = 1.0 / (speed * root(share, norm)) if fastest >= 0 else 0.0
         return share, pull, 0.0, min(by_eps, LARGEST), -1, False
     unit = max(eps, SMALLEST_UNIT)
     share, pull = _gather(row, g, norm, eta, 1.0 / unit)
