@@ -119,8 +119,8 @@ def analyse(row, g, norm, eps, eta):
         speed = abs(np.float64(row[1][fastest])) if fastest >= 0 else 1.0
         speed = max(speed, SMALLEST_UNIT)
         share, pull = _gather(row, g, norm, eta, 1.0 / speed)
-        by_eps = 1.0 / (speed * root(share, norm)) if fastest >= 0 else 0.0
-        return share, pull, 0.0, min(by_eps, LARGEST), -1, False
+        slowness = 1.0 / (speed * root(share, norm)) if fastest >= 0 else 0.0
+        return share, pull, 0.0, min(slowness, LARGEST), -1, False
     unit = max(eps, SMALLEST_UNIT)
     share, pull = _gather(row, g, norm, eta, 1.0 / unit)
     if share == 0:
