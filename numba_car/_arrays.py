@@ -257,8 +257,9 @@ def _bound_arrays(bounds: Bounds) -> tuple[Array, Array]:
 
 
 @functools.lru_cache
+@functools.lru_cache
 def rounded(value: float, dtype: DType) -> float:
-    """Round a number to a dtype."""
+    """Round a number to a dtype; most calls bring the bounds of the last."""
     with np.errstate(all="ignore"):
         return float(np.asarray(value, np.float64).astype(dtype))
 

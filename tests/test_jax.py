@@ -5,6 +5,8 @@ import math
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -13,7 +15,10 @@ import numba_car as car
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
 import jax.numpy as jnp
+from jax import export
 from jax.test_util import check_grads
+
+from numba_car.interop import xla_ffi
 
 # Programs here are compiled, and run once.
 jax.config.update("jax_disable_most_optimizations", True)
@@ -333,3 +338,141 @@ def test_devices():
     assert (
         found.stdout.splitlines() == ["arrays must be on one device, found ['cpu:0', 'cpu:1']"] * 2
     )
+
+
+def step(n, seed=0, dtype=np.float32):
+    """Rows of x and delta of any length."""
+    rng = np.random.default_rng(seed)
+    return rng.random((3, n), dtype), rng.standard_normal((3, n), dtype)
+
+
+@pytest.mark.parametrize("x_shape", [(3, 70_000), (1, 1), (1, 5), ()])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_and_small_programs(x_shape, dtype):
+    rng = np.random.default_rng(7)
+    x, delta = rng.random(x_shape, dtype), np.asarray(rng.random(x_shape, dtype) - 0.5)
+    axis = None if x_shape else ()
+    call = lambda x, delta: [function(x, delta, 0.2, axis=axis) for function in FUNCTIONS[:3]]
+    same(jax.jit(call)(*on_jax((x, delta))), jax.tree.map(np.asarray, call(x, delta)))
+
+
+def test_a_compiled_program_goes_on_after_an_error():
+    x, delta = step(6)
+    compiled = jax.jit(lambda x, delta: car.rescale(x, delta, 0.5))
+    # From the second call on, JAX raises ValueError.
+    errors = jax.errors.JaxRuntimeError, ValueError
+    for _ in range(3):
+        with pytest.raises(errors, match=r"ValueError: x must lie .*np\.clip"):
+            jax.block_until_ready(compiled(*on_jax((x + 2, delta))))
+        same(compiled(*on_jax((x, delta))), car.rescale(x, delta, 0.5))
+
+
+def test_threads_share_a_program():
+    compiled = jax.jit(lambda x, delta: car.rescale(x, delta, 0.5))
+    start = threading.Barrier(4)
+
+    def work(seed):
+        x, delta = step(5_000, seed)
+        given, expected = on_jax((x, delta)), car.rescale(x, delta, 0.5)
+        start.wait()
+        return all(np.array_equal(compiled(*given), expected) for _ in range(50))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+
+
+def test_donated_arrays():
+    x, delta = step(100)
+    compiled = jax.jit(lambda x, delta: car.rescale(x, delta, 0.5), donate_argnums=0)
+    given = jnp.array(x)
+    same(compiled(given, jnp.asarray(delta)), car.rescale(x, delta, 0.5))
+    assert given.is_deleted()
+
+
+def test_compiled_and_exported_ahead_of_time():
+    x, delta = step(20)
+    given, expected = on_jax((x, delta)), car.solve(x, delta, 0.5, p=3)
+    jitted = jax.jit(lambda x, delta: tuple(car.solve(x, delta, 0.5, p=3)))
+    same(jitted.lower(*given).compile()(*given), tuple(expected))
+    allowed = [export.DisabledSafetyCheck.custom_call("numba_car")]
+    exported = export.export(jitted, disabled_checks=allowed)(*given)
+    same(exported.call(*given), tuple(expected))
+
+
+def test_other_devices_call_back(monkeypatch):
+    choose = lambda *arrays, cpu, default: default(*arrays)
+    monkeypatch.setattr(jax.lax, "platform_dependent", choose)
+    arrays = problem()
+    for function in FUNCTIONS:
+        call = bound(function, p=2.75)  # as no other test has compiled
+        same(jax.jit(call)(*on_jax(arrays)), call(*arrays))
+        for_rows = jax.jit(jax.vmap(call, in_axes=(0, 0, 0, 0, None)))
+        same(for_rows(*on_jax(arrays)), call(*arrays))
+
+
+def test_an_interrupt_before_the_first_statement(monkeypatch):
+    """What XLA is then told is an error, not chance."""
+    x, delta = step(6)
+    compiled = jax.jit(lambda x, delta: car.rescale(x, delta, 0.5))
+    given = on_jax((x, delta))
+    jax.block_until_ready(compiled(*given))
+    ignored = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda event: ignored.append(event.exc_type))
+
+    def interrupt(frame, *_):
+        if frame.f_code.co_name == "answer":
+            raise KeyboardInterrupt
+
+    sys.settrace(interrupt)
+    try:
+        with pytest.raises((jax.errors.JaxRuntimeError, ValueError), match="interrupted"):
+            jax.block_until_ready(compiled(*given))
+    finally:
+        sys.settrace(None)
+    assert ignored == [KeyboardInterrupt]
+    same(compiled(*given), car.rescale(x, delta, 0.5))
+
+
+def test_an_interrupt_later_on():
+    def interrupted(*_):
+        raise KeyboardInterrupt("here")
+
+    assert "KeyboardInterrupt: here" in error_of("interrupted", interrupted)
+
+
+def test_an_unknown_interface_is_refused(monkeypatch):
+    describe = xla_ffi._describe
+    monkeypatch.setattr(xla_ffi, "_describe", lambda *asked: describe(*asked) and False)
+    assert "does not know the XLA interface" in error_of("unknown", lambda *_: None)
+
+
+def error_of(name, function):
+    xla_ffi.register(name, function)
+    call = jax.ffi.ffi_call(name, jax.ShapeDtypeStruct((), np.float32))
+    with pytest.raises((jax.errors.JaxRuntimeError, ValueError)) as caught:
+        jax.block_until_ready(jax.jit(lambda x: call(x, task=""))(np.float32(1)))
+    return str(caught.value)
+
+
+CACHED = """
+import sys, jax, numpy as np, numba_car as car
+x, delta = np.full((1, 4), 0.5, "f"), np.array([[1, 2, 3, 4]], "f")
+for p in map(float, sys.argv[1:]):
+    found = jax.jit(lambda x, delta: car.eta(x, delta, 0.5, p=p))(x, delta)
+    assert np.array_equal(found, car.eta(x, delta, 0.5, p=p)), (p, found)
+"""
+
+
+def test_programs_in_a_cache_serve_other_processes(tmp_path):
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    found = []
+    for powers in (["1", "2"], ["3", "2", "1"]):
+        command = [sys.executable, "-c", CACHED, *powers]
+        subprocess.run(command, env=environment, check=True)
+        found.append({path.name for path in tmp_path.glob("*lambda*-cache")})
+    assert len(found[0]) == 2
+    assert len(found[1] - found[0]) == 1  # that of p = 3: those of 2 and 1 were there

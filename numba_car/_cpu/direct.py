@@ -66,12 +66,14 @@ def eta(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> Array | None:
     return None if solved is None else solved.eta
 
 
-def rescale(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> tuple[Array, Array] | None:
-    """Eta and the rescaled batch of such a call."""
+def rescale(
+    x: Any, delta: Any, eps: Any, p: float, bounds: Bounds, out: Array | None = None
+) -> tuple[Array, Array] | None:
+    """Eta and the rescaled batch of such a call; out is as plain as x, if there is one."""
     solved = _solve(x, delta, eps, p, bounds)
     if solved is None:
         return None
-    out: Array = np.empty_like(x)
+    out = np.empty_like(x) if out is None else out
     target = out.reshape(-1), x.size // len(x)
     apply.rescale_rows(*solved.rows, solved.verdict, solved.eta, _LARGEST[x.dtype], target)
     return solved.eta, out

@@ -30,6 +30,10 @@ OUTPUTS = {
 }
 
 
+# The dtypes that small calls of that precision are computed in, the dtypes of NumPy being singletons.
+_PLAIN = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+
+
 class Task(NamedTuple):
     """What to do, in values that a compiled graph may hold; axes count from the last."""
 
@@ -52,33 +56,39 @@ def _problem(arrays: Arrays, task: Task) -> Problem:
     return problem(x, delta, eps, task.p, (lower, upper), task.axes, precision)
 
 
-def _compute_directly(name: str, arrays: Arrays, task: Task) -> tuple[Array, ...] | None:
-    """Take the short way of a small call with nothing special about it, if this is one."""
-    x, delta, *numbers = arrays
-    plain = (x.dtype.name, "saturate", "auto", None)
-    if (task.precision, *task[4:]) != plain or task.axes != tuple(range(1 - x.ndim, 0)):
+def compute_directly(
+    name: str, x: Array, delta: Array, numbers: list[float], task: Task, out: Array | None = None
+) -> tuple[Array, ...] | None:
+    """Take the short way of a small call with nothing special about it, if this is one.
+
+    The numbers are eps and the bounds.
+    """
+    if x.dtype is not _PLAIN.get(task.precision) or task[4:] != ("saturate", "auto", None):
         return None
-    if name not in ("eta", "rescale") or any(number.size != 1 for number in numbers):
+    if name not in ("eta", "rescale") or task.axes != tuple(range(1 - x.ndim, 0)):
         return None
-    eps, lower, upper = (number.item() for number in numbers)
+    eps, lower, upper = numbers
     kept = x.shape[:1] + (1,) * (x.ndim - 1)
     if name == "eta":
         eta = direct.eta(x, delta, eps, task.p, (lower, upper))
         return None if eta is None else (eta.reshape(kept),)
-    found = direct.rescale(x, delta, eps, task.p, (lower, upper))
+    found = direct.rescale(x, delta, eps, task.p, (lower, upper), out)
     return None if found is None else (found[0].reshape(kept), found[1])
 
 
-def compute(name: str, arrays: Arrays, task: Task) -> tuple[Array, ...]:
-    """Find what OUTPUTS says."""
-    if (direct_found := _compute_directly(name, arrays, task)) is not None:
-        return direct_found
+def compute(name: str, arrays: Arrays, task: Task, out: Array | None = None) -> tuple[Array, ...]:
+    """Find what OUTPUTS says; `out` is memory for its namesake."""
+    x, delta, *others = arrays
+    if all(array.size == 1 for array in others):
+        numbers = [array.item() for array in others]
+        if (plain := compute_directly(name, x, delta, numbers, task, out)) is not None:
+            return plain
     options = Options(task.infeasible, task.method, task.num_threads)
     rows = _problem(arrays, task)
     kept = batch_of(rows.shape, rows.axes, keepdims=True)
     found: tuple[Array, ...]
     if name == "rescale":
-        out = np.empty(rows.shape, rows.dtype)
+        out = np.empty(rows.shape, rows.dtype) if out is None else out
         eta = solver.rescale(rows, options, Rows(out, rows.axes, rows.dtype), in_one_go=True)
         return eta.reshape(kept), out
     if name == "solve":

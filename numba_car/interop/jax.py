@@ -1,14 +1,15 @@
-"""JAX: a callback to the host under jit and vmap, with closed forms for derivatives of any order.
+"""JAX: a foreign function under jit and vmap, with closed forms for derivatives of any order.
 
 Arrays that no transformation traces are solved at once, as the NumPy arrays that they are on the CPU.
 Where jit traces them, an error in values is JAX's own runtime error, with the message of ours in it, and
-subnormal numbers are 0, as in all that XLA compiles.
+subnormal numbers are 0, as in all that XLA compiles. Programs for other devices than the CPU call back.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ from jax.dtypes import float0
 from numba_car import _api
 from numba_car._api import Call, Solution
 from numba_car._arrays import batch_of, pair
-from numba_car.interop import closed_form, host
+from numba_car.interop import closed_form, host, xla_ffi
 from numba_car.interop.arguments import prepare
 from numba_car.interop.closed_form import Arrays, Setting
 from numba_car.interop.host import OUTPUTS, Task
@@ -77,45 +78,88 @@ class _Jax:
 _jax = _Jax()
 
 
-class _Callback(NamedTuple):
-    """Solve on the host, where no function of JAX may be called; equal ones are compiled once."""
-
-    name: str
-    task: Task
-
-    def __call__(self, *arrays: Any) -> tuple[Any, ...]:
-        x, delta, *others = (np.asarray(array) for array in arrays)
-        if len(others) == 1:
-            others = list(np.moveaxis(others[0], -1, 0))
-        # A single number is checked faster without axes.
-        small = (array.reshape(()) if array.size == 1 else array for array in others)
-        found = host.compute(self.name, Arrays(x, delta, *small), self.task)
-        with np.errstate(over="ignore"):
-            return tuple(
-                values if values.dtype == bool else values.astype(x.dtype, copy=False)
-                for values in found
-            )
+def _spelled(name: str, task: Task) -> str:
+    """Say what to do in words, for a program may come to another process through JAX's cache."""
+    return json.dumps([name, task._asdict()])
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _solve(name: str, task: Task, arrays: Arrays) -> tuple[Array, ...]:
+@functools.lru_cache
+def _read(text: bytes) -> tuple[str, Task]:
+    name, task = json.loads(text)
+    return name, Task(**task | {"axes": tuple(task["axes"])})
+
+
+def _find(text: bytes, arrays: list[Any], out: Any = None) -> tuple[Any, ...]:
+    """Solve on the host for a compiled program; no function of JAX may be called here."""
+    name, task = _read(text)
+    x, delta, *others = arrays
+    if len(others) == 1:
+        if others[0].size == 3:
+            numbers = others[0].ravel().tolist()
+            found = host.compute_directly(name, x, delta, numbers, task, out)
+            if found is not None:
+                return found
+        others = list(np.moveaxis(others[0], -1, 0))
+    # A single number is checked faster without axes.
+    small = (array.reshape(()) if array.size == 1 else array for array in others)
+    return host.compute(name, Arrays(x, delta, *small), task, out)
+
+
+def _fill(text: bytes, arrays: list[Any], results: list[Any]) -> None:
+    """Find the last outputs, as many as there are results."""
+    found = _find(text, arrays, results[-1])
+    for result, values in zip(results, found[-len(results) :], strict=True):
+        if values is not result:
+            with np.errstate(over="ignore"):
+                result[...] = values
+
+
+xla_ffi.register("numba_car", _fill)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _compute(name: str, task: Task, outputs: tuple[str, ...], arrays: Arrays) -> tuple[Array, ...]:
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     kept = batch_of(shape, tuple(len(shape) + axis for axis in task.axes), keepdims=True)
+    dtype = arrays.x.dtype
     results = tuple(
         jax.ShapeDtypeStruct(
-            shape if output == "out" else kept,
-            bool if output == "saturated" else arrays.x.dtype,
+            shape if output == "out" else kept, bool if output == "saturated" else dtype
         )
-        for output in OUTPUTS[name]
+        for output in outputs
     )
     x, delta, *others = arrays
-    if all(array.size == 1 for array in others):  # a callback takes its time for each array
+    if all(array.size == 1 for array in others):  # each array takes its time
         others = [jnp.stack([array.astype(arrays.eps.dtype) for array in others], axis=-1)]
+    text = _spelled(name, task)
+
+    def on_the_cpu(*arrays: Array) -> tuple[Array, ...]:
+        call = jax.ffi.ffi_call("numba_car", results, vmap_method="expand_dims")
+        return tuple(call(*arrays, task=text))
+
+    def elsewhere(*arrays: Array) -> tuple[Array, ...]:
+        return tuple(jax.pure_callback(copied, results, *arrays, vmap_method="expand_dims"))
+
+    def copied(*arrays: Any) -> tuple[Any, ...]:
+        found = _find(text.encode(), [np.asarray(array) for array in arrays])
+        with np.errstate(over="ignore"):
+            return tuple(
+                values.astype(result.dtype, copy=False)
+                for values, result in zip(found[-len(results) :], results, strict=True)
+            )
+
     # Leading axes leave those of a row where they are, counted from the last.
-    found = jax.pure_callback(
-        _Callback(name, task), results, x, delta, *others, vmap_method="expand_dims"
+    found: tuple[Array, ...] = jax.lax.platform_dependent(
+        x, delta, *others, cpu=on_the_cpu, default=elsewhere
     )
-    return tuple(found)
+    return found
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _solve(name: str, task: Task, outputs: tuple[str, ...], arrays: Arrays) -> tuple[Array, ...]:
+    """Find the last outputs of those that there are."""
+    found: tuple[Array, ...] = _compute(name, task, outputs, arrays)
+    return found
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -136,12 +180,17 @@ def _push(
 
 @_solve.defjvp  # type: ignore[untyped-decorator]
 def _differentiate(
-    name: str, task: Task, primals: tuple[Arrays], tangents: tuple[Arrays]
+    name: str,
+    task: Task,
+    outputs: tuple[str, ...],
+    primals: tuple[Arrays],
+    tangents: tuple[Arrays],
 ) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
-    found = _solve(name, task, *primals)
+    found = _solve(name, task, OUTPUTS[name], *primals)
     pushed = _push(name, task, *primals, found, *tangents)
     flags = (np.zeros(flag.shape, float0) for flag in found[len(pushed) :])
-    return found, (*pushed, *flags)
+    wanted = slice(-len(outputs), None)
+    return found[wanted], (*pushed, *flags)[wanted]
 
 
 def _device(arrays: list[Array]) -> Any:
@@ -191,11 +240,11 @@ def _call(name: str, values: tuple[Any, ...], call: Call) -> Any:
         return _now(name, values, call)
     x, delta, *eps, _, _ = values
     arguments = prepare(_jax, x, delta, eps[0] if eps else 0.0, call)
+    outputs = OUTPUTS[name] if name == "solve" else OUTPUTS[name][-1:]
+    solved = _solve(name, arguments.task, outputs, arguments.arrays)
     found = tuple(
         arguments.restore(_jax, output, values)
-        for output, values in zip(
-            OUTPUTS[name], _solve(name, arguments.task, arguments.arrays), strict=True
-        )
+        for output, values in zip(outputs, solved, strict=True)
     )
     return Solution(*found) if name == "solve" else found[-1]
 
