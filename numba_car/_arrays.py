@@ -257,7 +257,6 @@ def _bound_arrays(bounds: Bounds) -> tuple[Array, Array]:
 
 
 @functools.lru_cache
-@functools.lru_cache
 def rounded(value: float, dtype: DType) -> float:
     """Round a number to a dtype; most calls bring the bounds of the last."""
     with np.errstate(all="ignore"):
