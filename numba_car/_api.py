@@ -230,8 +230,8 @@ def rescale(
         return library.rescale(x, delta, eps, call, out)
     from numba_car._cpu import direct, solver
 
-    if out is None and _is_plain(call):
-        found = direct.rescale(x, delta, eps, p, bounds)
+    if _is_plain(call):
+        found = direct.rescale(x, delta, eps, p, bounds, out)
         if found is not None:
             return found[1]
     options = options_of(infeasible, method, num_threads)

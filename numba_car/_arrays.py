@@ -215,7 +215,7 @@ def _check_eps(array: Array) -> None:
         raise ValueError(f"eps must be finite and not negative, found {array[place]}{where}")
 
 
-def _check_order(lower: Array, upper: Array) -> None:
+def check_order(lower: Array, upper: Array) -> None:
     """Raise unless lower <= upper everywhere; NaN is nowhere in order."""
     if lower.ndim == upper.ndim == 0 and lower.item() <= upper.item():
         return  # not worth an iterator
@@ -238,6 +238,9 @@ def _check_order(lower: Array, upper: Array) -> None:
     raise ValueError(f"bounds must have lower <= upper, found {low[place]} > {high[place]}{where}")
 
 
+_MANY = 1 << 16  # elements of a bound that are no longer checked in a moment
+
+
 def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
     """Take the bounds apart."""
     try:
@@ -247,18 +250,23 @@ def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
     return lower, upper
 
 
-def _bound_arrays(bounds: Bounds) -> tuple[Array, Array]:
-    """Both bounds as arrays, in order; infinite where there is none."""
+def _bound_arrays(bounds: Bounds, dtype: DType) -> tuple[Array, Array]:
+    """Both bounds as arrays, in order; infinite where there is none.
+
+    Where they are large and of the dtype computed in, the kernels find out, as they read them anyway.
+    """
     lower, upper = pair(bounds)
     lower_array = as_numeric("the lower of bounds", -math.inf if lower is None else lower)
     upper_array = as_numeric("the upper of bounds", math.inf if upper is None else upper)
-    _check_order(lower_array, upper_array)
+    is_read_anyway = lower_array.dtype == upper_array.dtype == dtype
+    if not (is_read_anyway and min(lower_array.size, upper_array.size) > _MANY):
+        check_order(lower_array, upper_array)
     return lower_array, upper_array
 
 
 @functools.lru_cache
 def rounded(value: float, dtype: DType) -> float:
-    """Round a number to a dtype; most calls bring the bounds of the last."""
+    """Round a number to a dtype."""
     with np.errstate(all="ignore"):
         return float(np.asarray(value, np.float64).astype(dtype))
 
@@ -309,7 +317,7 @@ def problem(
     shape, axes = common_shape(x_array.shape, delta_array.shape, axis)
     eps_array = as_numeric("eps", eps)
     _check_eps(eps_array)
-    lower, upper = _bound_arrays(bounds)
+    lower, upper = _bound_arrays(bounds, compute)
     lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
     precision = precision or _precision_of(dtype) or PRECISIONS["float64"]
     of_x = _precision_of(x_array.dtype) or precision

@@ -85,6 +85,19 @@ def test_bounds_that_are_none(function, bounds, values):
     check_refused(ValueError, words, function, X, DELTA, EPS, bounds=bounds)
 
 
+@functions
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("low", "value"), [(0.875, r"0\.875"), (np.nan, "nan")])
+def test_one_bound_among_many(function, low, value, dtype):
+    """Large bounds are looked at where x is; a row of NaN hides nothing."""
+    x, delta = np.full((3, 100_000), 0.25, dtype), np.ones((3, 100_000), dtype)
+    lower, upper = np.zeros_like(x), np.full_like(x, 0.75)
+    upper[1, 70_000], lower[1, 70_000] = 0.5, low
+    for first in (0.25, np.nan):
+        x[1, 0] = first
+        check_refused(ValueError, [r"bound", value], function, x, delta, EPS, bounds=(lower, upper))
+
+
 @solvers
 @pytest.mark.parametrize(
     ("eps", "value"),

@@ -44,12 +44,14 @@ def judge(row, slack):
     """Look at a suspect row again: x may be outside by rounding, up to the relative slack."""
     verdict = CLEARED
     for i in range(row[0].size):
-        x, delta, _, _ = element(row, i, np.float64)
+        x, delta, lower, upper = element(row, i, np.float64)
+        if not lower <= upper:
+            return OUTSIDE
         if (x - x) + (delta - delta) != 0:
-            return NOT_FINITE
-        if abs(delta) >= LARGEST_DELTA:
+            verdict = NOT_FINITE
+        elif abs(delta) >= LARGEST_DELTA and verdict == CLEARED:
             verdict = OUT_OF_RANGE
-    return OUTSIDE if _outside(row, slack)[0] > 0 else verdict
+    return OUTSIDE if verdict != NOT_FINITE and _outside(row, slack)[0] > 0 else verdict
 
 
 @kernel

@@ -32,6 +32,14 @@ def _is_plain(array: Array) -> bool:
     return array.flags.c_contiguous and array.flags.aligned
 
 
+def _fits(out: Any, x: Any, delta: Any) -> bool:
+    """Whether out is like x, and shares no memory with an input that it is not."""
+    if not (type(out) is type(x) is np.ndarray and out.dtype is x.dtype and out.shape == x.shape):
+        return False
+    apart = all(given is out or not np.may_share_memory(given, out) for given in (x, delta))
+    return apart and out.flags.writeable and _is_plain(out)
+
+
 def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | None:
     if not (type(x) is type(delta) is np.ndarray and isinstance(eps, (float, int, np.floating))):
         return None
@@ -69,7 +77,9 @@ def eta(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> Array | None:
 def rescale(
     x: Any, delta: Any, eps: Any, p: float, bounds: Bounds, out: Array | None = None
 ) -> tuple[Array, Array] | None:
-    """Eta and the rescaled batch of such a call; out is as plain as x, if there is one."""
+    """Eta and the rescaled batch of such a call, which goes to out if that is given."""
+    if out is not None and not _fits(out, x, delta):
+        return None
     solved = _solve(x, delta, eps, p, bounds)
     if solved is None:
         return None

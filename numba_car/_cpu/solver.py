@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from numba_car._arrays import Options, Problem
+from numba_car._arrays import Options, Problem, check_order
 from numba_car._cpu.batch import Batch, Block, OutsideError
 from numba_car._rows import Array, Rows
 
@@ -55,6 +55,7 @@ def solve_blocks(problem: Problem, options: Options, each: Callable[[Batch, Bloc
     try:
         batch.for_blocks(work)
     except OutsideError:
+        check_order(*problem.inputs[2:])
         raise ValueError(batch.describe_outside()) from None
     infeasible.close()
     return batch
