@@ -63,8 +63,9 @@ def newton(terms, norm, target, weight, lane, block):
     """Settle a row, from where a sample of it settles, or where all are free, whose weights sum up so."""
     n, start = terms[0].size, target / weight if weight > 0 else 0.0
     if n >= _SAMPLED:
-        sample = n // _SAMPLES**2
-        stride, share = n // _SAMPLES, _SAMPLES * sample / n
+        blocks = min(n // _SAMPLED, _SAMPLES)
+        sample, stride = n // (_SAMPLES * blocks), n // blocks
+        share = blocks * sample / n
         start, _ = settle(terms, norm, share * target, start, lane, 2.0**-10, sample, stride)
     near = _NEAR_FLOAT32 if is_short(lane) else 0.0
     return settle(terms, norm, target, start, lane, near, block, block)
