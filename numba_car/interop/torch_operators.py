@@ -1,0 +1,182 @@
+"""PyTorch's operators numba_car::*, with fake implementations, autograd and vmap; zero-copy."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from numba_car._arrays import batch_of
+from numba_car.interop import closed_form, host
+from numba_car.interop.closed_form import Arrays, Setting
+from numba_car.interop.host import OUTPUTS, Task
+from numba_car.interop.torch_library import Torch
+
+_INPUTS = "Tensor x, Tensor delta, Tensor eps, Tensor lower, Tensor upper"
+_TASK = "float p, int[] axes, str precision, str of_x, str infeasible, str method, int? num_threads"
+
+
+def formulas(
+    name: str, arrays: Arrays, found: Sequence[Tensor], setting: Setting
+) -> tuple[Tensor, ...]:
+    """Return the outputs that have derivatives as formulas of the arrays, given what they are."""
+    dtype = arrays.x.dtype
+    known = tuple(f.detach() if f.dtype == torch.bool else f.detach().to(dtype) for f in found)
+    arrays = arrays._replace(eps=arrays.eps.to(dtype))
+    return closed_form.outputs(Torch(arrays.x.device), name, arrays, known, setting)
+
+
+def _task(values: Sequence[Any]) -> Task:
+    p, axes, *others = values
+    return Task(p, tuple(axes), *others)  # axes come as a list
+
+
+def _setting(arrays: Sequence[Tensor], task: Task) -> Setting:
+    shape = torch.broadcast_shapes(*(array.shape for array in arrays))
+    return Setting(shape, tuple(len(shape) + axis for axis in task.axes), task.p)
+
+
+def tensor_of(found: Any) -> Tensor:
+    """Take what NumPy found, in the layout that fake tensors promise."""
+    return torch.from_numpy(np.asarray(found, order="C"))
+
+
+def _compute(name: str, *arguments: Any) -> Any:
+    arrays = Arrays(*(tensor.detach().numpy() for tensor in arguments[:5]))
+    found = host.compute(name, arrays, _task(arguments[5:]))
+    tensors = tuple(tensor_of(values) for values in found)
+    return tensors if len(tensors) > 1 else tensors[0]
+
+
+def _fake(name: str, *arguments: Any) -> Any:
+    x, setting = arguments[0], _setting(arguments[:5], _task(arguments[5:]))
+    kept = batch_of(setting.shape, setting.axes, keepdims=True)
+    dtypes = {"eta": torch.float64 if name != "solve" else x.dtype, "saturated": torch.bool}
+    tensors = tuple(
+        x.new_empty(setting.shape if output == "out" else kept, dtype=dtypes.get(output, x.dtype))
+        for output in OUTPUTS[name]
+    )
+    return tensors if len(tensors) > 1 else tensors[0]
+
+
+def _batched(operator: Any, spread: bool, info: Any, in_dims: Any, *arguments: Any) -> Any:
+    """Move what vmap maps over to the front: axes count from the last, and ranks stay equal."""
+    moved = list(arguments)
+    for place, (argument, axis) in enumerate(zip(arguments, in_dims, strict=True)):
+        if isinstance(argument, Tensor):
+            tensor = argument.unsqueeze(0) if axis is None else argument.movedim(axis, 0)
+            # A gradient is asked for by example: nothing may be summed over the batch.
+            moved[place] = tensor.expand(info.batch_size, *tensor.shape[1:]) if spread else tensor
+    found = operator(*moved)
+    return found, (0,) * len(found) if isinstance(found, tuple) else 0
+
+
+def _operator(name: str, schema: str, compute: Any, fake: Any, *, spread: bool = False) -> Any:
+    """Define an operator; `spread` repeats what vmap does not map over."""
+    operator = torch.library.custom_op(
+        f"numba_car::{name}", compute, mutates_args=(), schema=schema
+    )
+    operator.register_fake(fake)
+    operator.register_vmap(functools.partial(_batched, operator, spread))
+    return operator
+
+
+solvers = {
+    name: _operator(
+        name,
+        f"({_INPUTS}, {_TASK}) -> ({', '.join(['Tensor'] * len(outputs))})",
+        functools.partial(_compute, name),
+        functools.partial(_fake, name),
+    )
+    for name, outputs in OUTPUTS.items()
+}
+
+
+def _differentiate(
+    x: Tensor,
+    delta: Tensor,
+    eps: Tensor,
+    lower: Tensor,
+    upper: Tensor,
+    eta: Tensor,
+    grad_eta: Tensor,
+    grad_out: Tensor | None,
+    wanted: Sequence[bool],
+    *task: Any,
+) -> tuple[Tensor, ...]:
+    tensors = x, delta, eps, lower, upper
+    arrays = Arrays(*(tensor.detach().numpy() for tensor in tensors))
+    g = None if grad_out is None else grad_out.detach().numpy()
+    h = grad_eta.detach().numpy()
+    found = host.differentiate(arrays, eta.numpy(), h, g, Arrays(*wanted), _task(task))
+    return tuple(
+        tensor_of(gradient) if want else tensor.new_empty(0)
+        for gradient, tensor, want in zip(found, tensors, wanted, strict=True)
+    )
+
+
+def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
+    tensors, wanted = arguments[:5], arguments[8]
+    return tuple(
+        torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        if want
+        else tensor.new_empty(0)
+        for tensor, want in zip(tensors, wanted, strict=True)
+    )
+
+
+_gradients = _operator(
+    "gradients",
+    f"({_INPUTS}, Tensor eta, Tensor grad_eta, Tensor? grad_out, bool[] wanted, {_TASK})"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+    _differentiate,
+    _fake_gradients,
+    spread=True,
+)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    ctx.save_for_backward(*inputs[:5], output[0] if isinstance(output, tuple) else output)
+    ctx.task = inputs[5:]
+
+
+def _backward(ctx: Any, grad_eta: Tensor, grad_out: Tensor | None = None) -> tuple[Any, ...]:
+    wanted = list(ctx.needs_input_grad[:5])
+    found = _gradients(*ctx.saved_tensors, grad_eta, grad_out, wanted, *ctx.task)
+    kept = (gradient if want else None for gradient, want in zip(found, wanted, strict=True))
+    return *kept, *(None for _ in ctx.task)
+
+
+def _save_gradients(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001
+    *tensors, ctx.wanted = inputs[:9]
+    ctx.save_for_backward(*tensors)
+    ctx.task = inputs[9:]
+
+
+def _backward_gradients(ctx: Any, *upstream: Tensor) -> tuple[Any, ...]:
+    """Differentiate the gradients, by way of the formulas that they are the gradients of."""
+    *arguments, eta, grad_eta, grad_out = ctx.saved_tensors
+    name = "eta" if grad_out is None else "rescale"
+    setting = _setting(arguments, _task(ctx.task))
+
+    def gradients(*tensors: Tensor) -> tuple[Tensor, ...]:
+        _, pull = torch.func.vjp(
+            lambda *given: formulas(name, Arrays(*given), (eta,), setting), *tensors[:5]
+        )
+        pulled = pull((tensors[5].to(arguments[0].dtype), *tensors[6:]))
+        return tuple(g for g, want in zip(pulled, ctx.wanted, strict=True) if want)
+
+    given = (*arguments, grad_eta) if grad_out is None else (*arguments, grad_eta, grad_out)
+    _, pull = torch.func.vjp(gradients, *given)
+    found = pull(tuple(g for g, want in zip(upstream, ctx.wanted, strict=True) if want))
+    by_out = None if grad_out is None else found[6]
+    return *found[:5], None, found[5], by_out, None, *(None for _ in ctx.task)
+
+
+for _name in ("eta", "rescale"):
+    solvers[_name].register_autograd(_backward, setup_context=_save)
+_gradients.register_autograd(_backward_gradients, setup_context=_save_gradients)
