@@ -70,7 +70,7 @@ def term(size, norm):
         return size
     if len(norm) == 2:
         return size * size
-    return size ** norm[0]
+    return size ** type(size)(norm[0])
 
 
 @formula

@@ -5,6 +5,8 @@
 
 import math
 
+import numpy as np
+
 from numba_car._core.limits import MAX_PASSES, RANGE_FLOAT32
 from numba_car._core.newton import (
     CLEARED,
@@ -76,6 +78,7 @@ def raised(row, norm, eps, speed, scratch):
     """Return a row's terms as powers, the sum of their weights, their norm, units and lane."""
     n, lane = row[0].size, scratch.dtype.type(0)
     unit, speed = unit_of(eps, norm, is_short(lane)), unit_of(speed, norm, is_short(lane))
+    unit, speed = np.float64(type(lane)(unit)), np.float64(type(lane)(speed))
     caps, weights = scratch[0, :n], scratch[1, :n]
     weight = fill_powers(row, norm, unit, speed, caps, weights)
     return (caps, weights, 0.0, 0.0), weight, RAISED, unit, speed, lane

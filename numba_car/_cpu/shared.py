@@ -115,8 +115,10 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
             moderate = all(_LEAST < size < 1 / _LEAST for size in (eps, speed))
             lane = row[0].dtype.type(0) if moderate else 0.0
             return row, 0.0, norm, 1.0, 1.0, lane
-        each_chunk(lambda chunk, *part: _fill_powers(chunk, norm, eps, speed, *part), row, *scratch)
-        return (*scratch, 0.0, 0.0), 0.0, RAISED, eps, speed, 0.0
+        lane = scratch.dtype.type(0)
+        units = float(type(lane)(eps)), float(type(lane)(speed))
+        each_chunk(lambda chunk, *part: _fill_powers(chunk, norm, *units, *part), row, *scratch)
+        return (*scratch, 0.0, 0.0), 0.0, RAISED, *units, lane
 
     def fastest(delta: Any) -> Any:
         return max(each_chunk(lambda chunk: _fastest(chunk[1]), (delta, delta, 0.0, 0.0)))
