@@ -46,3 +46,29 @@ def test_max_norm_of_a_million_elements(dtype, p):
     room, _ = whole(x, delta)
     found = float(car.max_norm(x, delta, p=p))
     assert oracle.error_in_ulps(found, oracle.norm(room.tolist(), p, GRID), dtype) <= 8
+
+
+@pytest.mark.parametrize("level", [0.3, 0.9999, 1.5])
+@pytest.mark.parametrize("p", [1, 2, 3.5])
+@pytest.mark.parametrize("kind", ["normal", "pixels", "equal", "unbounded", "two"])
+def test_long_rows_sort_in_pieces(kind, p, level):
+    """More elements than are sorted at once; equal breakpoints cannot be told apart."""
+    rng = np.random.default_rng(12)
+    x, delta, bounds = rng.random(100_000), rng.standard_normal(100_000), (0.0, 1.0)
+    if kind == "pixels":
+        x, delta = np.rint(x * 4) / 4, np.rint(delta * 2) / 2
+    if kind in ("equal", "two"):
+        x, delta = np.full_like(x, 0.5), np.ones_like(x)
+        delta[::2] = 1 if kind == "equal" else 3
+    if kind == "unbounded":
+        bounds = (None, 2.0)
+    eps = level * float(car.max_norm(x, delta, p=p, bounds=bounds))
+    eps = eps if eps < np.inf else level * 100.0
+    norms = [
+        float(np.linalg.norm((car.rescale(x, delta, eps, p=p, bounds=bounds, method=m) - x), p))
+        for m in ("newton", "sort")
+    ]
+    expected = min(eps, float(car.max_norm(x, delta, p=p, bounds=bounds)))
+    np.testing.assert_allclose(norms, expected, rtol=1e-12)
+    etas = [car.eta(x, delta, eps, p=p, bounds=bounds, method=m) for m in ("newton", "sort")]
+    assert etas[0] == pytest.approx(etas[1], rel=1e-9)

@@ -38,3 +38,20 @@ def test_the_batch_is_not_copied(layout, method):
     finally:
         tracemalloc.stop()
     assert peak < 0.1 * SHAPE[0] * SHAPE[1] * 4
+
+
+@pytest.mark.parametrize("method", ["newton", "sort"])
+@pytest.mark.parametrize("p", [1, 2])
+def test_long_rows_are_not_copied(p, method):
+    rng = np.random.default_rng(1)
+    x, delta = (rng.random((3, 2_000_000), np.float32) for _ in range(2))
+    options = {"p": p, "method": method, "num_threads": 2}
+    eps = 0.1 * float(car.max_norm(x[0], delta[0], p=p))
+    car.eta(x[:1], delta[:1], eps, **options)  # compiles
+    tracemalloc.start()
+    try:
+        car.eta(x, delta, eps, **options)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.01 * (x.nbytes + delta.nbytes) + 16e6

@@ -113,7 +113,7 @@ class Batch:
         return bool(solve_rows(*rows, eps, self.norm, self._summed, scratch, eta, verdict))
 
     def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
-        scratch = np.empty((sort_scan.SCRATCH_ROWS, self.problem.n))
+        scratch = np.empty((sort_scan.SCRATCH_ROWS, min(self.problem.n, sort_scan.MOST)))
         options = self.norm, self._summed
         return bool(sort_scan.sort_rows(*rows, eps, *options, scratch, eta, verdict))
 

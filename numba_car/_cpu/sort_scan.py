@@ -3,10 +3,11 @@
 import numpy as np
 
 from numba_car._core.newton import CLEARED, DONE, GO_ON, SATURATED, SLOW, SUSPECT, conclude
-from numba_car._core.norms import term
+from numba_car._core.norms import term, unit_of
 from numba_car._core.problem import is_clipped
 from numba_car._cpu.checks import is_suspect
 from numba_car._cpu.extremes import fastest
+from numba_car._cpu.narrow import CHUNK, gather_between, narrow, settle_long
 from numba_car._cpu.newton import raised, settle
 from numba_car._cpu.sums import add
 from numba_car._cpu.views import rows_of
@@ -14,6 +15,7 @@ from numba_car._jit import kernel, rows
 
 _DIGITS, _BITS = 8, 8  # a 64-bit key is sorted by eight digits of eight bits
 SCRATCH_ROWS = 6  # caps, weights, and keys and order twice
+MOST = 1 << 16  # elements of a row that is sorted whole
 _SURELY_BELOW = 1.0 - 1e-9  # the bound on eta was rounded
 
 
@@ -55,9 +57,9 @@ def _gather(caps, weights, start, breakpoints, order):
 
 
 @rows
-def _scan(caps, weights, target, clipped_sum, breakpoints, order, free_sums):
-    """Return t on the first piece that reaches the target."""
-    free_sum = 0.0
+def _scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, free_sums):
+    """Return t on the first piece that reaches the target; weights that sum up to beyond stay free."""
+    free_sum = beyond
     for k in range(order.size - 1, -1, -1):
         free_sum += weights[order[k]]
         free_sums[k] = free_sum
@@ -68,7 +70,45 @@ def _scan(caps, weights, target, clipped_sum, breakpoints, order, free_sums):
             return max(t, reached), DONE
         reached = breakpoints[k]
         clipped_sum, lost = add(clipped_sum, lost, caps[order[k]])
+    if beyond > 0:
+        return max((target - (clipped_sum + lost)) / beyond, reached), DONE
     return t, SATURATED
+
+
+@rows
+def _sorted_scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, scratch):
+    """Sort what order lists of the breakpoints, and scan it."""
+    keys, order, spare = _radix_sort(
+        breakpoints.view(np.int64),
+        order,
+        scratch[4, : order.size].view(np.int64),
+        scratch[5, : order.size].view(np.int64),
+    )
+    breakpoints, free_sums = keys.view(np.float64), spare.view(np.float64)
+    return _scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, free_sums)
+
+
+@rows
+def _sort_long_row(row, norm, eps, speed, block, scratch):
+    """Do as `sort_row`, in the memory of a shorter one."""
+    unit, speed = unit_of(eps, norm, False), unit_of(speed, norm, False)
+    target, powers = term(eps / unit, norm), np.empty((2, CHUNK))
+    low, shift, clipped_sum, beyond, free = narrow(row, norm, unit, speed, target, MOST, powers)
+    if low < 0:
+        return 0.0, SATURATED
+    if shift == 0:  # all that are left are equal, and there may be any number of them
+        t, verdict = (target - clipped_sum) / free, DONE
+    else:
+        count = gather_between(row, norm, unit, speed, low, shift, powers, scratch)
+        breakpoints, order = scratch[2, :count], scratch[3, :count].view(np.int64)
+        for i in range(count):
+            order[i] = i
+        t, verdict = _sorted_scan(
+            scratch[0], scratch[1], target, clipped_sum, beyond, breakpoints, order, scratch
+        )
+    if verdict == DONE:
+        t, verdict = settle_long(row, norm, unit, speed, target, t, block, powers)
+    return conclude(unit / speed, t, norm, verdict)
 
 
 @rows
@@ -80,20 +120,16 @@ def sort_row(row, norm, eps, least, block, scratch):
     if speed == 0:
         return 0.0, DONE
     n = row[0].size
+    if n > MOST:
+        return _sort_long_row(row, norm, eps, speed, block, scratch)
     terms, _, raised_norm, unit, speed, _ = raised(row, norm, eps, speed, scratch)
     caps, weights, _, _ = terms
     target, scale = term(eps / unit, norm), unit / speed
     start = term(least / scale, norm) if least > 0 else 0.0
     breakpoints, order = scratch[2, :n], scratch[3, :n].view(np.int64)
     count, clipped_sum = _gather(caps, weights, start, breakpoints, order)
-    keys, order, spare = _radix_sort(
-        breakpoints[:count].view(np.int64),
-        order[:count],
-        scratch[4, :count].view(np.int64),
-        scratch[5, :count].view(np.int64),
-    )
-    breakpoints, free_sums = keys.view(np.float64), spare.view(np.float64)
-    t, verdict = _scan(caps, weights, target, clipped_sum, breakpoints, order, free_sums)
+    breakpoints, order = breakpoints[:count], order[:count]
+    t, verdict = _sorted_scan(caps, weights, target, clipped_sum, 0.0, breakpoints, order, scratch)
     if verdict == DONE:
         # The scan's sums are long chains of additions: sum the piece that it found once more.
         t, verdict = settle(terms, raised_norm, target, t, 0.0, 0.0, block, block)
