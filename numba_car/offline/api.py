@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,8 +14,9 @@ import numpy as np
 
 from numba_car._api import options_of
 from numba_car._arrays import PRECISIONS, Bounds, pair, problem
+from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import Job, Work
-from numba_car.offline.manifest import Rows, replace_file
+from numba_car.offline.manifest import replace_file
 from numba_car.offline.memory import row_bytes, rows_per_block
 from numba_car.offline.noise import KINDS
 from numba_car.offline.outputs import Output, output_of
@@ -71,21 +73,21 @@ def _check_rows(work: Work) -> None:
 
 def _prepared(output: Output, work: Work, memory: str | int, resume: bool, force: bool) -> State:
     """Open the state of a run that is to go on, or make one."""
-    resumes = resume and State.exists(output)
-    if not resumes:
-        if output.exists() and not force:
-            raise FileExistsError(17, "exists already; force replaces it", output.place.name)
-        if State.exists(output) and not force:
-            raise FileExistsError(
-                17,
-                "is of a run that was stopped; resume it, or force a new one",
-                str(output.folder),
-            )
-        State.create(output, work, rows_per_block(work, memory, output.grain(work)))
-    state = State(output, work)
-    if resumes:
-        state.check(work)
-    return state
+    if resume and State.exists(output):
+        state = State(output, work)
+        try:
+            state.check(work)
+        except OfflineError:
+            state.close()
+            raise
+        return state
+    if output.exists() and not force:
+        raise FileExistsError(17, "exists already; force replaces it", output.place.name)
+    if State.exists(output) and not force:
+        what = "is of a run that was stopped; resume it, or force a new one"
+        raise FileExistsError(17, what, str(output.folder))
+    State.create(output, work, rows_per_block(work, memory, output.grain(work)))
+    return State(output, work)
 
 
 def _as_npy(values: Any) -> bytes:
@@ -232,42 +234,49 @@ def rescale(
     output = output_of(out)
     work = Work(job)
     _check_rows(work)
-    began = time.perf_counter()
-    state = _prepared(output, work, memory, resume, force)
-    try:
-        pending = state.pending()
-        before = done = work.count - sum(stop - start for start, stop in pending)
-
-        def tell(rows: Rows | None) -> None:
-            nonlocal done
-            done += rows[1] - rows[0] if rows else 0
-            if progress:
-                progress(done, work.count, row_bytes(work))
-
-        tell(None)
-        run_here(work, state, pending, tell)
-        if eta_out is not None:
-            replace_file(Path(eta_out), _as_npy(state.etas().astype(work.compute_dtype)))
-        state.publish()
-        seconds = time.perf_counter() - began
-        found = summary(
-            state,
-            job,
-            {
-                "rows_resumed": before,
-                "seconds": seconds,
-                "rows_per_second": (work.count - before) / seconds,
-                "bytes_written": (work.count - before) * row_bytes(work),
-            },
-        )
+    with closing(_prepared(output, work, memory, resume, force)) as state:
+        try:
+            found = _run(work, state, progress, eta_out)
+        except OSError as error:
+            error.filename = error.filename or str(state.folder)  # a full disk names no file
+            raise
         if plot is not None:
             from numba_car.offline.picture import draw
 
             draw(Path(plot), state, job.p)
         if report is not None:
             replace_file(Path(report), (json.dumps(found, indent=1) + "\n").encode())
-    except BaseException:
-        state.close()
-        raise
-    state.remove()
+        state.remove()
     return found
+
+
+def _run(
+    work: Work,
+    state: State,
+    progress: Callable[[int, int, int], None] | None,
+    eta_out: File | None,
+) -> dict[str, Any]:
+    """Do what is pending, give the results their names, and sum up."""
+    began = time.perf_counter()
+    pending = state.pending()
+    before = done = work.count - sum(stop - start for start, stop in pending)
+
+    def tell(start: int = 0, stop: int = 0) -> None:
+        nonlocal done
+        done += stop - start
+        if progress:
+            progress(done, work.count, row_bytes(work))
+
+    tell()
+    run_here(work, state, pending, tell)
+    if eta_out is not None:
+        replace_file(Path(eta_out), _as_npy(state.etas().astype(work.compute_dtype)))
+    state.publish()
+    seconds = time.perf_counter() - began
+    run = {
+        "rows_resumed": before,
+        "seconds": seconds,
+        "rows_per_second": (work.count - before) / seconds,
+        "bytes_written": (work.count - before) * row_bytes(work),
+    }
+    return summary(state, work.job, run)

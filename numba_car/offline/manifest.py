@@ -8,6 +8,7 @@ because the harm to find is accidental, at 2.4 GB/s (BLAKE2b took three times as
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -53,6 +54,13 @@ def _parsed(line: str) -> Any:
         return None
 
 
+def _entry(line: str) -> tuple[Rows, int] | None:
+    found = _parsed(line)
+    if not isinstance(found, dict) or found.keys() != {"start", "stop", "crc32"}:
+        return None
+    return (found["start"], found["stop"]), found["crc32"]
+
+
 class Manifest:
     """An open manifest, locked for this process."""
 
@@ -62,11 +70,11 @@ class Manifest:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                self._file.close()
                 raise OfflineError(f"{path}: another process is at work on this") from None
         first, *lines = self._file.read().split("\n")
         self.header: dict[str, Any] = _parsed(first) or {}
-        entries = [entry for line in lines if isinstance(entry := _parsed(line), dict)]
-        self.done: dict[Rows, int] = {(e["start"], e["stop"]): e["crc32"] for e in entries}
+        self.done: dict[Rows, int] = dict(filter(None, map(_entry, lines)))
         if lines[-1:] != [""]:
             self._file.write("\n")
         self._synced = time.monotonic()
@@ -88,7 +96,8 @@ class Manifest:
 
     def close(self) -> None:
         """Let go of it."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a line that a full disk refused is not missed
+            self._file.close()
 
 
 def differences(before: Any, now: Any, name: str = "") -> list[str]:

@@ -10,11 +10,9 @@ from numba_car.offline.job import Work
 from numba_car.offline.manifest import Rows
 from numba_car.offline.state import State
 
-Progress = Callable[[int, int], None]  # rows that are done, rows that there are
-
 
 def run_here(
-    work: Work, state: State, blocks: Iterable[Rows], done: Callable[[Rows], None]
+    work: Work, state: State, blocks: Iterable[Rows], done: Callable[[int, int], None]
 ) -> None:
     """Compute the blocks; while one is in work, the one before is summed up and written."""
 
@@ -27,7 +25,7 @@ def run_here(
         for rows in blocks:
             found = work.compute(*rows)
             if last:
-                done(last.result())
+                done(*last.result())
             last = writer.submit(store, rows, *found)
         if last:
-            done(last.result())
+            done(*last.result())
