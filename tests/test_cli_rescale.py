@@ -75,6 +75,7 @@ def test_every_option_reaches_the_function(monkeypatch):
         "--p", "inf", "--bounds", "none", "1", "--infeasible", "nan", "--nan", "fail",
         "--dtype", "float64", "--input-range", "0", "9", "--round", "--eta-out", "e.npy",
         "--report", "r.json", "--memory", "1GiB", "--num-threads", "1", "--resume", "--force",
+        "--scheduler", "local", "--workers", "3",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert callable(seen.pop("progress"))
@@ -83,7 +84,7 @@ def test_every_option_reaches_the_function(monkeypatch):
         "eps_uniform": (1, 2), "out": "v.npy", "p": np.inf, "bounds": (None, 1),
         "infeasible": "nan", "nan": "fail", "dtype": "float64", "input_range": (0, 9),
         "round": True, "eta_out": "e.npy", "report": "r.json", "plot": None, "memory": "1GiB",
-        "num_threads": 1, "device": "cpu", "resume": True, "force": True,
+        "num_threads": 1, "scheduler": "local", "workers": 3, "device": "cpu", "resume": True, "force": True,
     }  # fmt: skip
 
 

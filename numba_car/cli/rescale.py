@@ -136,6 +136,21 @@ class _Bound(click.ParamType):  # type: ignore[type-arg]
 @in_group(
     "Machine", "--device", type=click.Choice(["cpu"]), default="cpu", help="Where to compute."
 )
+@in_group(
+    "Machine",
+    "--scheduler",
+    default=None,
+    metavar="ADDRESS",
+    help="A Dask scheduler, for OUT in Zarr; local: processes here.",
+)
+@in_group(
+    "Machine",
+    "--workers",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Processes of --scheduler local.",
+    show_default="all CPUs",
+)
 @in_group("Running", "--resume", is_flag=True, help="Go on where a run stopped, if one did.")
 @in_group("Running", "--force", is_flag=True, help="Replace OUT, and what is left of a run.")
 @in_group("Running", "--traceback", is_flag=True, help="Show where an error comes from.")

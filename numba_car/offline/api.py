@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,7 +23,7 @@ from numba_car.offline.noise import KINDS
 from numba_car.offline.outputs import Output, output_of
 from numba_car.offline.places import place_of
 from numba_car.offline.report import summary
-from numba_car.offline.run import run_here
+from numba_car.offline.run import Loop, run_here
 from numba_car.offline.state import State
 
 File: TypeAlias = str | os.PathLike[str]
@@ -131,6 +132,8 @@ def rescale(
     device: str = "cpu",
     resume: bool = False,
     force: bool = False,
+    scheduler: str | None = None,
+    workers: int | None = None,
     progress: Callable[[int, int, int], None] | None = None,
 ) -> dict[str, Any]:
     r"""Rescale all rows of a file into another, block by block: `numba_car.rescale` on disk.
@@ -173,13 +176,18 @@ def rescale(
     report, plot : path, optional
         A JSON file for what is returned, and a PNG file for histograms of the norms and etas.
     memory : int or str, optional
-        How much the process may take, in bytes or as in "2GiB".
+        How much the process may take, in bytes or as in "2GiB"; on a cluster, each worker.
     device : {"cpu"}, optional
         Where to compute.
     resume : bool, optional
         Go on where a run stopped. Where none did, begin.
     force : bool, optional
         Replace `out`, and forget a run that stopped.
+    scheduler : str, optional
+        Compute on a Dask cluster: the address of its scheduler, or "local" for processes on this
+        machine. `out` must then be a Zarr array, where all workers reach it.
+    workers : int, optional
+        How many processes "local" starts; by default as many as there are CPUs.
     progress : callable, optional
         Called with the rows that are done, their total, and the bytes of a row.
 
@@ -232,13 +240,21 @@ def rescale(
     _check(job, device)
     _check_side_files(eta_out, plot, force, resume)
     output = output_of(out)
+    if scheduler is not None and output.place.kind != "zarr":
+        raise ValueError(f"out must be a Zarr array for a scheduler, found {os.fspath(out)!r}")
+    loop: Loop = run_here
+    if scheduler is not None:
+        from numba_car.offline.cluster import run_on_cluster
+
+        loop = partial(run_on_cluster, scheduler=scheduler, workers=workers)
     work = Work(job)
     _check_rows(work)
     with closing(_prepared(output, work, memory, resume, force)) as state:
         try:
-            found = _run(work, state, progress, eta_out)
+            found = _run(work, state, loop, progress, eta_out)
         except OSError as error:
-            error.filename = error.filename or str(state.folder)  # a full disk names no file
+            if error.errno is not None and error.filename is None:
+                error.filename = str(state.folder)  # a full disk names no file
             raise
         if plot is not None:
             from numba_car.offline.picture import draw
@@ -253,6 +269,7 @@ def rescale(
 def _run(
     work: Work,
     state: State,
+    loop: Loop,
     progress: Callable[[int, int, int], None] | None,
     eta_out: File | None,
 ) -> dict[str, Any]:
@@ -268,7 +285,7 @@ def _run(
             progress(done, work.count, row_bytes(work))
 
     tell()
-    run_here(work, state, pending, tell)
+    loop(work, state, pending, tell)
     if eta_out is not None:
         replace_file(Path(eta_out), _as_npy(state.etas().astype(work.compute_dtype)))
     state.publish()

@@ -66,6 +66,8 @@ def hdf5_sink(path: Path, dataset: str) -> FlatSink:
 def other_datasets(path: Path, dataset: str) -> list[str]:
     """Return what else a file holds."""
     names: list[str] = []
+    if not path.exists():
+        return names
     try:
         with h5py.File(path, "r") as file:
             file.visititems(

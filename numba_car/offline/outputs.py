@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Protocol
 
+from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import Work
 from numba_car.offline.manifest import sync_folder
 from numba_car.offline.npy import FlatSink, create_npy, npy_sink
@@ -27,6 +27,9 @@ class Output(Protocol):
 
     def grain(self, work: Work) -> int:
         """How many rows must be written at once; 1 if any number may."""
+
+    def where(self) -> str:
+        """Tell where it is by now."""
 
     def open(self) -> Any:
         """Open it to write, wherever it is by now."""
@@ -56,13 +59,20 @@ class FileOutput:
         if self.place.kind == "npy":
             create_npy(self.partial, work.x.shape, work.out_dtype)
         else:
-            from numba_car.offline.hdf5 import create_hdf5
+            from numba_car.offline.hdf5 import create_hdf5, other_datasets
 
+            if others := other_datasets(self.path, self.place.dataset):
+                what = f"there are other datasets in it, {', '.join(others)}"
+                raise OfflineError(f"{self.place.path}: {what}: it is not replaced")
             create_hdf5(self.partial, self.place.dataset, work.x.shape, work.out_dtype)
+
+    def where(self) -> str:
+        """Tell where it is by now."""
+        return str(self.partial if self.partial.exists() else self.path)
 
     def open(self) -> FlatSink:
         """Open it to write, wherever it is by now."""
-        path = self.partial if self.partial.exists() else self.path
+        path = Path(self.where())
         if self.place.kind == "npy":
             return npy_sink(path)
         from numba_car.offline.hdf5 import hdf5_sink
@@ -84,11 +94,3 @@ def output_of(name: str | os.PathLike[str]) -> Output:
 
         return ZarrOutput(place)
     return FileOutput(place)
-
-
-def remove(path: Path) -> None:
-    """Delete a file or a folder."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

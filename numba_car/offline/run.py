@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from numba_car._rows import Array
@@ -10,9 +10,12 @@ from numba_car.offline.job import Work
 from numba_car.offline.manifest import Rows
 from numba_car.offline.state import State
 
+# Work, its state, the blocks that are left, and what to call with the rows of a finished one.
+Loop = Callable[[Work, State, list[Rows], Callable[[int, int], None]], None]
+
 
 def run_here(
-    work: Work, state: State, blocks: Iterable[Rows], done: Callable[[int, int], None]
+    work: Work, state: State, blocks: list[Rows], done: Callable[[int, int], None]
 ) -> None:
     """Compute the blocks; while one is in work, the one before is summed up and written."""
 

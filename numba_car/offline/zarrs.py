@@ -100,7 +100,6 @@ class ZarrOutput:
             shards=(max(1, shard), *row),
             dtype=work.out_dtype,
             overwrite=True,
-            config={"write_empty_chunks": True},
         )
 
     def where(self) -> str:
