@@ -75,7 +75,7 @@ def _check_rows(work: Work) -> None:
 def _prepared(output: Output, work: Work, memory: str | int, resume: bool, force: bool) -> State:
     """Open the state of a run that is to go on, or make one."""
     if resume and State.exists(output):
-        state = State(output, work)
+        state = State(output, work, resumes=True)
         try:
             state.check(work)
         except OfflineError:
@@ -88,7 +88,7 @@ def _prepared(output: Output, work: Work, memory: str | int, resume: bool, force
         what = "is of a run that was stopped; resume it, or force a new one"
         raise FileExistsError(17, what, str(output.folder))
     State.create(output, work, rows_per_block(work, memory, output.grain(work)))
-    return State(output, work)
+    return State(output, work, resumes=False)
 
 
 def _as_npy(values: Any) -> bytes:

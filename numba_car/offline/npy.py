@@ -70,6 +70,9 @@ class FlatSink:
             raise OfflineError(f"{self._file.name}: ends before row {stop}")
         return np.frombuffer(data, self._dtype).reshape(-1, *self._shape[1:])
 
+    def discard(self, start: int) -> None:
+        """Nothing need go before it is written over."""
+
     def sync(self) -> None:
         """Have all of it on the disk."""
         os.fsync(self._file.fileno())

@@ -33,6 +33,9 @@ class Sink(Protocol):
     def read(self, start: int, stop: int) -> Array:
         """Rows start to stop as they are stored; an exception where they are not whole."""
 
+    def discard(self, start: int) -> None:
+        """Forget what may be left of a block."""
+
     def sync(self) -> None:
         """Have all of it on the disk."""
 
@@ -48,7 +51,8 @@ def checksum(block: Array, records: Array) -> int:
 class State:
     """The open state of a run."""
 
-    def __init__(self, output: Output, work: Work) -> None:
+    def __init__(self, output: Output, work: Work, *, resumes: bool) -> None:
+        self.resumes = resumes
         self.output, self.folder = output, output.folder
         self.manifest = Manifest(self.folder / "manifest.jsonl")
         self.size = int(self.manifest.header["rows_per_block"])
@@ -91,7 +95,11 @@ class State:
     def pending(self) -> list[Rows]:
         """Blocks that are not done, or no longer what the manifest says."""
         blocks = [(a, min(a + self.size, self.count)) for a in range(0, self.count, self.size)]
-        return [rows for rows in blocks if not self._is_whole(rows)]
+        found = [rows for rows in blocks if not self._is_whole(rows)]
+        if self.resumes:
+            for start, _ in found:
+                self.sink.discard(start)
+        return found
 
     def _is_whole(self, rows: Rows) -> bool:
         crc = self.manifest.done.get(rows)

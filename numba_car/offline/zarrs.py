@@ -50,6 +50,16 @@ class ZarrSink:
         """Rows start to stop."""
         return np.asarray(self._array[start:stop])
 
+    def discard(self, start: int) -> None:
+        """Delete the shard that starts there: before Zarr writes to one, it reads what is left of it."""
+        place = f"c/{start // self._array.shards[0]}" + "/0" * (self._array.ndim - 1)
+        if "://" not in self._path:
+            Path(self._path, place).unlink(missing_ok=True)
+            return
+        fs, root = _filesystem(self._path)
+        if fs.exists(f"{root}/{place}"):
+            fs.rm(f"{root}/{place}")
+
     def sync(self) -> None:
         """Have all of it on the disk, if it is on one of this machine."""
         if "://" in self._path:
