@@ -32,6 +32,8 @@ def draw(path: Path, state: State, p: float) -> None:
             axes.hist(values, bins=_BINS, range=(middle - margin, middle + margin), color="#0072B2")
         else:
             axes.hist(values, bins=_BINS, color="#0072B2")
+        axes.ticklabel_format(axis="x", useOffset=False)
+        axes.tick_params(axis="x", labelrotation=20)
         axes.set_xlabel(label)
         axes.set_ylabel("rows")
         axes.spines[["top", "right"]].set_visible(False)
