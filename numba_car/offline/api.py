@@ -211,7 +211,8 @@ def rescale(
     >>> import tempfile, numpy as np
     >>> from pathlib import Path
     >>> from numba_car import offline
-    >>> folder = Path(tempfile.mkdtemp())
+    >>> temporary = tempfile.TemporaryDirectory()
+    >>> folder = Path(temporary.name)
     >>> np.save(folder / "x.npy", np.full((100, 8, 8), 128, np.uint8))
     >>> out = folder / "v.npy"
     >>> report = offline.rescale(folder / "x.npy", out=out, eps=0.5, noise="gaussian", seed=1)
@@ -219,6 +220,7 @@ def rescale(
     (100, 0, '0.500000')
     >>> np.load(out).shape
     (100, 8, 8)
+    >>> temporary.cleanup()
     """
     job = Job(
         x=os.fspath(x),
