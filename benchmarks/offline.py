@@ -109,7 +109,8 @@ def workers(folder, size):
     import zarr
 
     write_random(folder / "x.npy", (rows_of(size, ROW), *ROW))
-    zarr.save_array(str(folder / "x.zarr"), np.load(folder / "x.npy"), chunks=(16, *ROW))
+    x = np.load(folder / "x.npy", mmap_mode="r")
+    zarr.create_array(str(folder / "x.zarr"), data=x, chunks=(16, *ROW))
     first, *others = (
         on_workers(folder, *setting) for setting in ((1, False), (2, False), (2, True))
     )

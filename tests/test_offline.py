@@ -213,5 +213,27 @@ def test_arguments_are_checked(folder, changes, message):
     assert not (folder / "v.npy.partial").exists()
 
 
+@pytest.mark.parametrize("name", ["eta_out", "report", "plot"])
+def test_side_files_are_checked_first(folder, name):
+    pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
+    place = f"no/file.{({'report': 'json', 'plot': 'png'}).get(name, 'npy')}"
+    with pytest.raises(FileNotFoundError, match="no"):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", **{name: place})
+    assert not (folder / "v.npy.partial").exists()
+
+
+def test_memory_bounds_the_rows_of_a_block(folder):
+    class Wide:
+        bytes_per_row, held = 1000, 5 * 2**20
+        out_dtype = np.dtype(np.float32)
+        x = np.empty((0, 100), np.float32)
+
+    free = 2**20
+    assert memory.rows_per_block(Wide, memory.RESERVED + Wide.held + free) == free // 1000
+    assert memory.rows_per_block(Wide, "1TiB") == memory._BLOCK // 400
+    with pytest.raises(ValueError, match="memory must be at least 392 MiB"):
+        memory.rows_per_block(Wide, memory.RESERVED + Wide.held + free, grain=3000)
+
+
 def test_sizes():
     assert [size_of(s) for s in (5, "5", "2GiB", "1.5 kB", "1mib")] == [5, 5, 2**31, 1500, 2**20]

@@ -99,6 +99,15 @@ def _as_npy(values: Any) -> bytes:
     return file.getvalue()
 
 
+def _check_folders(*files: File | None) -> None:
+    """Raise unless files can be made there, before hours go by and not after."""
+    for folder in [Path(file).absolute().parent for file in files if file is not None]:
+        if not folder.is_dir():
+            raise FileNotFoundError(2, "No such folder", str(folder))
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied", str(folder))
+
+
 def _check_side_files(eta_out: File | None, plot: File | None, force: bool, resume: bool) -> None:
     if eta_out is not None and place_of(eta_out).kind != "npy":
         raise ValueError(f"eta_out must end in .npy, found {os.fspath(eta_out)!r}")
@@ -241,6 +250,9 @@ def rescale(
     )
     _check(job, device)
     _check_side_files(eta_out, plot, force, resume)
+    _check_folders(eta_out, report, plot)
+    if plot is not None:
+        from numba_car.offline.picture import draw
     output = output_of(out)
     if scheduler is not None and output.place.kind != "zarr":
         raise ValueError(f"out must be a Zarr array for a scheduler, found {os.fspath(out)!r}")
@@ -259,8 +271,6 @@ def rescale(
                 error.filename = str(state.folder)  # a full disk names no file
             raise
         if plot is not None:
-            from numba_car.offline.picture import draw
-
             draw(Path(plot), state, job.p)
         if report is not None:
             replace_file(Path(report), (json.dumps(found, indent=1) + "\n").encode())
