@@ -163,7 +163,7 @@ def test_a_cluster_loses_nothing(x, zarr, small_shards, monkeypatch):
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     zarr.save_array("x.zarr", x)
     offline.rescale("x.zarr", out="whole.zarr", eta_out="eta0.npy", **CALL)
-    quiet = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    quiet = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(**quiet, silence_logs=50) as cluster,
         distributed.Client(cluster) as client,

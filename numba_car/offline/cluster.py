@@ -77,7 +77,7 @@ def _connected(scheduler: str, workers: int | None) -> Any:
             threads_per_worker=1,
             processes=True,
             memory_limit=0,  # the size of a block sees to that
-            dashboard_address=None,
+            dashboard_address=":0",  # any port that is free
         ) as cluster,
         Client(cluster) as client,
     ):
