@@ -1,5 +1,6 @@
 """`numba-car rescale`: what it prints, how it exits, and one line for whatever goes wrong."""
 
+import contextlib
 import json
 import re
 import signal
@@ -226,6 +227,17 @@ def test_an_interrupt_leaves_one_line_and_something_to_resume():
     assert output == ""
     assert errors == "Error: stopped; the same command with --resume goes on from here\n"
     assert manifest.exists()
+
+
+def test_an_interrupt_that_was_dropped_on_the_way_is_kept(monkeypatch):
+    def rescale(progress, **_):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        progress(1, 2, 3)
+
+    monkeypatch.setattr("numba_car.offline.rescale", rescale)
+    assert "with --resume goes on" in fails(1, "x.npy", *NOISE)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_the_bar_shows_on_a_terminal():

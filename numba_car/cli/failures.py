@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 import click
 
@@ -30,6 +32,31 @@ def one_line_errors(traceback: bool) -> Iterator[None]:
             raise
         usage = isinstance(error, (ValueError, TypeError))
         raise (_UsageError if usage else click.ClickException)(_line(error)) from error
+
+
+@contextmanager
+def kept_interrupts() -> Iterator[Callable[[], None]]:
+    """Remember Ctrl-C, and give a function that raises it again.
+
+    Where it falls into a callback, or into an import that goes on without what failed, Python drops the
+    exception, and the run would go on for hours.
+    """
+    seen = False
+
+    def handler(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        nonlocal seen
+        seen = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if seen:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _line(error: Exception) -> str:

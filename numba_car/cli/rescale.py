@@ -10,7 +10,7 @@ from rich.console import Console
 
 from numba_car.cli.exponent import exponent
 from numba_car.cli.extras import require
-from numba_car.cli.failures import one_line_errors
+from numba_car.cli.failures import kept_interrupts, one_line_errors
 from numba_car.cli.groups import GroupedCommand, in_group
 from numba_car.cli.progress import bar, table
 
@@ -163,9 +163,14 @@ def rescale(traceback: bool, **options: Any) -> None:
     """
     if options["plot"]:
         require("demo", "matplotlib")
-    with one_line_errors(traceback):
+    with one_line_errors(traceback), kept_interrupts() as check_interrupt:
         from numba_car import offline
 
-        with bar(Console(stderr=True)) as progress:
+        with bar(Console(stderr=True)) as show:
+
+            def progress(done: int, total: int, row: int) -> None:
+                check_interrupt()
+                show(done, total, row)
+
             report = offline.rescale(progress=progress, **options)
     Console().print(table(report), highlight=False, markup=False)
