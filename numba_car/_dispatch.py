@@ -15,8 +15,9 @@ _INTEROP = {
     "tensorflow": "tensorflow",
     "xarray": "xarray",
     "eagerpy": "eagerpy",
+    "dask": "dask",
 }
-_UNSUPPORTED = ("cupy", "dask")
+_UNSUPPORTED = ("cupy",)
 # What is known of types: their library, or nothing for numbers, sequences and None, which go with any.
 _kinds: dict[type, str] = {
     **dict.fromkeys((bool, int, float, list, tuple, type(None), np.float32, np.float64), ""),

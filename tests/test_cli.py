@@ -113,7 +113,9 @@ def test_help_shows_every_option_with_its_default(name):
     options = [option for option in app.commands[name].params if option.param_type_name == "option"]
     for option in options:
         assert option.opts[0] in result.output
-    assert result.output.count("[default:") == len(options)
+    assert max(map(len, result.output.splitlines())) <= 80
+    shown = result.output.count("[default:") + result.output.count("[required]")
+    assert shown == len(options)
 
 
 def test_help_names_every_command():

@@ -25,6 +25,7 @@ TITLES = {
     "tensorflow": "TensorFlow",
     "xarray": "xarray",
     "eagerpy": "EagerPy",
+    "dask": "Dask",
 }
 H = 1e-6
 
@@ -216,7 +217,16 @@ class Eagerpy:
         close(car.rescale(ep.astensor(X), ep.astensor(DELTA), EPS).raw, EXPECTED)
 
 
-FRAMEWORKS = (Numpy, Torch, Jax, Tensorflow, Xarray, Eagerpy)
+class Dask:
+    """Lazy: what runs is NumPy's, a block of rows at a time."""
+
+    def eager(self):
+        da = pytest.importorskip("dask.array", reason="Dask is not installed")
+        rows = (da.from_array(array, chunks=(2, 4)) for array in (X, DELTA))
+        close(car.rescale(*rows, EPS), EXPECTED)
+
+
+FRAMEWORKS = (Numpy, Torch, Jax, Tensorflow, Xarray, Eagerpy, Dask)
 CELLS = [
     (framework, capability)
     for framework in FRAMEWORKS

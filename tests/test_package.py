@@ -21,6 +21,7 @@ PACKAGE = Path(car.__file__).parent
 # Each layer may import from itself and from those after it.
 LAYERS = (
     ("cli",),
+    ("offline",),
     ("__init__", "kernels"),
     ("interop",),
     ("_derivatives",),
@@ -73,7 +74,9 @@ def test_imports_go_down(path):
     for found in imports_of(path):
         target = "numba_car.__init__" if found in public else found
         if own.startswith("numba_car.cli"):
-            allowed = target.startswith(("numba_car.cli", "numba_car.__init__"))
+            allowed = target.startswith(
+                ("numba_car.cli", "numba_car.offline", "numba_car.__init__")
+            )
             assert allowed or target in OPEN_TO_THE_CLI, f"{own} imports {target}"
         elif target.startswith("numba_car.interop") and own == "numba_car._dispatch":
             continue  # the one door upwards, opened by a call with a framework's arrays
@@ -84,6 +87,8 @@ def test_imports_go_down(path):
 def test_importing_imports_no_numba():
     code = "import sys, numba_car; print([m for m in sys.modules if m.split('.')[0] == 'numba'])"
     assert run_python(code) == "[]\n"
+    code = "import sys, numba_car; print('numba_car.offline' in sys.modules)"
+    assert run_python(code) == "False\n"
 
 
 def test_every_public_name_exists():

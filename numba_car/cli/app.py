@@ -5,6 +5,7 @@ import click
 import numba_car as car
 from numba_car.cli.demo import demo
 from numba_car.cli.info import info
+from numba_car.cli.rescale import rescale
 from numba_car.cli.warmup import warmup
 
 
@@ -20,4 +21,5 @@ def app() -> None:
 
 app.add_command(demo)
 app.add_command(info)
+app.add_command(rescale)
 app.add_command(warmup)

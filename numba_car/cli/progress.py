@@ -1,0 +1,66 @@
+"""What `numba-car rescale` shows: a bar while it runs, a table at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        """Rows and bytes a second."""
+        speed = task.finished_speed or task.speed
+        if not speed:
+            return Text("- rows/s")
+        return Text(f"{speed:,.0f} rows/s, {speed * task.fields['row'] / 1e9:.2f} GB/s")
+
+
+@contextmanager
+def bar(console: Console) -> Iterator[Callable[[int, int, int], None]]:
+    """Give a function to call with rows done, rows in all and bytes of a row; quiet in a pipe."""
+    columns = (BarColumn(20), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, transient=True
+    ) as shown:
+        task = shown.add_task("", total=None, row=0)
+        first = True
+
+        def progress(done: int, total: int, row: int) -> None:
+            nonlocal first
+            shown.update(task, completed=done, total=total, row=row)
+            if first:  # what an earlier run did says nothing of the speed of this one
+                shown.reset(task, completed=done, total=total, row=row)
+                first = False
+
+        yield progress
+
+
+def table(report: dict[str, Any]) -> Table:
+    """Say the most of a report."""
+    rows = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
+    rows.add_column(style="bold", no_wrap=True)
+    rows.add_column(overflow="fold")
+    norm = report["norm"]
+    spread = ", ".join(f"{name} {value:.7g}" for name, value in norm.items() if value is not None)
+    resumed = f" ({report['rows_resumed']:,} from before)" if report["rows_resumed"] else ""
+    rows.add_row("rows", f"{report['rows']:,}{resumed}")
+    rows.add_row("achieved norm", f"{spread or '-'} (of the {report['norm_is_of']})")
+    rows.add_row("saturated", f"{report['saturated']['count']:,}")
+    rows.add_row("NaN", f"{report['nan']['count']:,}")
+    rows.add_row("time", f"{report['seconds']:.1f} s, {report['rows_per_second']:,.0f} rows/s")
+    rows.add_row("output", report["out"])
+    return rows

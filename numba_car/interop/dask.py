@@ -1,0 +1,228 @@
+"""Dask: results stay lazy, and a block of rows is solved wherever its task runs.
+
+Nothing is known of values until then: an error in them comes out of `compute`, and an index in it
+counts from the start of its block.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from numba_car import _api
+from numba_car._api import Call, Solution, options_of
+from numba_car._arrays import batch_of, common_shape, kept_shape, pair, problem
+from numba_car._rows import Array, DType
+
+_FUNCTIONS = {"eta": _api.eta, "rescale": _api.rescale, "solve": _api.solve}
+
+
+def _as_dask(name: str, value: Any) -> Any:
+    """Return value as a dask array of known shape, or as the number that it is."""
+    if value is None or isinstance(value, (int, float, np.generic)):
+        return value
+    if not isinstance(value, da.Array):
+        if type(value).__module__.partition(".")[0] == "dask":
+            raise TypeError(f"{name} must be a dask array, found {type(value).__name__}")
+        return da.from_array(np.asarray(value), chunks=-1)
+    if any(math.isnan(size) for size in value.shape):
+        raise ValueError(
+            f"{name} must have known chunk sizes, found {value.chunks}: "
+            "compute_chunk_sizes() finds them"
+        )
+    return value
+
+
+def _stand_in(value: Any) -> Any:
+    """Return a NumPy array like a dask array, which takes no memory."""
+    if not isinstance(value, da.Array):
+        return value
+    return np.broadcast_to(np.zeros((), value.dtype), value.shape)
+
+
+def _check_chunks(name: str, value: Any, axes: tuple[int, ...], ndim: int) -> None:
+    """Raise if a row is in several chunks."""
+    if not isinstance(value, da.Array):
+        return
+    first = ndim - value.ndim
+    cut = [axis - first for axis in axes if axis >= first and value.numblocks[axis - first] > 1]
+    if cut:
+        cure = ", ".join(f"{axis}: -1" for axis in cut)
+        raise ValueError(
+            f"{name} must not be chunked along the axes of a row, {axes}, "
+            f"found {value.numblocks} chunks: .rechunk({{{cure}}}) joins them"
+        )
+
+
+def _record(dtype: DType) -> DType:
+    return np.dtype([(name, dtype) for name in Solution._fields[:3]] + [("saturated", "?")])
+
+
+def _on_block(
+    name: str, x: Any, delta: Any, eps: Any, lower: Any, upper: Any, *, call: Call
+) -> Array:
+    """Solve one block; the axes of a row are kept."""
+    options = call._replace(bounds=(lower, upper), keepdims=True)._asdict()
+    try:
+        if name == "max_norm":
+            names = ("p", "bounds", "axis", "keepdims", "num_threads")
+            return np.asarray(_api.max_norm(x, delta, **{key: options[key] for key in names}))
+        found = _FUNCTIONS[name](x, delta, eps, **options)
+    except ValueError as error:
+        error.add_note("(an index counts from the start of a block)")
+        raise
+    if name != "solve":
+        return np.asarray(found)
+    record = np.empty(found.eta.shape, _record(found.eta.dtype))
+    for field, values in found._asdict().items():
+        record[field] = values
+    return record
+
+
+def _apply(name: str, x: Any, delta: Any, eps: Any, call: Call) -> Any:
+    """Check what can be told without values, and make the graph."""
+    names = "x", "delta", "eps", "the lower of bounds", "the upper of bounds"
+    arrays = list(map(_as_dask, names, (x, delta, eps, *pair(call.bounds))))
+    x, delta, eps, lower, upper = arrays
+    options_of(call.infeasible, call.method, call.num_threads)
+    shape, axes = common_shape(np.shape(_stand_in(x)), np.shape(_stand_in(delta)), call.axis)
+    number = 0.0 if isinstance(eps, da.Array) else eps
+    task = problem(
+        _stand_in(x), _stand_in(delta), number, call.p, tuple(map(_stand_in, (lower, upper))), axes
+    )
+    for label, value in zip(names, arrays, strict=True):
+        if label != "eps":
+            _check_chunks(label, value, axes, len(shape))
+    if isinstance(eps, da.Array):
+        arrays[2] = eps.reshape(kept_shape("eps", eps.shape, shape, axes))
+    of_block = call._replace(
+        axis=tuple(axis - len(shape) for axis in axes), num_threads=call.num_threads or 1
+    )
+    dtype = _record(task.dtype) if name == "solve" else task.dtype
+    labels = tuple(range(len(shape)))
+    given: list[Any] = []
+    for value in arrays:
+        given += [
+            value,
+            labels[len(labels) - value.ndim :] if isinstance(value, da.Array) else None,
+        ]
+    found = da.blockwise(
+        functools.partial(_on_block, name, call=of_block),
+        labels,
+        *given,
+        adjust_chunks={} if name == "rescale" else dict.fromkeys(axes, 1),
+        dtype=dtype,
+        meta=np.empty((0,) * len(shape), dtype),
+        name=None,
+        token=f"numba_car-{name}",
+    )
+    if name == "rescale" or call.keepdims:
+        return found
+    return found.reshape(batch_of(shape, axes, keepdims=False))
+
+
+def eta(x: Any, delta: Any, eps: Any, call: Call) -> da.Array:
+    """Scale that puts each row's clipped perturbation at norm eps: `numba_car.eta`, lazily.
+
+    Parameters
+    ----------
+    x, delta, eps : dask array or number
+        As for `numba_car.eta`. No array but eps may be chunked along the axes of a row.
+    call : Call
+        The options. Bounds may be dask arrays; `num_threads` is 1 by default, since Dask has threads
+        of its own.
+
+    Returns
+    -------
+    dask array
+        One eta per row, chunked as the rows are.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `numba_car.eta`, of values when they are computed; and if a row is in several chunks.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> import numba_car as car
+    >>> x = da.full((4, 3), 0.9, chunks=(2, 3))
+    >>> eta = car.eta(x, da.ones((4, 3), chunks=(2, 3)), 0.1)
+    >>> eta.chunks
+    ((2, 2),)
+    >>> eta.compute().round(3)
+    array([0.058, 0.058, 0.058, 0.058])
+    """
+    return _apply("eta", x, delta, eps, call)
+
+
+def rescale(x: Any, delta: Any, eps: Any, call: Call, out: None = None) -> da.Array:
+    """Perturb x along delta by exactly eps, inside the bounds: `numba_car.rescale`, lazily.
+
+    Parameters
+    ----------
+    x, delta, eps, call
+        As for `eta`.
+    out : None
+        There is nothing to write to: dask arrays are returned.
+
+    Returns
+    -------
+    dask array
+        Of the shape that x and delta broadcast to.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `eta`.
+    """
+    if out is not None:
+        raise TypeError("out must be None for dask arrays, which are returned")
+    return _apply("rescale", x, delta, eps, call)
+
+
+def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
+    """Eta, the norm that it reaches and the largest there is: `numba_car.solve`, lazily.
+
+    Parameters
+    ----------
+    x, delta, eps, call
+        As for `eta`.
+
+    Returns
+    -------
+    Solution
+        Four dask arrays of one graph: `dask.compute(*solution)` solves each block once.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `eta`.
+    """
+    found = _apply("solve", x, delta, eps, call)
+    return Solution(*(found[field] for field in Solution._fields))
+
+
+def max_norm(x: Any, delta: Any, call: Call) -> da.Array:
+    """Largest norm along delta inside the bounds: `numba_car.max_norm`, lazily.
+
+    Parameters
+    ----------
+    x, delta, call
+        As for `eta`.
+
+    Returns
+    -------
+    dask array
+        One norm per row.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `eta`.
+    """
+    return _apply("max_norm", x, delta, 0.0, call)

@@ -1,0 +1,113 @@
+"""The loop over blocks, on a Dask cluster: a task reads, computes and writes one shard of a Zarr array.
+
+Nothing but the records goes through the scheduler. The manifest is kept here: what a killed worker had
+in hand is given to another one, and writes the same bytes to the same shard.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import pickle
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster, as_completed
+
+from numba_car._cpu.threads import default_threads
+from numba_car._rows import Array
+from numba_car.offline.job import Job, Work
+from numba_car.offline.manifest import Rows
+from numba_car.offline.state import State, checksum
+from numba_car.offline.zarrs import ZarrSink
+
+_IN_HAND = 4  # tasks of a worker, one of them in work: the scheduler never holds all
+_DEATHS = 100  # of workers that a task may see: it is a machine's fault rather than its own
+
+
+@functools.lru_cache(4)
+def _opened(job: bytes, out: str) -> tuple[Work, ZarrSink]:
+    return Work(pickle.loads(job)), ZarrSink(out)
+
+
+def _task(job: bytes, out: str, rows: Rows) -> tuple[Rows, Array, int]:
+    """Do one block, on a worker; say what it was."""
+    work, sink = _opened(job, out)
+    block, records = work.compute(*rows)
+    sink.write(rows[0], block)
+    return rows, records, checksum(block, records)
+
+
+def _absolute(name: str) -> str:
+    return name if "://" in name else os.path.abspath(name)  # noqa: PTH100 - keeps `.h5:/dataset`
+
+
+def _for_workers(job: Job, *, local: bool) -> bytes:
+    """Pickle the job, with names that mean the same in any folder."""
+    return pickle.dumps(
+        replace(
+            job,
+            x=_absolute(job.x),
+            delta=None if job.delta is None else _absolute(job.delta),
+            eps=_absolute(job.eps) if isinstance(job.eps, str) else job.eps,
+            num_threads=1 if local and job.num_threads is None else job.num_threads,
+        )
+    )
+
+
+@contextmanager
+def _connected(scheduler: str, workers: int | None) -> Any:
+    if scheduler != "local":
+        with Client(scheduler) as client:
+            yield client
+        return
+    quiet = {
+        "distributed.scheduler.allowed-failures": _DEATHS,
+        "distributed.worker.daemon": True,
+        "logging.distributed": "critical",
+    }
+    with (
+        dask.config.set(quiet),
+        LocalCluster(
+            n_workers=workers or default_threads(),
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,  # the size of a block sees to that
+            dashboard_address=":0",  # any port that is free
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def run_on_cluster(
+    work: Work,
+    state: State,
+    blocks: list[Rows],
+    done: Callable[[int, int], None],
+    scheduler: str,
+    workers: int | None,
+) -> None:
+    """Compute the blocks on the workers of a scheduler, or of a cluster of processes on this machine."""
+    if not blocks:
+        return
+    job = _for_workers(work.job, local=scheduler == "local")
+    out = _absolute(state.output.where())
+    left = iter(blocks)
+    with _connected(scheduler, workers) as client:
+
+        def submit(count: int) -> list[Any]:
+            some = itertools.islice(left, count)
+            return [client.submit(_task, job, out, rows, pure=False) for rows in some]
+
+        at_once = _IN_HAND * max(1, len(client.nthreads()))
+        running = as_completed(submit(at_once))
+        for future in running:
+            rows, records, crc = future.result()
+            state.note(rows, records, crc)
+            done(*rows)
+            running.update(submit(1))

@@ -1,0 +1,252 @@
+"""What is to be done to every row, and the doing of it to a block of rows."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+import numba_car as car
+from numba_car._cpu.distance import distances
+from numba_car._rows import Array, DType
+from numba_car.offline import noise
+from numba_car.offline.errors import OfflineError
+from numba_car.offline.places import Source, identity, open_source
+
+RECORD = np.dtype([("eta", "<f8"), ("norm", "<f8"), ("saturated", "?")])  # kept of every row
+_LOOKED_AT = 256  # elements of a row that may show that it is not saturated
+# Files may be named otherwise when a run goes on, and threads change no byte.
+_NOT_COMPARED = ("x", "delta", "num_threads")
+
+
+@dataclass(frozen=True)
+class Job:
+    """The settings of a run, all of them plain values; see `rescale` for their meaning."""
+
+    x: str
+    delta: str | None
+    eps: float | str | None
+    noise: str | None
+    seed: int
+    eps_uniform: tuple[float, float] | None
+    p: float
+    bounds: tuple[Any, Any]
+    infeasible: str
+    nan: str
+    dtype: str | None
+    input_range: tuple[float, float] | None
+    round: bool
+    with_eta: bool
+    num_threads: int | None
+
+    def settings(self) -> dict[str, Any]:
+        """All that the result depends on, besides what the files hold."""
+        found = {key: value for key, value in asdict(self).items() if key not in _NOT_COMPARED}
+        eps = "a file" if isinstance(self.eps, str) else self.eps
+        return found | {"eps": eps, "numba_car": car.__version__}
+
+
+def _shape_error(source: Source, rule: str) -> OfflineError:
+    return OfflineError(f"{source.place.name}: {rule}, found shape {source.shape}")
+
+
+class Work:
+    """A job with its files open: blocks of rows in, blocks of results out."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.x = open_source(job.x)
+        if len(self.x.shape) < 2 or 0 in self.x.shape[1:]:
+            raise _shape_error(self.x, "must have rows along the first axis and more axes in them")
+        self.delta = open_source(job.delta) if job.delta is not None else None
+        if self.delta:
+            self._check_delta(self.delta)
+        self.eps = open_source(job.eps) if isinstance(job.eps, str) else None
+        if self.eps and self.eps.shape not in ((self.count,), (self.count, 1)):
+            raise _shape_error(self.eps, f"must have one eps for each of {self.count} rows of x")
+        if job.round and self.x.dtype.kind not in "iu":
+            raise ValueError(
+                f"round must be False unless x holds integers, found {self.x.dtype} in {job.x}"
+            )
+
+    def _check_delta(self, delta: Source) -> None:
+        if len(delta.shape) < 2 or delta.shape[0] != self.count:
+            raise _shape_error(delta, f"must have {self.count} rows, as {self.job.x} has")
+        pairs = zip(reversed(delta.shape[1:]), reversed(self.x.shape[1:]), strict=False)
+        if len(delta.shape) != len(self.x.shape) or any(a not in (1, b) for a, b in pairs):
+            raise _shape_error(delta, f"must broadcast to {self.x.shape}, the shape of x")
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return self.x.shape[0]
+
+    @cached_property
+    def compute_dtype(self) -> DType:
+        """The floats that rows are computed in."""
+        if self.job.dtype is not None:
+            return np.dtype(self.job.dtype)
+        floats = [s.dtype for s in (self.x, self.delta) if s and s.dtype.kind == "f"]
+        return np.result_type(*floats).newbyteorder("=") if floats else np.dtype(np.float32)
+
+    @property
+    def out_dtype(self) -> DType:
+        """What is written."""
+        return self.x.dtype.newbyteorder("=") if self.job.round else self.compute_dtype
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Memory that a row takes while it is in work, and once more while it is written."""
+        n = int(np.prod(self.x.shape[1:]))
+        drawn = 8 * (self.job.noise == "laplace") + max(4, self.compute_dtype.itemsize)
+        floats = 5 * self.compute_dtype.itemsize  # x, result, and what comes in between
+        read = self.x.dtype.itemsize + (self.delta.dtype.itemsize if self.delta else 0)
+        return n * (read + drawn + floats + 2 * self.out_dtype.itemsize)
+
+    @property
+    def held(self) -> int:
+        """Memory that is taken however few rows a block has."""
+        return sum(source.held for source in (self.x, self.delta, self.eps) if source)
+
+    def identities(self) -> dict[str, Any]:
+        """Tell each input from a changed one."""
+        inputs = {"x": self.x, "delta": self.delta, "eps": self.eps}
+        return {name: identity(source) for name, source in inputs.items() if source}
+
+    @cached_property
+    def _scaling(self) -> tuple[float, float, float] | None:
+        """How integers become floats: low of the integers, low of the box, and the factor."""
+        if self.x.dtype.kind == "f":
+            return None
+        low, high = self.job.input_range or self._all_integers()
+        lower, upper = (np.asarray(bound, np.float64) for bound in _numbers(self.job.bounds))
+        if lower.ndim or upper.ndim or not np.isfinite([lower, upper]).all() or not lower < upper:
+            raise ValueError(
+                "bounds must be two finite numbers where x holds integers, "
+                f"found {self.job.bounds!r}"
+            )
+        return low, float(lower), float(upper - lower) / (high - low)
+
+    def _all_integers(self) -> tuple[float, float]:
+        if self.x.dtype.kind == "b":
+            return 0.0, 1.0
+        limits = np.iinfo(self.x.dtype)
+        return float(limits.min), float(limits.max)
+
+    def _into_box(self, raw: Array) -> Array:
+        if self._scaling is None:
+            return raw.astype(self.compute_dtype, copy=False)
+        low, lower, factor = self._scaling
+        exact = np.float64 if raw.dtype.itemsize > 2 else np.float32
+        x = raw.astype(np.result_type(exact, self.compute_dtype))
+        x -= low
+        x *= factor
+        x += lower
+        return x.astype(self.compute_dtype, copy=False)
+
+    def _out_of_box(self, v: Array) -> Array:
+        low, lower, factor = self._scaling or (0.0, 0.0, 1.0)
+        steps = np.rint((v.astype(np.float64) - lower) / factor + low)
+        limits = np.iinfo(self.out_dtype)
+        return np.clip(steps, limits.min, limits.max).astype(self.out_dtype)
+
+    def _directions(self, start: int, stop: int) -> Array:
+        if self.delta:
+            return self.delta.read(start, stop).astype(self.compute_dtype, copy=False)
+        shape = (stop - start, *self.x.shape[1:])
+        kind = str(self.job.noise)
+        return noise.directions(
+            kind, self.job.seed, start, shape, self.compute_dtype, self.job.num_threads
+        )
+
+    def _norms(self, start: int, stop: int) -> Array:
+        if self.eps:
+            return self.eps.read(start, stop).reshape(-1)
+        if self.job.eps_uniform is not None:
+            return noise.uniform_norms(*self.job.eps_uniform, self.job.seed, start, stop)
+        return np.full(stop - start, self.job.eps, np.float64)
+
+    def compute(self, start: int, stop: int) -> tuple[Array, Array]:
+        """Results of rows start to stop, and their records."""
+        job = self.job
+        x = self._into_box(self.x.read(start, stop))
+        delta, eps = self._directions(start, stop), self._norms(start, stop)
+        axis = tuple(range(1, x.ndim))
+        options: dict[str, Any] = {
+            "p": job.p, "bounds": job.bounds, "axis": axis, "num_threads": job.num_threads,
+            "infeasible": "nan" if job.infeasible == "nan" else "saturate",
+        }  # fmt: skip
+        records = np.full(stop - start, np.nan, RECORD)
+        try:
+            v = car.rescale(x, delta, eps, **options)
+            if job.with_eta:
+                records["eta"] = car.eta(x, delta, eps, **options)
+            records["saturated"] = self._saturated(x, delta, eps, v)
+        except ValueError as error:
+            files = " and ".join(f.place.name for f in (self.x, self.delta, self.eps) if f)
+            where = f"{files}, rows {start} to {stop - 1} (counted from {start}, each"
+            raise OfflineError(f"{where} of shape {x.shape[1:]}): {error}") from error
+        self._judge(start, v, eps, records["saturated"])
+        out = self._out_of_box(v) if job.round else v
+        reached = self._into_box(out) if job.round else v
+        records["norm"] = distances(reached, x, job.p, job.num_threads)
+        records["norm"][_without_result(v)] = np.nan
+        return out, records
+
+    def _saturated(self, x: Array, delta: Array, eps: Array, v: Array) -> Array:
+        """Whether eps > R, which is asked only of rows that may be.
+
+        Most have an early element that could move on: it moves, and is off its bounds by more than
+        rounding. (`car.solve` of all rows would take longer than `car.rescale`.)
+        """
+        rows = len(x)
+        lower, upper = (
+            np.broadcast_to(np.asarray(bound, x.dtype), x.shape).reshape(rows, -1)[:, :_LOOKED_AT]
+            for bound in _numbers(self.job.bounds)
+        )
+        moves = np.broadcast_to(delta, x.shape).reshape(rows, -1)[:, :_LOOKED_AT] != 0
+        some = v.reshape(rows, -1)[:, :_LOOKED_AT]
+        from_x = x.reshape(rows, -1)[:, :_LOOKED_AT]
+        with np.errstate(invalid="ignore"):
+            off = 16 * np.finfo(x.dtype).eps * (np.abs(some) + np.abs(from_x))
+            free = moves & (some - lower > off) & (upper - some > off)
+        found = np.zeros(rows, bool)
+        asked = np.flatnonzero(~free.any(axis=1))
+        if asked.size:
+            job, axis = self.job, tuple(range(1, x.ndim))
+            found[asked] = car.solve(
+                x[asked], delta[asked], eps[asked], p=job.p, bounds=job.bounds, axis=axis,
+                num_threads=job.num_threads,
+            ).saturated  # fmt: skip
+        return found
+
+    def _judge(self, start: int, v: Array, eps: Array, saturated: Array) -> None:
+        """Raise where rows must not be what they are."""
+        job = self.job
+        if job.infeasible == "raise" and saturated.any():
+            row = int(np.argmax(saturated))
+            raise OfflineError(
+                f"{job.x}: row {start + row} cannot reach its eps of {eps[row]:.9g}; "
+                'infeasible="saturate" or "nan" takes such rows'
+            )
+        without = _without_result(v)
+        bad = without & ~saturated
+        if job.nan == "fail" and bad.any():
+            row = start + int(np.argmax(bad))
+            what = f"{job.x}: row {row} has NaN or infinite values, or its direction has"
+            raise OfflineError(f'{what}; nan="keep" makes such rows NaN')
+        if job.round and without.any():
+            row = start + int(np.argmax(without))
+            raise OfflineError(f"{job.x}: row {row} becomes NaN, which integers cannot hold")
+
+
+def _numbers(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
+    lower, upper = bounds
+    return -np.inf if lower is None else lower, np.inf if upper is None else upper
+
+
+def _without_result(v: Array) -> Array:
+    """Which rows are NaN, as rows without an eta are from end to end."""
+    return np.isnan(v.reshape(len(v), -1)[:, 0])

@@ -1,0 +1,42 @@
+"""Histograms of what a run reached, as PNG."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from numba_car._rows import Array
+from numba_car.offline.state import State
+
+_BINS = 60
+
+
+def _finite(state: State, field: str) -> Array:
+    pieces = [records[field] for _, records in state.all_records()]
+    values: Array = np.concatenate([*pieces, np.empty(0)])
+    finite: Array = values[np.isfinite(values)]
+    return finite
+
+
+def draw(path: Path, state: State, p: float) -> None:
+    """Draw how many rows have which achieved norm, and which eta."""
+    figure = Figure(figsize=(10, 3.6), dpi=100, layout="constrained")
+    title = r"achieved $L_\infty$ norm" if p == np.inf else f"achieved $L_{{{p:g}}}$ norm"
+    for place, (field, label) in enumerate({"norm": title, "eta": r"$\eta$"}.items(), start=1):
+        axes = figure.add_subplot(1, 2, place)
+        values = _finite(state, field)
+        spread = np.ptp(values) if values.size else 0.0
+        middle = values.mean() if values.size else 0.0
+        if spread <= 1e-5 * abs(middle):  # all the same, but for rounding: do not zoom in on that
+            margin = max(1e-5 * abs(middle), 1e-12)
+            axes.hist(values, bins=_BINS, range=(middle - margin, middle + margin), color="#0072B2")
+        else:
+            axes.hist(values, bins=_BINS, color="#0072B2")
+        axes.ticklabel_format(axis="x", useOffset=False)
+        axes.tick_params(axis="x", labelrotation=20)
+        axes.set_xlabel(label)
+        axes.set_ylabel("rows")
+        axes.spines[["top", "right"]].set_visible(False)
+    partial = path.with_name(path.name + ".partial")
+    figure.savefig(partial, format="png")
+    partial.replace(path)

@@ -1,0 +1,155 @@
+"""What lies beside an output while it is not complete: a folder that a stopped run goes on from.
+
+`OUT.partial/` holds the results so far, a record of every row, and the manifest, which is made last.
+The results leave it for their final name when they are complete and on the disk.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from numba_car._rows import Array
+from numba_car.offline.errors import OfflineError
+from numba_car.offline.job import RECORD, Work
+from numba_car.offline.manifest import Manifest, Rows, differences
+from numba_car.offline.npy import FlatSink, bytes_of
+from numba_car.offline.outputs import Output
+from numba_car.offline.plain import plain
+
+_CHUNK = 1 << 20  # records that are summed up in one go, whatever the blocks are
+
+
+class Sink(Protocol):
+    """Somewhere to write rows to, and to read them back from."""
+
+    def write(self, start: int, block: Array) -> None:
+        """Store rows from start on."""
+
+    def read(self, start: int, stop: int) -> Array:
+        """Rows start to stop as they are stored; an exception where they are not whole."""
+
+    def discard(self, start: int) -> None:
+        """Forget what may be left of a block."""
+
+    def sync(self) -> None:
+        """Have all of it on the disk."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+def checksum(block: Array, records: Array) -> int:
+    """CRC-32 of results and records."""
+    return zlib.crc32(bytes_of(records).data, zlib.crc32(bytes_of(block).data))
+
+
+class State:
+    """The open state of a run."""
+
+    def __init__(self, output: Output, work: Work, *, resumes: bool) -> None:
+        self.resumes = resumes
+        self.output, self.folder = output, output.folder
+        self.manifest = Manifest(self.folder / "manifest.jsonl")
+        self.size = int(self.manifest.header["rows_per_block"])
+        self.count = work.count
+        self.records = FlatSink(self.folder / "rows.bin", 0, (work.count,), RECORD)
+        self.sink: Sink = output.open()
+
+    @staticmethod
+    def exists(output: Output) -> bool:
+        """Whether there is something to go on from."""
+        return (output.folder / "manifest.jsonl").exists()
+
+    @staticmethod
+    def create(output: Output, work: Work, size: int) -> None:
+        """Make the folder, with nothing done yet."""
+        if State.exists(output):
+            Manifest(output.folder / "manifest.jsonl").close()  # raises while a run is at work
+        shutil.rmtree(output.folder, ignore_errors=True)
+        output.folder.mkdir()
+        with (output.folder / "rows.bin").open("wb") as file:
+            file.truncate(work.count * RECORD.itemsize)
+        output.create(work)
+        header = {"format": 1, "rows_per_block": size, **described(work)}
+        Manifest.create(output.folder / "manifest.jsonl", header)
+
+    def check(self, work: Work) -> None:
+        """Raise unless the job and its inputs are those that the run began with."""
+        before, now = self.manifest.header, described(work)
+        changed = differences(before["settings"], now["settings"])
+        for name in {**before["inputs"], **now["inputs"]}:
+            source = getattr(work, name)
+            label = f"{name} ({source.place.name})" if source else name
+            changed += differences(before["inputs"].get(name), now["inputs"].get(name), label)
+        if changed:
+            raise OfflineError(
+                f"{self.folder}: the run began with something else: {'; '.join(changed)}. "
+                "Resume it with what it began with, or start again with force"
+            )
+
+    def pending(self) -> list[Rows]:
+        """Blocks that are not done, or no longer what the manifest says."""
+        blocks = [(a, min(a + self.size, self.count)) for a in range(0, self.count, self.size)]
+        found = [rows for rows in blocks if not self._is_whole(rows)]
+        if self.resumes:
+            for start, _ in found:
+                self.sink.discard(start)
+        return found
+
+    def _is_whole(self, rows: Rows) -> bool:
+        crc = self.manifest.done.get(rows)
+        if crc is None:
+            return False
+        try:
+            return checksum(self.sink.read(*rows), self.records.read(*rows)) == crc
+        except Exception:  # noqa: BLE001 - what a power cut leaves, decoders refuse in many ways
+            return False
+
+    def store(self, rows: Rows, block: Array, records: Array) -> None:
+        """Write rows, then say so."""
+        self.sink.write(rows[0], block)
+        self.note(rows, records, checksum(block, records))
+
+    def note(self, rows: Rows, records: Array, crc: int) -> None:
+        """Say that rows are written."""
+        self.records.write(rows[0], records)
+        self.manifest.append(rows, crc)
+
+    def all_records(self) -> Iterator[tuple[int, Array]]:
+        """Go through the records in order; each piece comes with the row that it starts at."""
+        for start in range(0, self.count, _CHUNK):
+            yield start, self.records.read(start, min(start + _CHUNK, self.count))
+
+    def etas(self) -> Array:
+        """Eta of every row."""
+        pieces = [records["eta"] for _, records in self.all_records()]
+        return np.concatenate(pieces) if pieces else np.empty(0)
+
+    def publish(self) -> None:
+        """Give the output its final name."""
+        self.sink.sync()
+        self.sink.close()
+        self.output.publish()
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self.sink.close()
+        self.records.close()
+        self.manifest.close()
+
+    def remove(self) -> None:
+        """Delete the folder, the manifest first: without it there is nothing to go on from."""
+        self.close()
+        (self.folder / "manifest.jsonl").unlink()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def described(work: Work) -> dict[str, Any]:
+    """Return the settings and the inputs, as JSON has them."""
+    found: dict[str, Any] = plain({"settings": work.job.settings(), "inputs": work.identities()})
+    return found

@@ -1,0 +1,239 @@
+"""Files: what `offline.rescale` writes is what `car.rescale` gives, however it is cut and fed."""
+
+import json
+
+import numpy as np
+import pytest
+
+import numba_car as car
+from numba_car import offline
+from numba_car.offline import memory, noise
+from numba_car.offline.memory import size_of
+
+ROWS, SHAPE = 37, (3, 8, 8)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with x.npy, delta.npy and eps.npy, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.save("x.npy", rng.random((ROWS, *SHAPE), dtype=np.float32))
+    np.save("delta.npy", rng.standard_normal((ROWS, *SHAPE), dtype=np.float32))
+    np.save("eps.npy", rng.uniform(0, 12, ROWS))
+    return tmp_path
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(memory, "_BLOCK", 5 * 4 * int(np.prod(SHAPE)))
+
+
+def load(*names):
+    return [np.load(f"{name}.npy") for name in names]
+
+
+def test_it_is_rescale_in_blocks(folder, small_blocks):
+    seen = []
+    report = offline.rescale(
+        "x.npy", "delta.npy", eps="eps.npy", out="v.npy", eta_out="eta.npy", report="report.json",
+        progress=lambda *numbers: seen.append(numbers),
+    )  # fmt: skip
+    x, delta, eps, v, eta = load("x", "delta", "eps", "v", "eta")
+    np.testing.assert_array_equal(v, car.rescale(x, delta, eps))
+    np.testing.assert_array_equal(eta, car.eta(x, delta, eps))
+    solution = car.solve(x, delta, eps)
+    assert 0 < solution.saturated.sum() < ROWS
+    assert report["saturated"]["indices"] == np.flatnonzero(solution.saturated).tolist()
+    norms = np.linalg.norm((v.astype(float) - x).reshape(ROWS, -1), axis=1)
+    found = [report["norm"][name] for name in ("min", "mean", "max")]
+    np.testing.assert_allclose(found, [norms.min(), norms.mean(), norms.max()], rtol=1e-12)
+    assert json.loads((folder / "report.json").read_text()) == report
+    assert [done for done, _, _ in seen] == [0, 5, 10, 15, 20, 25, 30, 35, ROWS]
+    names = {"x.npy", "delta.npy", "eps.npy", "v.npy", "eta.npy", "report.json"}
+    assert {path.name for path in folder.iterdir()} == names
+
+
+@pytest.mark.parametrize("p", [1, 3.5, np.inf])
+@pytest.mark.parametrize("name", ["float16", "float64", ">f4", "Fortran"])
+def test_layouts_and_norms(folder, small_blocks, name, p):
+    x, delta = load("x", "delta")
+    dtype = np.dtype("float32" if name == "Fortran" else name)
+    stored = np.asfortranarray(x) if name == "Fortran" else x.astype(dtype)
+    np.save("stored.npy", stored)
+    report = offline.rescale(
+        "stored.npy", "delta.npy", eps=0.3, p=p, out="v.npy", dtype="float64", bounds=(None, 1)
+    )
+    (v,) = load("v")
+    expected = car.rescale(
+        stored.astype(np.float64), delta.astype(np.float64), 0.3, p=p, bounds=(None, 1)
+    )
+    np.testing.assert_array_equal(v, expected)
+    assert report["norm"]["min"] == pytest.approx(0.3, rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", noise.KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_noise_depends_on_the_row_alone(folder, kind, dtype, monkeypatch):
+    found = []
+    for rows, threads in ((1, 2), (7, 1), (100, 2)):
+        monkeypatch.setattr(memory, "_BLOCK", rows * 8 * int(np.prod(SHAPE)))
+        options = {"noise": kind, "seed": 5, "eps_uniform": (0.5, 2), "dtype": dtype}
+        offline.rescale("x.npy", out="v.npy", num_threads=threads, force=True, **options)
+        found.append((folder / "v.npy").read_bytes())
+    assert found[0] == found[1] == found[2]
+    x, v = (a.astype(float) for a in load("x", "v"))
+    norms = np.linalg.norm((v - x).reshape(ROWS, -1), axis=1)
+    rng = [np.random.Philox(key=[5, row], counter=[0, 0, 0, 1]) for row in range(ROWS)]
+    eps = [np.random.Generator(one).uniform(0.5, 2) for one in rng]
+    np.testing.assert_allclose(norms, eps, rtol=1e-6)
+
+
+def test_noise_is_what_its_name_says():
+    drawn = {
+        kind: noise.directions(kind, 3, 10, (4, 20_000), np.dtype("float64"))
+        for kind in noise.KINDS
+    }
+    rng = np.random.Generator(np.random.Philox(key=[3, 12]))
+    np.testing.assert_array_equal(drawn["gaussian"][2], rng.standard_normal(20_000))
+    for kind, fourth in {"gaussian": 3, "uniform": 1.8, "laplace": 6, "sign": 1}.items():
+        values = drawn[kind] / drawn[kind].std()
+        assert abs(values.mean()) < 0.02
+        assert (values**4).mean() == pytest.approx(fourth, rel=0.1), kind
+
+
+def test_integers_and_back(folder, small_blocks):
+    x = np.random.default_rng(1).integers(0, 256, (ROWS, *SHAPE), np.uint8)
+    np.save("x8.npy", x)
+    offline.rescale("x8.npy", "delta.npy", eps=2.0, out="v.npy")
+    report = offline.rescale("x8.npy", "delta.npy", eps=2.0, out="v8.npy", round=True)
+    delta, v, v8 = load("delta", "v", "v8")
+    expected = car.rescale(x / np.float32(255), delta, 2.0)
+    np.testing.assert_allclose(v, expected, atol=1e-6)
+    assert v8.dtype == np.uint8
+    np.testing.assert_array_equal(v8, np.rint(v.astype(float) * 255))
+    norms = np.linalg.norm((v8 / 255.0 - x / 255.0).reshape(ROWS, -1), axis=1)
+    assert report["norm"]["mean"] == pytest.approx(norms.mean(), rel=1e-6)
+    assert report["norm"]["mean"] != pytest.approx(2.0, rel=1e-6)
+    assert "after rounding" in report["norm_is_of"]
+
+
+def test_input_range_and_bounds(folder):
+    x = np.random.default_rng(1).integers(10, 21, (ROWS, *SHAPE), np.int16)
+    np.save("x16.npy", x)
+    options = {"input_range": (10, 20), "bounds": (-1, 1), "dtype": "float64"}
+    offline.rescale("x16.npy", "delta.npy", eps=2.0, out="v.npy", **options)
+    delta, v = load("delta", "v")
+    expected = car.rescale((x - 10) / 5.0 - 1, delta.astype(float), 2.0, bounds=(-1, 1))
+    np.testing.assert_allclose(v, expected, atol=1e-12)
+
+
+def test_bad_rows(folder, small_blocks):
+    x, delta = load("x", "delta")
+    delta[11, 0, 0, 0] = np.nan
+    np.save("delta.npy", delta)
+    options = {"eps": 0.5, "out": "v.npy"}
+    report = offline.rescale("x.npy", "delta.npy", **options)
+    assert report["nan"] == {"count": 1, "indices": [11]}
+    assert np.isnan(np.load("v.npy")[11]).all()
+    assert report["norm"]["max"] == pytest.approx(0.5, rel=1e-6)
+    with pytest.raises(offline.OfflineError, match=r"x\.npy: row 11 has NaN"):
+        offline.rescale("x.npy", "delta.npy", nan="fail", force=True, **options)
+    x[20, 1, 0, 0] = 1.5
+    np.save("x.npy", x)
+    message = r"x\.npy and delta\.npy, rows 20 to 24 .*index \(0, 1, 0, 0\)"
+    with pytest.raises(offline.OfflineError, match=message):
+        offline.rescale("x.npy", "delta.npy", force=True, **options)
+
+
+def test_infeasible(folder, small_blocks):
+    x, delta, eps = load("x", "delta", "eps")
+    saturated = np.flatnonzero(car.solve(x, delta, eps).saturated)
+    options = {"eps": "eps.npy", "out": "v.npy"}
+    report = offline.rescale("x.npy", "delta.npy", infeasible="nan", **options)
+    assert report["saturated"]["indices"] == report["nan"]["indices"] == saturated.tolist()
+    message = rf"x\.npy: row {saturated[0]} cannot reach its eps of {eps[saturated[0]]:.9g}"
+    with pytest.raises(offline.OfflineError, match=message):
+        offline.rescale("x.npy", "delta.npy", infeasible="raise", force=True, **options)
+
+
+def test_saturation_is_told_from_the_whole_row(folder):
+    """The first elements cannot move; what can is at the end, in one row with room left."""
+    delta = np.zeros((2, 1000), np.float32)
+    delta[:, -2:] = 1, -1
+    np.save("x2.npy", np.full((2, 1000), 0.5, np.float32))
+    np.save("delta2.npy", delta)
+    np.save("eps2.npy", [0.7, 0.8])
+    report = offline.rescale("x2.npy", "delta2.npy", eps="eps2.npy", out="v.npy")
+    assert report["saturated"]["indices"] == [1]
+
+
+def test_no_rows(folder):
+    np.save("x0.npy", np.empty((0, 4), np.float32))
+    report = offline.rescale("x0.npy", noise="sign", eps=1.0, out="v.npy", eta_out="eta.npy")
+    assert report["norm"] == {"min": None, "mean": None, "max": None}
+    assert [a.shape for a in load("v", "eta")] == [(0, 4), (0,)]
+
+
+def test_the_plot(folder):
+    pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
+    offline.rescale("x.npy", "delta.npy", eps="eps.npy", out="v.npy", plot="plot.png")
+    assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"noise": "sign"}, "one of delta, noise, found delta and noise"),
+        ({"delta": None}, "one of delta, noise, found none"),
+        ({"eps": None}, "one of eps, eps_uniform, found none"),
+        ({"eps": -1.0}, "eps must be finite"),
+        ({"eps": None, "eps_uniform": (2, 1)}, "eps_uniform must be two finite numbers in order"),
+        ({"p": 0}, r"p must be in \(0, inf\]"),
+        ({"bounds": (1, 0)}, "lower <= upper"),
+        ({"infeasible": "maybe"}, "infeasible must be one of"),
+        ({"nan": "drop"}, "nan must be one of keep, fail"),
+        ({"dtype": "int8"}, "dtype must be one of"),
+        ({"device": "cuda"}, "device must be one of cpu"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"out": "v.txt"}, r"must end in \.npy"),
+        ({"round": True}, r"round must be False unless x holds integers.*x\.npy"),
+        ({"memory": "300 MB"}, "memory must be at least .* MiB"),
+        ({"memory": "much"}, "memory must be a size such as 2GiB"),
+        ({"plot": "plot.jpg"}, r"plot must end in \.png"),
+        ({"eta_out": "eta.h5:/eta"}, r"eta_out must end in \.npy"),
+    ],
+    ids=lambda v: "-".join(v) if isinstance(v, dict) else "",
+)
+def test_arguments_are_checked(folder, changes, message):
+    arguments = {"x": "x.npy", "delta": "delta.npy", "eps": 1.0, "out": "v.npy"} | changes
+    with pytest.raises(ValueError, match=message):
+        offline.rescale(**arguments)
+    assert not (folder / "v.npy").exists()
+    assert not (folder / "v.npy.partial").exists()
+
+
+@pytest.mark.parametrize("name", ["eta_out", "report", "plot"])
+def test_side_files_are_checked_first(folder, name):
+    pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
+    place = f"no/file.{({'report': 'json', 'plot': 'png'}).get(name, 'npy')}"
+    with pytest.raises(FileNotFoundError, match="no"):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", **{name: place})
+    assert not (folder / "v.npy.partial").exists()
+
+
+def test_memory_bounds_the_rows_of_a_block(folder):
+    class Wide:
+        bytes_per_row, held = 1000, 5 * 2**20
+        out_dtype = np.dtype(np.float32)
+        x = np.empty((0, 100), np.float32)
+
+    free = 2**20
+    assert memory.rows_per_block(Wide, memory.RESERVED + Wide.held + free) == free // 1000
+    assert memory.rows_per_block(Wide, "1TiB") == memory._BLOCK // 400
+    with pytest.raises(ValueError, match="memory must be at least 392 MiB"):
+        memory.rows_per_block(Wide, memory.RESERVED + Wide.held + free, grain=3000)
+
+
+def test_sizes():
+    assert [size_of(s) for s in (5, "5", "2GiB", "1.5 kB", "1mib")] == [5, 5, 2**31, 1500, 2**20]

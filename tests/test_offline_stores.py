@@ -1,0 +1,219 @@
+"""Zarr, HDF5 and a Dask cluster: the same rows, the same bytes, and nothing lost there either."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from numba_car import offline
+
+ROWS, SHAPE = 150, (3, 5, 7)
+CALL = {"eps": 1.0, "noise": "gaussian", "seed": 3}
+
+
+@pytest.fixture
+def x(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).random((ROWS, *SHAPE), dtype=np.float32)
+    np.save("x.npy", x)
+    return x
+
+
+@pytest.fixture
+def expected(x):
+    offline.rescale("x.npy", out="expected.npy", **CALL)
+    return np.load("expected.npy")
+
+
+@pytest.fixture
+def zarr():
+    return pytest.importorskip("zarr", reason="zarr is not installed")
+
+
+@pytest.fixture
+def small_shards(zarr, monkeypatch):
+    """Shards of 20 rows, in chunks of 5."""
+    from numba_car.offline import zarrs
+
+    row = 4 * int(np.prod(SHAPE))
+    monkeypatch.setattr(zarrs, "_CHUNK", 5 * row)
+    monkeypatch.setattr(zarrs, "_SHARD", 20 * row)
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(Path(folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_zarr_to_zarr(x, expected, zarr, small_shards):
+    zarr.save_array("x.zarr", x)
+    offline.rescale("x.zarr", out="v.zarr", **CALL)
+    found = zarr.open_array("v.zarr", mode="r")
+    assert found.metadata.zarr_format == 3
+    assert (found.shards, found.chunks) == ((20, *SHAPE), (5, *SHAPE))
+    np.testing.assert_array_equal(found[:], expected)
+    assert not Path("v.zarr.partial").exists()
+
+
+def test_zarr_at_a_url(x, expected, zarr, small_shards):
+    pytest.importorskip("fsspec", reason="fsspec is not installed")
+    zarr.save_array("memory://box/x.zarr", x)
+    for force in (False, True):
+        offline.rescale(
+            "memory://box/x.zarr", out="memory://box/v.zarr", eta_out="eta.npy", force=force, **CALL
+        )
+        found = zarr.open_array("memory://box/v.zarr", mode="r")
+        np.testing.assert_array_equal(found[:], expected)
+    with pytest.raises(FileExistsError, match=r"memory://box/v\.zarr"):
+        offline.rescale("x.npy", out="memory://box/v.zarr", **CALL)
+
+
+def test_zarr_goes_on_where_it_stopped(x, expected, zarr, small_shards, monkeypatch):
+    from numba_car.offline.zarrs import ZarrSink
+
+    offline.rescale("x.npy", out="whole.zarr", **CALL)
+    write, calls = ZarrSink.write, []
+
+    def failing(self, start, block):
+        calls.append(start)
+        if len(calls) == 5:
+            raise OSError("the disk is gone")
+        write(self, start, block)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZarrSink, "write", failing)
+        with pytest.raises(OSError, match="the disk is gone"):
+            offline.rescale("x.npy", out="v.zarr", **CALL)
+    assert not Path("v.zarr").exists()
+    shard = Path("v.zarr.partial/data.zarr/c/1/0/0/0")
+    shard.write_bytes(shard.read_bytes()[:100])  # what a power cut may leave
+    Path("v.zarr.partial/data.zarr/c/2/0/0/0").unlink()
+    report = offline.rescale("x.npy", out="v.zarr", resume=True, **CALL)
+    assert report["rows_resumed"] == 2 * 20
+    assert contents("v.zarr") == contents("whole.zarr")
+
+
+def test_zarr_is_replaced_by_force_alone(x, expected, zarr):
+    offline.rescale("x.npy", out="v.zarr", **CALL)
+    with pytest.raises(FileExistsError, match=r"v\.zarr"):
+        offline.rescale("x.npy", out="v.zarr", **CALL)
+    offline.rescale("x.npy", out="v.zarr", force=True, **CALL | {"eps": 0.0})
+    np.testing.assert_array_equal(zarr.open_array("v.zarr")[:], x)
+
+
+def test_what_is_no_zarr_array(x, zarr):
+    Path("x.zarr").mkdir()
+    with pytest.raises(offline.OfflineError, match=r"x\.zarr: not a Zarr array"):
+        offline.rescale("x.zarr", out="v.npy", **CALL)
+
+
+@pytest.fixture
+def h5py():
+    return pytest.importorskip("h5py", reason="h5py is not installed")
+
+
+@pytest.mark.parametrize("chunks", [None, (7, *SHAPE)], ids=["contiguous", "chunked"])
+def test_hdf5_to_hdf5(x, expected, h5py, chunks):
+    with h5py.File("x.h5", "w") as file:
+        file.create_dataset("a/x", data=x, chunks=chunks)
+    offline.rescale("x.h5:/a/x", out="v.h5:/b/v", **CALL)
+    with h5py.File("v.h5", "r") as file:
+        np.testing.assert_array_equal(file["b/v"][:], expected)
+    assert not Path("v.h5.partial").exists()
+
+
+def test_hdf5_with_other_datasets_is_not_replaced(x, h5py):
+    with h5py.File("v.h5", "w") as file:
+        file["precious"] = x
+    with pytest.raises(FileExistsError, match=r"v\.h5:/v"):
+        offline.rescale("x.npy", out="v.h5:/v", **CALL)
+    with pytest.raises(offline.OfflineError, match=r"other datasets in it, precious"):
+        offline.rescale("x.npy", out="v.h5:/v", force=True, **CALL)
+    with h5py.File("v.h5", "r") as file:
+        assert list(file) == ["precious"]
+
+
+def test_what_is_no_hdf5_dataset(x, h5py):
+    with h5py.File("x.h5", "w") as file:
+        file["x"] = x
+    with pytest.raises(offline.OfflineError, match=r"x\.h5:/y: there is no such dataset"):
+        offline.rescale("x.h5:/y", out="v.npy", **CALL)
+    data = Path("x.h5").read_bytes()
+    Path("x.h5").write_bytes(data[: len(data) // 2])
+    with pytest.raises(offline.OfflineError, match=r"x\.h5:/x: not a whole HDF5 file"):
+        offline.rescale("x.h5:/x", out="v.npy", **CALL)
+
+
+def test_a_scheduler_writes_zarr_alone(x):
+    with pytest.raises(
+        ValueError, match=r"out must be a Zarr array for a scheduler, found 'v\.npy'"
+    ):
+        offline.rescale("x.npy", out="v.npy", scheduler="local", **CALL)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of a cluster whose worker was killed
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_cluster_loses_nothing(x, zarr, small_shards, monkeypatch):
+    """One worker of two is killed, then the client fails: the rest is done by another cluster."""
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    zarr.save_array("x.zarr", x)
+    offline.rescale("x.zarr", out="whole.zarr", eta_out="eta0.npy", **CALL)
+    quiet = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with (
+        distributed.LocalCluster(**quiet, silence_logs=50) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        pids = list(client.run(os.getpid).values())
+
+        def progress(done, total, row):
+            if done >= 40 and pids:
+                os.kill(pids.pop(), signal.SIGKILL)
+                pids.clear()
+            if done >= 100:
+                raise RuntimeError("stop here")
+
+        call = CALL | {
+            "out": "v.zarr",
+            "eta_out": "eta.npy",
+            "scheduler": cluster.scheduler_address,
+        }
+        with pytest.raises(RuntimeError, match="stop here"):
+            offline.rescale("x.zarr", progress=progress, **call)
+        assert not pids
+        assert not Path("v.zarr").exists()
+        report = offline.rescale("x.zarr", resume=True, **call)
+    assert 100 <= report["rows_resumed"] < ROWS
+    assert contents("v.zarr") == contents("whole.zarr")
+    assert Path("eta.npy").read_bytes() == Path("eta0.npy").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_cluster_of_its_own(x, zarr, small_shards):
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    offline.rescale("x.npy", out="whole.zarr", **CALL)
+    offline.rescale("x.npy", out="v.zarr", scheduler="local", workers=1, **CALL)
+    assert contents("v.zarr") == contents("whole.zarr")
+
+
+def test_missing_packages_are_named(x, monkeypatch):
+    import sys
+
+    click = pytest.importorskip("click", reason="the command line needs click")
+    testing = pytest.importorskip("click.testing", reason="the command line needs click")
+    from numba_car.cli.app import app
+
+    assert click
+    for module, out in {"zarr": "v.zarr", "h5py": "v.h5:/v"}.items():
+        name = {"zarr": "zarrs", "h5py": "hdf5"}[module]
+        monkeypatch.delitem(sys.modules, f"numba_car.offline.{name}", raising=False)
+        monkeypatch.setitem(sys.modules, module, None)
+        line = testing.CliRunner().invoke(
+            app, ["rescale", "x.npy", "--noise", "sign", "--eps", "1", "-o", out]
+        )
+        assert line.exit_code == 1
+        assert f"pip install 'numba_car[{'hdf5' if module == 'h5py' else 'zarr'}]'" in line.output
