@@ -15,8 +15,10 @@ _INTEROP = {
     "tensorflow": "tensorflow",
     "xarray": "xarray",
     "eagerpy": "eagerpy",
+    "numba": "cuda",
+    "cupy": "cuda",
 }
-_UNSUPPORTED = ("cupy", "dask")
+_UNSUPPORTED = ("dask",)
 # What is known of types: their library, or nothing for numbers, sequences and None, which go with any.
 _kinds: dict[type, str] = {
     **dict.fromkeys((bool, int, float, list, tuple, type(None), np.float32, np.float64), ""),
@@ -39,7 +41,7 @@ def _kind_of(array_type: type) -> str:
         if root in _UNSUPPORTED:
             return root
     if hasattr(array_type, "__cuda_array_interface__"):
-        return "CUDA"
+        return "cuda"
     return "numpy" if issubclass(array_type, np.ndarray) else ""
 
 
@@ -71,6 +73,14 @@ def library_of(*arrays: Any) -> Any:
 
         return tensorflow
     return import_module(f"numba_car.interop.{found}")
+
+
+def differentiator_of(*arrays: Any) -> Any:
+    """Return the module that has explicit gradients for the arrays, or None where NumPy's are meant."""
+    library = library_of(*arrays)
+    if library is None or hasattr(library, "eta_vjp"):
+        return library
+    return refuse_libraries(*arrays)
 
 
 def refuse_libraries(*arrays: Any) -> None:

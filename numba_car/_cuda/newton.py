@@ -1,0 +1,186 @@
+"""Newton's method, a team a row: what a row needs is read from memory once and kept as powers."""
+
+import functools
+import math
+
+import numpy as np
+from numba import cuda
+
+from numba_car._core.double_double import two_sum
+from numba_car._core.limits import NEAR_FLOAT32
+from numba_car._core.newton import (
+    DONE,
+    GO_ON,
+    NOT_FINITE,
+    OUT_OF_RANGE,
+    OUTSIDE,
+    SATURATED,
+    advance,
+    conclude,
+    in_range,
+    is_safe,
+)
+from numba_car._core.norms import divisor, relative, term, unit_of
+from numba_car._core.problem import is_clipped, is_outside, room
+from numba_car._cuda.jit import device, kernel
+from numba_car._cuda.measure import bisect, largest_breakpoint, norm_reached, solve_largest
+from numba_car._cuda.team import SLOTS, team_max, team_sum
+from numba_car._cuda.views import at, element
+
+CHAIN = 16  # terms that a thread adds up in the row's precision before compensation sets in
+
+
+@device
+def is_short(lane):
+    """Whether a number is a float32."""
+    return type(lane)(1) + type(lane)(2.0**-40) == 1
+
+
+@device
+def inspect(row, slack, lane, caps, weights, base, slots):
+    """Store room and |delta| of a row; return the largest |delta| and a verdict on the values."""
+    n, keeps = row[5], caps.size > 0
+    speed, bad, i = 0.0, 0.0, np.int64(cuda.threadIdx.x)
+    while i < n:
+        x, delta, lower, upper = element(row, i, type(lane))
+        if keeps:
+            caps[np.uint64(base + i)] = room(x, delta, lower, upper)
+            weights[np.uint64(base + i)] = abs(delta)
+        speed = max(speed, np.float64(abs(delta)))
+        if not (lower <= x <= upper and delta - delta == 0 and x - x == 0):
+            # The GPU's largest drops NaN: what is not finite must be seen by itself.
+            finite = delta - delta == 0 and x - x == 0
+            wide = np.float64(x), np.float64(lower), np.float64(upper)
+            is_wrong = not lower <= upper or is_outside(wide[0], wide[1], wide[2], slack)
+            found = 1.0 if is_wrong else 0.0
+            bad = max(bad, found if finite else 2.0)
+        i += cuda.blockDim.x
+    speed, bad = team_max(speed, bad, slots)
+    if bad == 2.0:
+        return speed, NOT_FINITE
+    return speed, OUTSIDE if bad == 1.0 else GO_ON
+
+
+@device
+def raise_powers(n, norm, unit, speed, lane, caps, weights, base, slots):
+    """Turn a row's rooms and |delta| into their powers; return the sum of the weights."""
+    by_unit, by_speed = divisor(type(lane)(unit), norm), divisor(type(lane)(speed), norm)
+    total, i = 0.0, np.int64(cuda.threadIdx.x)
+    while i < n:
+        place = np.uint64(base + i)
+        caps[place] = term(relative(caps[place], by_unit, norm), norm)
+        weight = term(relative(weights[place], by_speed, norm), norm)
+        weights[place] = weight
+        total += np.float64(weight)
+        i += cuda.blockDim.x
+    return team_sum(total, 0.0, slots)[0]
+
+
+@device
+def newton_sums(n, t, caps, weights, base, slots):
+    """Sum the caps that are reached at t, and the weights that are free."""
+    clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
+    nothing, i = 0 * t, np.int64(cuda.threadIdx.x)
+    while i < n:
+        stop = min(n, i + CHAIN * cuda.blockDim.x)
+        a, b = nothing, nothing
+        while i < stop:
+            cap, weight = caps[np.uint64(base + i)], weights[np.uint64(base + i)]
+            reached = is_clipped(weight, cap, t)
+            a += cap if reached else nothing
+            b += nothing if reached else weight
+            i += cuda.blockDim.x
+        clipped, error = two_sum(clipped, np.float64(a))
+        clipped_lost += error
+        free, error = two_sum(free, np.float64(b))
+        free_lost += error
+    return team_sum(clipped + clipped_lost, free + free_lost, slots)
+
+
+@device
+def settle(n, target, start, lane, caps, weights, base, slots):
+    """Iterate from any start until the free set repeats; return t and the verdict.
+
+    The free set shrinks in each pass but the first, so this ends, if slowly in rows built for that.
+    """
+    t, is_first = start, True
+    near = NEAR_FLOAT32 if is_short(lane) else 0.0
+    while True:
+        clipped, free = newton_sums(n, type(lane)(t), caps, weights, base, slots)
+        t, verdict = advance(t, target, clipped, free, is_first, near)
+        if is_short(lane) and not is_safe(t, clipped, free):
+            return t, OUT_OF_RANGE
+        if verdict != GO_ON:
+            return t, verdict
+        is_first = False
+
+
+@device
+def finish(row, norm, eps, eta, verdict, slots):
+    """Return eta where Newton's method found it, and otherwise measure the row until it is found."""
+    if verdict == DONE:
+        return eta
+    # Weights that underflow look like saturation, too.
+    if verdict == SATURATED and norm_reached(row, norm, math.inf, slots) <= eps:
+        return largest_breakpoint(row, slots)
+    return bisect(row, norm, eps, slots)
+
+
+@device
+def solve_finite(row, norm, eps, speed, lane, caps, weights, base, slots):
+    """Solve a row that is finite and can move, for finite p and eps > 0."""
+    short = is_short(lane)
+    unit, speed = unit_of(eps, norm, short), unit_of(speed, norm, short)
+    target = term(eps / unit, norm)
+    if not in_range(target):
+        return bisect(row, norm, eps, slots)
+    weight = raise_powers(row[5], norm, unit, speed, lane, caps, weights, base, slots)
+    start = target / weight if weight > 0 else 0.0
+    t, verdict = settle(row[5], target, start, lane, caps, weights, base, slots)
+    eta, verdict = conclude(unit / speed, t, norm, verdict)
+    return finish(row, norm, eps, eta, verdict, slots)
+
+
+@device
+def report(r, found, goal, answer, eta, verdict, first):
+    """Store a row's answer; `first` takes the least index of a row that the caller must hear of."""
+    if cuda.threadIdx.x == 0:
+        eta[r] = answer if found == GO_ON else math.nan
+        verdict[r] = DONE if found == GO_ON else found
+        if found == OUTSIDE or not 0 <= goal < math.inf:
+            cuda.atomic.min(first, 0, r)
+
+
+@functools.cache
+def solve_kernel(dtype, on_chip):
+    """Return the kernel that keeps powers of that dtype, in shared memory or in `scratch`."""
+    lane_type = dtype.type
+
+    @kernel
+    def solve_rows(
+        x, delta, lower, upper, count, n, eps, norm, slack, scratch, eta, verdict, first
+    ):
+        slots = cuda.shared.array(SLOTS, np.float64)
+        lane = lane_type(0)
+        team = np.int64(cuda.threadIdx.y)
+        if on_chip:
+            caps = cuda.shared.array(0, lane_type)
+            base, half = 2 * n * team, n
+        else:
+            caps = scratch
+            base, half = 2 * n * np.int64(cuda.blockIdx.x * cuda.blockDim.y + team), n
+        weights = caps[half:]
+        r = np.int64(cuda.blockIdx.x * cuda.blockDim.y + team)
+        while r < count:
+            row = (x, delta, lower, upper, r, n)
+            speed, found = inspect(row, slack, lane, caps, weights, base, slots)
+            goal, answer = at(eps, r, 0, np.float64), 0.0
+            if found == GO_ON and goal > 0 and speed > 0:
+                if len(norm) == 4:
+                    answer = solve_largest(row, goal, slots)
+                else:
+                    answer = solve_finite(row, norm, goal, speed, lane, caps, weights, base, slots)
+            report(r, found, goal, answer, eta, verdict, first)
+            r += cuda.gridDim.x * cuda.blockDim.y
+
+    return solve_rows

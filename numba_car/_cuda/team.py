@@ -1,0 +1,64 @@
+"""The threads that share a row, and what they find out together.
+
+A team is a warp, of which a block holds several, or a whole block. The x of a thread is its place in
+the team, the y its team's place in the block. All threads of a team get the same bits, in an order
+that depends on nothing but the team's size: results are the same from run to run.
+"""
+
+import numpy as np
+from numba import cuda
+
+from numba_car._cuda.jit import device
+
+WARP = 32
+LARGEST_TEAM = 512
+SLOTS = (2, WARP)  # float64 in shared memory, for teams of several warps
+_ALL = 0xFFFFFFFF
+
+
+@device
+def _plus(a, b):
+    return a + b
+
+
+@device
+def _largest(a, b):
+    return max(a, b)
+
+
+def _reduction(combine):
+    @device
+    def across_warp(value):
+        distance = 16
+        while distance > 0:
+            value = combine(value, cuda.shfl_xor_sync(_ALL, value, distance))
+            distance //= 2
+        return value
+
+    @device
+    def across_team(a, b, slots):
+        a, b = across_warp(np.float64(a)), across_warp(np.float64(b))
+        if cuda.blockDim.x > WARP:
+            place, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
+            if place == 0:
+                slots[0, warp], slots[1, warp] = a, b
+            cuda.syncthreads()
+            is_there = place < cuda.blockDim.x // WARP
+            # 0 changes neither a sum nor the largest of what is not negative.
+            a = across_warp(slots[0, place] if is_there else 0.0)
+            b = across_warp(slots[1, place] if is_there else 0.0)
+            cuda.syncthreads()  # before the slots are written to again
+        return a, b
+
+    return across_team
+
+
+team_sum = _reduction(_plus)
+team_max = _reduction(_largest)  # of two values each that are not negative
+
+
+@device
+def team_first(index, slots):
+    """Return the least of the indices that threads found, -1 for none; they are below 2**53."""
+    best, _ = team_max(2.0**53 - index if index >= 0 else 0.0, 0.0, slots)
+    return np.int64(2.0**53 - best) if best > 0 else np.int64(-1)
