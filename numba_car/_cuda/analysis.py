@@ -28,8 +28,8 @@ def gather(row, g, norm, eta, inverse, slots):
             share += term(speed * abs(delta) * inverse, norm)
             pull += at(g, row[4], i, np.float64) * delta
         i += cuda.blockDim.x
-    share, _ = team_sum(share, 0.0, slots)
-    pull, _ = team_sum(pull, 0.0, slots)
+    share = team_sum(share, slots)
+    pull = team_sum(pull, slots)
     return share, pull
 
 
@@ -43,7 +43,7 @@ def last_to_clip(row, slots):
         if delta != 0 and distance > 0 and (best < 0 or distance / abs(delta) > largest):
             best, largest = i, distance / abs(delta)
         i += cuda.blockDim.x
-    latest, _ = team_max(largest, 0.0, slots)
+    latest = team_max(largest, slots)
     return team_first(best if largest == latest else np.int64(-1), slots)
 
 

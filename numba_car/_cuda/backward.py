@@ -54,7 +54,7 @@ def write(row, g, norm, inverse, eta, rate, decision, largest, outputs, slots):
         sum_lower += to_lower
         sum_upper += to_upper
         i += cuda.blockDim.x
-    return team_sum(sum_lower, sum_upper, slots)
+    return team_sum(sum_lower, slots), team_sum(sum_upper, slots)
 
 
 @device

@@ -23,7 +23,7 @@ def _sum_all(values: Any, total: Any) -> None:
     while i < values.size:
         found += values[i]
         i += cuda.blockDim.x
-    found, _ = team_sum(found, 0.0, slots)
+    found = team_sum(found, slots)
     if cuda.threadIdx.x == 0:
         total[0] = found
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any, NamedTuple
 
-import numpy as np
 from numba import cuda
 
 from numba_car._cuda.jit import IS_SIMULATED
@@ -16,7 +15,7 @@ from numba_car._rows import DType
 _SHORT = 1024
 _WARPS = 4  # rows a block then; more would leave fewer blocks to an SM's shared memory
 _AHEAD = 32  # blocks a multiprocessor may be given before rows are looped over
-_SHARED = 48 * 1024 - 8 * int(np.prod(SLOTS))  # bytes that numba can ask for besides the slots
+_SHARED = 48 * 1024 - 8 * SLOTS  # bytes that numba can ask for besides the slots
 _SCRATCH = 1 << 30  # bytes of global memory that rows too long for that may take in all
 
 

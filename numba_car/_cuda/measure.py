@@ -26,7 +26,7 @@ def largest_step(row, eta, slots):
         x, delta, lower, upper = element(row, i, np.float64)
         largest = max(largest, step(x, delta, lower, upper, eta))
         i += cuda.blockDim.x
-    return team_max(largest, 0.0, slots)[0]
+    return team_max(largest, slots)
 
 
 @device
@@ -36,7 +36,7 @@ def fastest(row, slots):
     while i < row[5]:
         largest = max(largest, abs(at(row[1], row[4], i, np.float64)))
         i += cuda.blockDim.x
-    return team_max(largest, 0.0, slots)[0]
+    return team_max(largest, slots)
 
 
 @device
@@ -48,7 +48,7 @@ def largest_delta(row, least_room, slots):
         if room(x, delta, lower, upper) >= least_room:
             largest = max(largest, abs(delta))
         i += cuda.blockDim.x
-    return team_max(largest, 0.0, slots)[0]
+    return team_max(largest, slots)
 
 
 @device
@@ -60,7 +60,7 @@ def largest_breakpoint(row, slots):
         if delta != 0:
             largest = max(largest, past_breakpoint(x, delta, lower, upper))
         i += cuda.blockDim.x
-    return team_max(largest, 0.0, slots)[0]
+    return team_max(largest, slots)
 
 
 @device
@@ -74,7 +74,7 @@ def norm_reached(row, norm, eta, slots):
         x, delta, lower, upper = element(row, i, np.float64)
         total += term(step(x, delta, lower, upper, eta) / unit, norm)
         i += cuda.blockDim.x
-    return unit * root(team_sum(total, 0.0, slots)[0], norm)
+    return unit * root(team_sum(total, slots), norm)
 
 
 @device

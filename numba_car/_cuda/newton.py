@@ -55,7 +55,7 @@ def inspect(row, slack, lane, caps, weights, base, slots):
             found = 1.0 if is_wrong else 0.0
             bad = max(bad, found if finite else 2.0)
         i += cuda.blockDim.x
-    speed, bad = team_max(speed, bad, slots)
+    speed, bad = team_max(speed, slots), team_max(bad, slots)
     if bad == 2.0:
         return speed, NOT_FINITE
     return speed, OUTSIDE if bad == 1.0 else GO_ON
@@ -73,7 +73,7 @@ def raise_powers(n, norm, unit, speed, lane, caps, weights, base, slots):
         weights[place] = weight
         total += np.float64(weight)
         i += cuda.blockDim.x
-    return team_sum(total, 0.0, slots)[0]
+    return team_sum(total, slots)
 
 
 @device
@@ -94,7 +94,7 @@ def newton_sums(n, t, caps, weights, base, slots):
         clipped_lost += error
         free, error = two_sum(free, np.float64(b))
         free_lost += error
-    return team_sum(clipped + clipped_lost, free + free_lost, slots)
+    return team_sum(clipped + clipped_lost, slots), team_sum(free + free_lost, slots)
 
 
 @device

@@ -91,6 +91,8 @@ def as_rows(
     moved = layout.transpose(others + axes)
     count = math.prod(moved.shape[: len(others)])
     n = math.prod(moved.shape[len(others) :])
+    if math.prod(view.shape) == 1 and shape != view.shape:
+        return flat(view.pointer, 1, view.dtype, view.owner), np.int64(0), np.int64(0)
     if 0 in shape:
         return flat(0, 0, view.dtype, None), np.int64(n)
     itemsize, stride = view.dtype.itemsize, _row_stride(moved, count, n)

@@ -8,11 +8,14 @@ that depends on nothing but the team's size: results are the same from run to ru
 import numpy as np
 from numba import cuda
 
-from numba_car._cuda.jit import device
+from numba_car._cuda.jit import IS_SIMULATED, device
+
+if IS_SIMULATED:
+    from numba_car._cuda.simulator import WARPS
 
 WARP = 32
 LARGEST_TEAM = 512
-SLOTS = (2, WARP)  # float64 in shared memory, for teams of several warps
+SLOTS = WARP  # float64 in shared memory, for teams of several warps
 _ALL = 0xFFFFFFFF
 
 
@@ -26,7 +29,9 @@ def _largest(a, b):
     return max(a, b)
 
 
-def _reduction(combine):
+def butterfly(combine):
+    """Return the device function that combines a value of each thread of a warp, for all of them."""
+
     @device
     def across_warp(value):
         distance = 16
@@ -35,30 +40,35 @@ def _reduction(combine):
             distance //= 2
         return value
 
+    return across_warp
+
+
+def _reduction(combine):
+    # The simulator takes five times as long to shuffle five times.
+    across_warp = WARPS.butterfly(combine) if IS_SIMULATED else butterfly(combine)
+
     @device
-    def across_team(a, b, slots):
-        a, b = across_warp(np.float64(a)), across_warp(np.float64(b))
+    def across_team(value, slots):
+        value = across_warp(np.float64(value))
         if cuda.blockDim.x > WARP:
             place, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
             if place == 0:
-                slots[0, warp], slots[1, warp] = a, b
+                slots[warp] = value
             cuda.syncthreads()
-            is_there = place < cuda.blockDim.x // WARP
             # 0 changes neither a sum nor the largest of what is not negative.
-            a = across_warp(slots[0, place] if is_there else 0.0)
-            b = across_warp(slots[1, place] if is_there else 0.0)
+            value = across_warp(slots[place] if place < cuda.blockDim.x // WARP else 0.0)
             cuda.syncthreads()  # before the slots are written to again
-        return a, b
+        return value
 
     return across_team
 
 
 team_sum = _reduction(_plus)
-team_max = _reduction(_largest)  # of two values each that are not negative
+team_max = _reduction(_largest)  # of values that are not negative
 
 
 @device
 def team_first(index, slots):
     """Return the least of the indices that threads found, -1 for none; they are below 2**53."""
-    best, _ = team_max(2.0**53 - index if index >= 0 else 0.0, 0.0, slots)
+    best = team_max(2.0**53 - index if index >= 0 else 0.0, slots)
     return np.int64(2.0**53 - best) if best > 0 else np.int64(-1)

@@ -1,4 +1,10 @@
-"""How device code sees a batch of rows: (flat array, stride between rows), or (number,) for one number.
+"""How device code sees a batch of rows, and what stands for one.
+
+======================  =============================================
+``(array, stride)``     rows in flat memory, and the stride between them
+``(number,)``           one number for all elements
+``(array, 0, 0)``       the same, as the one element of an array
+======================  =============================================
 
 As with norms, a tuple's length picks the code. Indices are cast to unsigned, which spares each access
 the test for a negative one.
@@ -14,6 +20,8 @@ def at(batch, r, i, lane):
     """Element i of row r in the type `lane`."""
     if len(batch) == 1:
         return lane(batch[0])
+    if len(batch) == 3:
+        return lane(batch[0][0])
     return lane(batch[0][np.uint64(r * batch[1] + i)])
 
 
