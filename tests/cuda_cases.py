@@ -74,13 +74,14 @@ def test_a_row_over_several_warps(p):
         check(row, eta)
 
 
-def test_rows_too_long_for_the_chip(monkeypatch):
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.3])
+def test_rows_too_long_for_the_chip(monkeypatch, p):
     from numba_car._cuda import launch
 
     monkeypatch.setattr(launch, "_SHARED", 64)
-    rows = list(rows_of(np.float64, 2.0, (0.6,)))
+    rows = list(rows_of(np.float64, p, (0.6,)))
     assert launch.solving_teams(len(rows), N, np.dtype(np.float64))[1] > 0
-    for row, eta in zip(rows, to_host(car.eta(*on_device(rows))), strict=True):
+    for row, eta in zip(rows, to_host(car.eta(*on_device(rows), p=p)), strict=True):
         check(row, eta)
 
 
@@ -287,3 +288,25 @@ def test_the_butterfly():
     sums[1, 32](values, found)
     assert len(set(to_host(found))) == 1
     assert to_host(found)[0] == pytest.approx(sum(i**2 for i in range(32)) / 7)
+
+
+@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_thread_a_row(dtype, p):
+    from numba_car._cuda import jit, thread
+
+    @jit.kernel
+    def rescale_all(x, delta, eps, p, out, found):
+        r = cuda.grid(1)
+        if r < found.size:
+            found[r] = thread.rescale(x[r], delta[r], eps[r], p, 0.0, 1.0, out[r])
+
+    rows = list(rows_of(dtype, p, (0.3, 0.9, 1.5)))
+    x, delta, eps = on_device(rows)
+    out, found = cuda.device_array_like(x), cuda.to_device(np.zeros(len(rows)))
+    rescale_all[1, 32](x, delta, eps, p, out, found)
+    for row, eta, moved in zip(rows, to_host(found), to_host(out), strict=True):
+        check(row, min(eta, float(np.finfo(dtype).max)))
+        with np.errstate(all="ignore"):
+            expected = np.clip(row.x.astype(float) + eta * row.delta.astype(float), 0, 1)
+        np.testing.assert_array_equal(moved, expected.astype(dtype))

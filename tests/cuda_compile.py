@@ -17,6 +17,7 @@ from numba import cuda, types
 from numba.cuda import dispatcher
 
 from numba_car._core.norms import norm_of
+from numba_car._cuda import thread
 from numba_car._cuda.apply import rescale_rows
 from numba_car._cuda.backward import backward_rows
 from numba_car._cuda.gradients import _sum_all
@@ -42,6 +43,13 @@ class Case(NamedTuple):
     arguments: tuple
 
 
+@cuda.jit
+def _rescale_alone(x, delta, eps, p, out):
+    r = cuda.grid(1)
+    if r < x.shape[0]:
+        thread.rescale(x[r], delta[r], eps, p, 0.0, 1.0, out[r])
+
+
 def array(element):
     return types.Array(element, 1, "C")
 
@@ -62,6 +70,9 @@ def cases():
                        (*rows, array(DOUBLE), DOUBLE, batch(element)))  # fmt: skip
             for p in POWERS:
                 yield from norm_cases(name, element, p, bounds, rows)
+    for name, element in DTYPES.items():
+        yield Case("a thread a row", name, 0, "numbers", _rescale_alone,
+                   (*2 * [types.Array(element, 2, "C")], DOUBLE, DOUBLE, types.Array(element, 2, "C")))  # fmt: skip
     sizes = types.UniTuple(INT, 4)
     for name, element in DTYPES.items():
         yield Case("copy of any layout", name, 0, "", _gather,
@@ -79,8 +90,10 @@ def norm_cases(name, element, p, bounds, rows):
     results = array(DOUBLE), array(INT), array(INT)
     kept = array(DTYPES[lane.name])
     solving = (*rows, batch(DOUBLE), norm, DOUBLE, kept, *results)
-    yield Case("newton, on chip", name, p, bounds, solve_kernel(lane, True), solving)
-    yield Case("newton, in scratch", name, p, bounds, solve_kernel(lane, False), solving)
+    for where in ("on chip", "in scratch", "anew"):
+        wanted = {"on chip": p < math.inf, "in scratch": len(norm) == 3, "anew": len(norm) != 3}
+        if wanted[where]:
+            yield Case(f"newton, {where}", name, p, bounds, solve_kernel(lane, where), solving)
     if p < math.inf:
         sorting = (*rows, INT, batch(DOUBLE), norm, DOUBLE, array(DOUBLE), array(INT), *results)
         yield Case("sort and scan", name, p, bounds, sort_rows, sorting)

@@ -10,10 +10,12 @@ import pytest
 
 SCRIPT = Path(__file__).with_name("cuda_compile.py")
 KERNELS = {
+    "a thread a row",
     "cast",
     "copy of any layout",
     "eta_vjp",
     "judge",
+    "newton, anew",
     "newton, in scratch",
     "newton, on chip",
     "norms",

@@ -18,12 +18,12 @@ from numba_car._cuda.team import SLOTS, team_sum
 @kernel
 def _sum_all(values: Any, total: Any) -> None:
     """Sum float64 by one team, in an order that depends on nothing but their number."""
-    slots = cuda.shared.array(SLOTS, np.float64)
+    team = (cuda.shared.array(SLOTS, np.float64),)
     found, i = 0.0, np.int64(cuda.threadIdx.x)
     while i < values.size:
         found += values[i]
         i += cuda.blockDim.x
-    found = team_sum(found, slots)
+    found = team_sum(found, team)
     if cuda.threadIdx.x == 0:
         total[0] = found
 

@@ -15,12 +15,12 @@ from numba_car._cuda.views import at
 @kernel
 def measure_rows(x, delta, lower, upper, count, n, norm, verdict, eta, reached):
     """Store the norms that rows reach at eta; with eta = (inf,) that is R."""
-    slots = cuda.shared.array(SLOTS, np.float64)
+    team = (cuda.shared.array(SLOTS, np.float64),)
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
     while r < count:
         scale, found = at(eta, r, 0, np.float64), math.nan
         if verdict[r] == DONE and not math.isnan(scale):
-            found = norm_reached((x, delta, lower, upper, r, n), norm, scale, slots)
+            found = norm_reached((x, delta, lower, upper, r, n), norm, scale, team)
         if cuda.threadIdx.x == 0:
             reached[r] = found
         r += np.int64(cuda.gridDim.x) * cuda.blockDim.y

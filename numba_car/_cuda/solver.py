@@ -58,12 +58,16 @@ def solve(task: DeviceProblem, options: Options, *, for_eps: bool = True) -> Sol
 
 
 def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...]) -> None:
-    # As on the CPU: float32 has no room for the powers of a general p, and none has powers of inf.
-    lane = np.dtype(np.float64) if len(task.norm) == 3 else task.compute
-    shape, size = launch.solving_teams(task.count, 0 if len(task.norm) == 4 else task.n, lane)
+    # As on the CPU: float32 has no room for the powers of a general p.
+    kind = len(task.norm)
+    lane = np.dtype(np.float64) if kind == 3 else task.compute
+    shape, size = launch.solving_teams(task.count, 0 if kind == 4 else task.n, lane)
+    if size and kind < 3:  # powers of 1 and 2 are had for less than it takes to store them
+        shape, size = launch.row_teams(task.count, task.n), 0
+    where = "in scratch" if size else "on chip" if shape.shared else "anew"
     slack, eta, verdict, first = results
     scratch = memory.empty(size, lane, task.stream)
-    kernel = solve_kernel(lane, size == 0)
+    kernel = solve_kernel(lane, where)
     arguments = *task.rows, eps, task.norm, slack, scratch, eta, verdict, first
     launch.run(kernel, shape, task.stream, *arguments)
 

@@ -63,7 +63,7 @@ def scan(sums, before):
 
 
 @device
-def pick(n, target, caps, weights, keys, order, sums, slots):
+def pick(n, target, caps, weights, keys, order, sums, team):
     """Return t on the first piece that reaches the target, and whether there is one."""
     me, threads = np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x)
     share = (n + threads - 1) // threads
@@ -82,7 +82,7 @@ def pick(n, target, caps, weights, keys, order, sums, slots):
             found = k
         clipped, free = clipped + caps[order[k]], free - weights[order[k]]
         k += 1
-    first = team_first(found, slots)
+    first = team_first(found, team)
     if found == first and first >= 0:
         sums[0] = max(t, keys[first - 1] if first > 0 else 0.0)
     cuda.syncthreads()
@@ -92,28 +92,29 @@ def pick(n, target, caps, weights, keys, order, sums, slots):
 
 
 @device
-def sort_row(row, size, norm, eps, speed, scratch, order, sums, slots):
+def sort_row(row, size, norm, eps, speed, scratch, order, sums, team):
     """Solve a row that is finite and can move, for finite p and eps > 0."""
     unit, speed = unit_of(eps, norm, False), unit_of(speed, norm, False)
     target = term(eps / unit, norm)
     if not in_range(target):
-        return bisect(row, norm, eps, slots)
+        return bisect(row, norm, eps, team)
     n = row[5]
     caps, weights, keys = scratch[:size], scratch[size : 2 * size], scratch[2 * size :]
-    nowhere, lane, i = np.int64(0), np.float64(0), np.int64(cuda.threadIdx.x)
-    raise_powers(n, norm, unit, speed, lane, caps, weights, nowhere, slots)
+    terms = (caps, weights, np.int64(0))
+    lane, i = np.float64(0), np.int64(cuda.threadIdx.x)
+    raise_powers(n, norm, unit, speed, lane, terms, team)
     while i < size:
         moves = i < n and weights[i] > 0
         keys[i], order[i] = caps[i] / weights[i] if moves else math.inf, i
         i += cuda.blockDim.x
     bitonic_sort(keys, order, size)
-    t, is_found = pick(n, target, caps, weights, keys, order, sums, slots)
+    t, is_found = pick(n, target, caps, weights, keys, order, sums, team)
     verdict = SATURATED
     if is_found:
         # The scan's sums are long chains of additions: sum the piece that it found once more.
-        t, verdict = settle(n, target, t, lane, caps, weights, nowhere, slots)
+        t, verdict = settle(n, target, t, lane, terms, team)
     eta, verdict = conclude(unit / speed, t, norm, verdict)
-    return finish(row, norm, eps, eta, verdict, slots)
+    return finish(row, norm, eps, eta, verdict, team)
 
 
 @kernel
@@ -121,18 +122,18 @@ def sort_rows(
     x, delta, lower, upper, count, n, size, eps, norm, slack, scratch, order, eta, verdict, first
 ):
     """Solve all rows, each block in its own part of scratch and order."""
-    slots = cuda.shared.array(SLOTS, np.float64)
+    team = (cuda.shared.array(SLOTS, np.float64),)
     sums = cuda.shared.array(LARGEST_TEAM, np.float64)
     block = np.int64(cuda.blockIdx.x)
     scratch = scratch[block * SCRATCH_ROWS * size : (block + 1) * SCRATCH_ROWS * size]
     order = order[block * size : (block + 1) * size]
-    nowhere, r = np.int64(0), block
+    r = block
     while r < count:
         row = (x, delta, lower, upper, r, n)
-        caps, weights = scratch[:size], scratch[size : 2 * size]
-        speed, found = inspect(row, slack, np.float64(0), caps, weights, nowhere, slots)
+        terms = (scratch[:size], scratch[size : 2 * size], np.int64(0))
+        speed, found = inspect(row, slack, np.float64(0), terms, team)
         goal, answer = at(eps, r, 0, np.float64), 0.0
         if found == GO_ON and goal > 0 and speed > 0:
-            answer = sort_row(row, size, norm, goal, speed, scratch, order, sums, slots)
+            answer = sort_row(row, size, norm, goal, speed, scratch, order, sums, team)
         report(r, found, goal, answer, eta, verdict, first)
         r += cuda.gridDim.x

@@ -1,8 +1,9 @@
 """The threads that share a row, and what they find out together.
 
-A team is a warp, of which a block holds several, or a whole block. The x of a thread is its place in
-the team, the y its team's place in the block. All threads of a team get the same bits, in an order
-that depends on nothing but the team's size: results are the same from run to run.
+A team is `()`, one thread by itself, or `(slots,)`: a warp, of which a block holds several, or a whole
+block. The x of a thread is its place in the team, the y its team's place in the block. All threads of a
+team get the same bits, in an order that depends on nothing but the team's size: results are the same
+from run to run.
 """
 
 import numpy as np
@@ -29,6 +30,18 @@ def _largest(a, b):
     return max(a, b)
 
 
+@device
+def place_in(team):
+    """Return this thread's place in its team."""
+    return np.int64(0) if len(team) == 0 else np.int64(cuda.threadIdx.x)
+
+
+@device
+def size_of(team):
+    """Return how many threads there are in a team."""
+    return np.int64(1) if len(team) == 0 else np.int64(cuda.blockDim.x)
+
+
 def butterfly(combine):
     """Return the device function that combines a value of each thread of a warp, for all of them."""
 
@@ -48,9 +61,12 @@ def _reduction(combine):
     across_warp = WARPS.butterfly(combine) if IS_SIMULATED else butterfly(combine)
 
     @device
-    def across_team(value, slots):
+    def across_team(value, team):
+        if len(team) == 0:
+            return np.float64(value)
         value = across_warp(np.float64(value))
         if cuda.blockDim.x > WARP:
+            slots = team[0]
             place, warp = cuda.threadIdx.x % WARP, cuda.threadIdx.x // WARP
             if place == 0:
                 slots[warp] = value
@@ -68,7 +84,7 @@ team_max = _reduction(_largest)  # of values that are not negative
 
 
 @device
-def team_first(index, slots):
+def team_first(index, team):
     """Return the least of the indices that threads found, -1 for none; they are below 2**53."""
-    best = team_max(2.0**53 - index if index >= 0 else 0.0, slots)
+    best = team_max(2.0**53 - index if index >= 0 else 0.0, team)
     return np.int64(2.0**53 - best) if best > 0 else np.int64(-1)
