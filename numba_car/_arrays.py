@@ -37,7 +37,7 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 @functools.cache
-def _precision_of(dtype: DType) -> Precision | None:
+def precision_of(dtype: DType) -> Precision | None:
     return PRECISIONS.get(dtype.name)
 
 
@@ -108,12 +108,12 @@ def as_numeric(name: str, value: ArrayLike) -> Array:
         array = np.asarray(value)
     except ValueError as error:
         raise TypeError(f"{name} must be an array of numbers, found a ragged sequence") from error
-    if array.dtype.kind not in "biuf" and _precision_of(array.dtype) is None:
+    if array.dtype.kind not in "biuf" and precision_of(array.dtype) is None:
         raise TypeError(f"{name} must hold integers or floats, found dtype {array.dtype}")
     return array
 
 
-def _result_dtype(*given: tuple[ArrayLike, Array]) -> DType:
+def result_dtype(*given: tuple[ArrayLike, Array]) -> DType:
     """Promote as NumPy does: Python numbers adapt, and integers alone become float64."""
     first, second = (array.dtype for _, array in given)
     if first is second and first in (_FLOAT32, _FLOAT64):
@@ -121,7 +121,7 @@ def _result_dtype(*given: tuple[ArrayLike, Array]) -> DType:
     dtypes = [value if isinstance(value, (int, float)) else array.dtype for value, array in given]
     dtype = np.result_type(*dtypes)
     dtype = _FLOAT64 if dtype.kind in "biu" else dtype
-    if _precision_of(dtype) is None:
+    if precision_of(dtype) is None:
         allowed = ", ".join(PRECISIONS)
         raise TypeError(f"x and delta must promote to one of {allowed}, found {dtype}")
     return dtype.newbyteorder("=")
@@ -205,7 +205,7 @@ def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
         ) from None
 
 
-def _check_eps(array: Array) -> None:
+def check_eps(array: Array) -> None:
     if array.ndim == 0 and 0 <= array.item() < math.inf:
         return  # a fifth of what the next line takes
     valid = (array >= 0) & (array < np.inf)
@@ -312,15 +312,15 @@ def problem(
     """
     p = check_p(p)
     x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
-    dtype = _result_dtype((x, x_array), (delta, delta_array))
+    dtype = result_dtype((x, x_array), (delta, delta_array))
     compute = _FLOAT32 if dtype.itemsize == 2 else dtype
     shape, axes = common_shape(x_array.shape, delta_array.shape, axis)
     eps_array = as_numeric("eps", eps)
-    _check_eps(eps_array)
+    check_eps(eps_array)
     lower, upper = _bound_arrays(bounds, compute)
     lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
-    precision = precision or _precision_of(dtype) or PRECISIONS["float64"]
-    of_x = _precision_of(x_array.dtype) or precision
+    precision = precision or precision_of(dtype) or PRECISIONS["float64"]
+    of_x = precision_of(x_array.dtype) or precision
     return Problem(
         x=Rows(_broadcast(x_array, shape), axes, compute),
         delta=Rows(_broadcast(delta_array, shape), axes, compute),

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._api import options_of, restore
+from numba_car._api import Call, options_of, restore
 from numba_car._arrays import Axis, Bounds, Problem, as_numeric, by_element, by_row, pair, problem
-from numba_car._dispatch import refuse_libraries
+from numba_car._dispatch import differentiator_of, refuse_libraries
 from numba_car._rows import Array, Rows
 
 
@@ -119,7 +119,10 @@ def eta_vjp(
     >>> car.eta_vjp(x, delta, 0.25, 1.0).delta
     array([[ 0.        , -0.22912878]])
     """
-    refuse_libraries(x, delta, eps, *pair(bounds), grad_eta)
+    if library := differentiator_of(x, delta, eps, *pair(bounds), grad_eta):
+        call = Call(p, bounds, axis, False, infeasible, method, num_threads)
+        eta_gradients: Gradients = library.eta_vjp(x, delta, eps, grad_eta, call)
+        return eta_gradients
     from numba_car._cpu import gradients
 
     task = problem(x, delta, eps, p, bounds, axis)
@@ -182,7 +185,10 @@ def rescale_vjp(
     >>> car.rescale_vjp(x, delta, 0.25, np.ones((1, 2))).eps
     np.float64(1.09108945117996...)
     """
-    refuse_libraries(x, delta, eps, *pair(bounds), grad_out)
+    if library := differentiator_of(x, delta, eps, *pair(bounds), grad_out):
+        call = Call(p, bounds, axis, False, infeasible, method, num_threads)
+        rescale_gradients: Gradients = library.rescale_vjp(x, delta, eps, grad_out, call)
+        return rescale_gradients
     from numba_car._cpu import gradients
 
     task = problem(x, delta, eps, p, bounds, axis)

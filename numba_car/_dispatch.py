@@ -16,8 +16,9 @@ _INTEROP = {
     "xarray": "xarray",
     "eagerpy": "eagerpy",
     "dask": "dask",
+    "numba": "cuda",
+    "cupy": "cuda",
 }
-_UNSUPPORTED = ("cupy",)
 # What is known of types: their library, or nothing for numbers, sequences and None, which go with any.
 _kinds: dict[type, str] = {
     **dict.fromkeys((bool, int, float, list, tuple, type(None), np.float32, np.float64), ""),
@@ -37,10 +38,8 @@ def _kind_of(array_type: type) -> str:
     for root in roots:
         if root in _INTEROP:
             return _INTEROP[root]
-        if root in _UNSUPPORTED:
-            return root
     if hasattr(array_type, "__cuda_array_interface__"):
-        return "CUDA"
+        return "cuda"
     return "numpy" if issubclass(array_type, np.ndarray) else ""
 
 
@@ -58,10 +57,6 @@ def library_of(*arrays: Any) -> Any:
             found = kind
     if not found or found == "numpy":
         return None
-    if found not in _INTEROP.values():
-        raise TypeError(
-            f"arrays of {found} are not supported yet; convert them first, to NumPy arrays"
-        )
     # torch.compile and AutoGraph follow the statement, not the function.
     if found == "torch":
         from numba_car.interop import torch
@@ -72,6 +67,14 @@ def library_of(*arrays: Any) -> Any:
 
         return tensorflow
     return import_module(f"numba_car.interop.{found}")
+
+
+def differentiator_of(*arrays: Any) -> Any:
+    """Return the module that has explicit gradients for the arrays, or None where NumPy's are meant."""
+    library = library_of(*arrays)
+    if library is None or hasattr(library, "eta_vjp"):
+        return library
+    return refuse_libraries(*arrays)
 
 
 def refuse_libraries(*arrays: Any) -> None:

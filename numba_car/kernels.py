@@ -22,17 +22,14 @@ import math
 
 import numpy as np
 
-from numba_car._core.double_double import two_product
 from numba_car._core.limits import (
     BLOCK_POWERS,
-    LARGEST_P,
     SLACK,
     SMALL_P,
-    SMALLEST_P,
     SMALLEST_SUM,
 )
 from numba_car._core.newton import CLEARED, DONE, NOT_FINITE, OUT_OF_RANGE, SATURATED, conclude
-from numba_car._core.norms import term
+from numba_car._core.norms import any_norm, term
 from numba_car._cpu import apply, extended
 from numba_car._cpu.backward import backward_row
 from numba_car._cpu.checks import is_suspect, judge
@@ -52,15 +49,6 @@ def _is_valid(row, p):
         and is_even(row)
         and (not is_suspect(row) or judge(row, slack) in (CLEARED, OUT_OF_RANGE))
     )
-
-
-@rows
-def _norm_of(p):
-    """Return p, 1/p and what 1/p loses by rounding."""
-    p = min(max(p, SMALLEST_P), LARGEST_P)
-    inverse = 1.0 / p
-    product, lost = two_product(p, inverse)
-    return p, inverse, -((product - 1.0) + lost) / p
 
 
 @rows
@@ -90,7 +78,7 @@ def _solve(row, eps, p):
         return math.nan, NOT_FINITE, unknown
     if eps == 0:
         return 0.0, DONE, unknown
-    norm = _norm_of(p)
+    norm = any_norm(p)
     eta, verdict = solve_largest(row, eps) if p == math.inf else _solve_finite(row, norm, eps)
     if verdict == DONE and (p >= SMALL_P or eta == 0):
         return eta, verdict, unknown
@@ -127,7 +115,7 @@ def max_norm(x, delta, p, lower, upper):
         return math.nan
     if p == math.inf:
         return largest_step(row, math.inf)
-    norm = _norm_of(np.float64(p))
+    norm = any_norm(np.float64(p))
     reached = norm_reached(row, norm, math.inf, BLOCK_POWERS)
     if p >= SMALL_P and not 0 < reached < SMALLEST_SUM:
         return reached
@@ -150,5 +138,5 @@ def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out
     if p == math.inf:
         highest = (math.inf, 0.0, 0.0, 0.0)
         return backward_row(row, grad_out, h, highest, eps, eta, largest, outputs)[0]
-    norm = _norm_of(np.float64(p))
+    norm = any_norm(np.float64(p))
     return backward_row(row, grad_out, h, norm, eps, eta, largest, outputs)[0]

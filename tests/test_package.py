@@ -27,7 +27,7 @@ LAYERS = (
     ("_derivatives",),
     ("_api",),
     ("_dispatch",),
-    ("_cpu",),
+    ("_cpu", "_cuda"),
     ("_arrays",),
     ("_rows",),
     ("_core",),

@@ -46,3 +46,21 @@ def by_delta(delta, norm, eta, inverse, rate):
 def by_room(x, delta, lower, upper, norm, inverse, rate):
     """Return d eta / d room of a clipped coordinate."""
     return -rate * slope(room(x, delta, lower, upper) * inverse, norm)
+
+
+@formula
+def pull_back(x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rate):
+    """Return the gradients of x, delta, lower and upper of one coordinate of clip(x + eta*delta).
+
+    `rate` is that of eta times what flows into eta; past `arrived`, the coordinate is clipped.
+    """
+    lane = type(eta)
+    to_x, to_delta, to_lower, to_upper = upstream, eta * upstream, lane(0), lane(0)
+    if is_free(x, delta, lower, upper, arrived):
+        to_delta += lane(by_delta(delta, norm, eta, inverse, rate))
+    else:
+        to_room = lane(by_room(x, delta, lower, upper, norm, inverse, rate))
+        to_x, to_delta = (-to_room if delta > 0 else to_room), lane(0)
+        to_upper = upstream + to_room if delta > 0 else lane(0)
+        to_lower = upstream - to_room if delta < 0 else lane(0)
+    return to_x, to_delta, to_lower, to_upper

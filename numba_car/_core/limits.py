@@ -13,6 +13,9 @@ LARGEST_DELTA = 2.0**450
 # What sums of float32 lose of terms beyond this range, whose unit is about 1, is of no account.
 RANGE_FLOAT32 = 2.0**80
 
+# Relatively, the last step of a float32 pass may be this long: in the norm it is worth half of that.
+NEAR_FLOAT32 = 2.0**-22
+
 # Elements summed before compensation sets in. What rounding adds to such a block must stay below the
 # result's own: float32 has room to spare, and a general p magnifies it 1/p times.
 BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_POWERS = 512, 128, 8

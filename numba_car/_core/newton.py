@@ -7,7 +7,7 @@ climb, and they stop exactly when the free set does: at the closed form of the p
 
 import math
 
-from numba_car._core.limits import LARGEST_SUM, SMALLEST_SUM
+from numba_car._core.limits import LARGEST_SUM, RANGE_FLOAT32, SMALLEST_SUM
 from numba_car._core.norms import root
 from numba_car._jit import formula
 
@@ -30,6 +30,13 @@ _TINY, _HUGE = 2.0**-1000, 2.0**1000  # all digits of an eta in between are its 
 def in_range(value):
     """Whether sums of this size are safe from lost terms."""
     return SMALLEST_SUM <= value <= LARGEST_SUM
+
+
+@formula
+def is_safe(t, clipped_sum, free_sum):
+    """Whether the terms that float32 loses to its range are of no account."""
+    least, most = 1 / RANGE_FLOAT32, RANGE_FLOAT32
+    return t < most and clipped_sum < most and (free_sum == 0 or least < free_sum < most)
 
 
 @formula

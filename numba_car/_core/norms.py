@@ -16,6 +16,8 @@ import functools
 import math
 from fractions import Fraction
 
+from numba_car._core.double_double import two_product
+from numba_car._core.limits import LARGEST_P, SMALLEST_P
 from numba_car._jit import formula
 
 RAISED = ()
@@ -37,6 +39,15 @@ def inverse_of(p: float) -> tuple[float, float]:
     if not 0.0 < inverse < math.inf:
         return inverse, 0.0
     return inverse, float(1 / Fraction(p) - Fraction(inverse))
+
+
+@formula
+def any_norm(p):
+    """Return p, 1/p and what 1/p loses by rounding, for jitted code that learns p as it runs."""
+    p = min(max(p, SMALLEST_P), LARGEST_P)
+    inverse = 1.0 / p
+    product, lost = two_product(p, inverse)
+    return p, inverse, -((product - 1.0) + lost) / p
 
 
 @formula

@@ -22,6 +22,22 @@ def step(x, delta, lower, upper, eta):
 
 
 @formula
+def past_breakpoint(x, delta, lower, upper):
+    """room/|delta|, rounded so that the coordinate no longer moves from there on."""
+    distance = room(x, delta, lower, upper)
+    eta = distance / abs(delta)
+    return eta if eta * abs(delta) >= distance else eta * (1 + 2.0**-52) + 2.0**-1074
+
+
+@formula
+def is_outside(x, lower, upper, slack):
+    """Whether a finite x is beyond a bound by more than the relative slack."""
+    below = lower - slack * max(abs(lower), abs(x))
+    above = upper + slack * max(abs(upper), abs(x))
+    return x - x == 0 and not below <= x <= above
+
+
+@formula
 def arrive(x, delta, lower, upper, eta):
     """Where x arrives: clip(x + eta*delta)."""
     return min(max(x + eta * delta, lower), upper)

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.gradient import by_delta, by_room, is_free
+from numba_car._core.gradient import pull_back
 from numba_car._core.limits import SMALLEST_UNIT
 from numba_car._cpu.analysis import LARGEST, analyse, arrived_at, block_of, fits
 from numba_car._cpu.sums import add
@@ -40,14 +40,9 @@ def _write(row, g, norm, inverse, eta, rate, largest, outputs):
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, lane)
         upstream = lane(at(g, i))
-        to_x, to_delta, to_lower, to_upper = upstream, eta * upstream, lane(0), lane(0)
-        if is_free(x, delta, lower, upper, arrived):
-            to_delta += lane(by_delta(delta, norm, eta, inverse, rate))
-        else:
-            to_room = lane(by_room(x, delta, lower, upper, norm, inverse, rate))
-            to_x, to_delta = (-to_room if delta > 0 else to_room), lane(0)
-            to_upper = upstream + to_room if delta > 0 else lane(0)
-            to_lower = upstream - to_room if delta < 0 else lane(0)
+        to_x, to_delta, to_lower, to_upper = pull_back(
+            x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rate
+        )
         store(out_x, i, _clamp(to_x, largest))
         store(out_delta, i, _clamp(to_delta, largest))
         store(out_lower, i, _clamp(to_lower, largest))

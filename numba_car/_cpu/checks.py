@@ -4,6 +4,7 @@ import numpy as np
 
 from numba_car._core.limits import LARGEST_DELTA
 from numba_car._core.newton import CLEARED, NOT_FINITE, OUT_OF_RANGE, OUTSIDE, SUSPECT
+from numba_car._core.problem import is_outside
 from numba_car._cpu.views import element, rows_of
 from numba_car._jit import kernel, rows
 
@@ -22,18 +23,11 @@ def is_suspect(row):
 
 
 @rows
-def _is_outside(x, lower, upper, slack):
-    below = lower - slack * max(abs(lower), abs(x))
-    above = upper + slack * max(abs(upper), abs(x))
-    return x - x == 0 and not below <= x <= above
-
-
-@rows
 def _outside(row, slack):
     count, first = 0, -1
     for i in range(row[0].size):
         x, _, lower, upper = element(row, i, np.float64)
-        if _is_outside(x, lower, upper, slack):
+        if is_outside(x, lower, upper, slack):
             first = i if count == 0 else first
             count += 1
     return count, first

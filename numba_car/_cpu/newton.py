@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.limits import MAX_PASSES, RANGE_FLOAT32
+from numba_car._core.limits import MAX_PASSES, NEAR_FLOAT32
 from numba_car._core.newton import (
     CLEARED,
     DONE,
@@ -19,6 +19,7 @@ from numba_car._core.newton import (
     advance,
     conclude,
     in_range,
+    is_safe,
 )
 from numba_car._core.norms import RAISED, root, term, unit_of
 from numba_car._cpu.checks import is_suspect
@@ -29,17 +30,6 @@ from numba_car._jit import kernel, rows
 
 _SAMPLED = 2048  # elements from which on a sample saves more passes than it costs
 _SAMPLES = 16  # blocks of a sample, each 1/16**2 of the row
-
-# In float32 a pass takes less than half the time. Relatively, its last step may be this long, which in
-# the norm is worth half of that.
-_NEAR_FLOAT32 = 2.0**-22
-
-
-@rows
-def _is_safe(t, clipped_sum, free_sum):
-    """Whether the terms that float32 loses to its range are of no account."""
-    least, most = 1 / RANGE_FLOAT32, RANGE_FLOAT32
-    return t < most and clipped_sum < most and (free_sum == 0 or least < free_sum < most)
 
 
 @rows
@@ -52,7 +42,7 @@ def settle(terms, norm, target, start, lane, near, block, stride):
     for _ in range(MAX_PASSES):
         clipped_sum, free_sum = row_sums(terms, norm, type(lane)(t), block, stride)
         t, verdict = advance(t, target, clipped_sum, free_sum, is_first, near)
-        if is_short(lane) and not _is_safe(t, clipped_sum, free_sum):
+        if is_short(lane) and not is_safe(t, clipped_sum, free_sum):
             return 0.0, OUT_OF_RANGE
         if verdict != GO_ON:
             return t, verdict
@@ -69,7 +59,7 @@ def newton(terms, norm, target, weight, lane, block):
         sample, stride = n // (_SAMPLES * blocks), n // blocks
         share = blocks * sample / n
         start, _ = settle(terms, norm, share * target, start, lane, 2.0**-10, sample, stride)
-    near = _NEAR_FLOAT32 if is_short(lane) else 0.0
+    near = NEAR_FLOAT32 if is_short(lane) else 0.0
     return settle(terms, norm, target, start, lane, near, block, block)
 
 

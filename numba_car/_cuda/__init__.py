@@ -1,0 +1,1 @@
+"""CUDA kernels of the solver and its derivatives; the only folder that imports numba.cuda."""

@@ -1,0 +1,100 @@
+"""What a row's derivatives are made of, found by a team in float64; `_cpu/analysis.py` says what and why."""
+
+import math
+
+import numpy as np
+
+from numba_car._core.gradient import is_free, slope
+from numba_car._core.limits import SMALLEST_UNIT
+from numba_car._core.norms import root, term
+from numba_car._core.problem import room
+from numba_car._cuda.jit import device
+from numba_car._cuda.measure import LARGEST, largest_delta, largest_step
+from numba_car._cuda.team import place_in, size_of, team_first, team_max, team_sum
+from numba_car._cuda.views import at, element
+
+_SMALLEST = np.finfo(np.float64).smallest_subnormal
+
+
+@device
+def gather(row, g, norm, eta, inverse, team):
+    """Sum (eta*|delta|*inverse)**p, without eta where it is 0, and g*delta over the free ones."""
+    share, pull, speed = 0.0, 0.0, eta if eta > 0 else 1.0
+    i = place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        if is_free(x, delta, lower, upper, eta):
+            share += term(speed * abs(delta) * inverse, norm)
+            pull += at(g, row[4], i, np.float64) * delta
+        i += size_of(team)
+    share = team_sum(share, team)
+    pull = team_sum(pull, team)
+    return share, pull
+
+
+@device
+def last_to_clip(row, team):
+    """Return the coordinate with the largest breakpoint, the first of equals; -1 if none moves."""
+    best, largest, i = np.int64(-1), 0.0, place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        distance = room(x, delta, lower, upper)
+        if delta != 0 and distance > 0 and (best < 0 or distance / abs(delta) > largest):
+            best, largest = i, distance / abs(delta)
+        i += size_of(team)
+    latest = team_max(largest, team)
+    return team_first(best if largest == latest else np.int64(-1), team)
+
+
+@device
+def fastest_with_room(row, least, team):
+    """Return the first of the fastest coordinates with that much room, and some; -1 if none moves."""
+    least = max(least, _SMALLEST)
+    speed = largest_delta(row, least, team)
+    found, i = np.int64(-1), place_in(team)
+    while i < row[5] and speed > 0 and found < 0:
+        x, delta, lower, upper = element(row, i, np.float64)
+        if abs(delta) == speed and room(x, delta, lower, upper) >= least:
+            found = i
+        i += size_of(team)
+    return team_first(found, team)
+
+
+@device
+def decide(row, eps, team):
+    """Return the coordinate that decides for p = inf, or -1, and whether the row is saturated."""
+    decider = fastest_with_room(row, eps, team)
+    if decider >= 0 and eps > 0:
+        return decider, False
+    reachable = min(eps, largest_step(row, math.inf, team))
+    return fastest_with_room(row, reachable, team), eps > 0
+
+
+@device
+def analyse(row, g, norm, eps, eta, team):
+    """Return sum_free g*delta, rate, d eta / d eps, and what decides alone.
+
+    That is a coordinate, or -1, and whether the row is saturated.
+    """
+    nobody = np.int64(-1)
+    if len(norm) == 4:
+        decider, saturated = decide(row, eps, team)
+        _, pull = gather(row, g, (1.0,), eta, 1.0, team)
+        if decider < 0 or saturated:
+            return pull, 0.0, 0.0, decider, True
+        speed = abs(at(row[1], row[4], decider, np.float64))
+        return pull, 0.0, min(1.0 / speed, LARGEST), decider, False
+    if eps == 0:
+        # eta = eps / ||delta|| there, over all that has room; nothing else moves eta away from 0.
+        leader = fastest_with_room(row, 0.0, team)
+        speed = abs(at(row[1], row[4], leader, np.float64)) if leader >= 0 else 1.0
+        speed = max(speed, SMALLEST_UNIT)
+        share, pull = gather(row, g, norm, eta, 1.0 / speed, team)
+        by_eps = 1.0 / (speed * root(share, norm)) if leader >= 0 else 0.0
+        return pull, 0.0, min(by_eps, LARGEST), nobody, False
+    unit = max(eps, SMALLEST_UNIT)
+    share, pull = gather(row, g, norm, eta, 1.0 / unit, team)
+    if share == 0:
+        return pull, 0.0, 0.0, last_to_clip(row, team), True
+    rate = min((eta / unit) / share, LARGEST)
+    return pull, rate, rate * slope(eps / unit, norm), nobody, False

@@ -1,0 +1,46 @@
+"""Jit options of the device functions and kernels, and what numba's simulator needs instead.
+
+Device functions call the formulas of `_core` as they are: numba compiles those once more, for CUDA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+from numba import cuda
+from numba.core import config
+from numba.core.dispatcher import Dispatcher
+
+from numba_car._jit import interpreted
+
+IS_SIMULATED = bool(config.ENABLE_CUDASIM)
+
+
+def _simulated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Copy a function into a scope where formulas are interpreted and warps can talk.
+
+    The simulator swaps `cuda` in a function's scope while a thread is inside, which races with the
+    threads that still are when the first leaves; in the copy there is nothing to swap.
+    """
+    from numba_car._cuda.simulator import WARPS
+
+    def resolve(value: Any) -> Any:
+        if isinstance(value, Dispatcher):
+            return interpreted(value, {})
+        return WARPS if isinstance(value, ModuleType) and value is cuda else value
+
+    scope = {name: resolve(value) for name, value in function.__globals__.items()}
+    cells = function.__closure__
+    return FunctionType(function.__code__, scope, function.__name__, function.__defaults__, cells)
+
+
+def device(function: Callable[..., Any]) -> Any:
+    """Jit a function that kernels call: lazily typed, strict arithmetic."""
+    return _simulated(function) if IS_SIMULATED else cuda.jit(device=True)(function)
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Jit an entry point that the host launches; lazily, since importing must need no driver."""
+    return cuda.jit(_simulated(function) if IS_SIMULATED else function)

@@ -1,0 +1,80 @@
+"""How many threads share a row, how many rows a block, and where the powers of a row are kept."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+from numba import cuda
+
+from numba_car._cuda.jit import IS_SIMULATED
+from numba_car._cuda.team import LARGEST_TEAM, SLOTS, WARP
+from numba_car._rows import DType
+
+# Up to this length, a warp takes a row: 24 elements a thread, and no thread waits for another warp.
+_SHORT = 1024
+_WARPS = 4  # rows a block then; more would leave fewer blocks to an SM's shared memory
+_AHEAD = 32  # blocks a multiprocessor may be given before rows are looped over
+_SHARED = 48 * 1024 - 8 * SLOTS  # bytes that numba can ask for besides the slots
+_SCRATCH = 1 << 30  # bytes of global memory that rows too long for that may take in all
+
+
+class Shape(NamedTuple):
+    """Of a launch: blocks, (threads a row, rows a block), and bytes of shared memory."""
+
+    blocks: int
+    threads: tuple[int, int]
+    shared: int = 0
+
+
+@functools.cache
+def multiprocessors() -> int:
+    """How many there are on this device."""
+    return 1 if IS_SIMULATED else int(cuda.get_current_device().MULTIPROCESSOR_COUNT)
+
+
+def threads_of(n: int) -> tuple[int, int]:
+    """Threads a row and rows a block."""
+    if IS_SIMULATED:  # each thread is one of Python's
+        return (WARP, 2) if n <= 48 else (2 * WARP, 1)
+    if n <= _SHORT:
+        return WARP, _WARPS
+    return (128, 1) if n <= 4096 else (256, 1) if n <= 16384 else (LARGEST_TEAM, 1)
+
+
+def row_teams(count: int, n: int) -> Shape:
+    """Launch teams that keep nothing."""
+    threads = threads_of(n)
+    return Shape(max(1, min(-(-count // threads[1]), _AHEAD * multiprocessors())), threads)
+
+
+def solving_teams(count: int, n: int, lane: DType) -> tuple[Shape, int]:
+    """Launch teams that keep powers: on chip, or in so many elements of scratch."""
+    shape, row_bytes = row_teams(count, n), 2 * n * lane.itemsize
+    while shape.threads[1] > 1 and shape.threads[1] * row_bytes > _SHARED:
+        shape = shape._replace(threads=(shape.threads[0], shape.threads[1] // 2))
+    shared = shape.threads[1] * row_bytes
+    if shared <= _SHARED:
+        return shape._replace(shared=shared), 0
+    blocks = max(1, min(shape.blocks, 4 * multiprocessors(), _SCRATCH // row_bytes))
+    return shape._replace(blocks=blocks, threads=(shape.threads[0], 1)), blocks * 2 * n
+
+
+def sorting_blocks(count: int, n: int, element_bytes: int) -> tuple[Shape, int]:
+    """Launch a block a row; return also the power of two that a row is filled up to."""
+    size = 1 << max(0, n - 1).bit_length()
+    blocks = max(1, min(count, 4 * multiprocessors(), _SCRATCH // (size * element_bytes)))
+    return Shape(blocks, (threads_of(n)[0] if IS_SIMULATED else LARGEST_TEAM, 1)), size
+
+
+def elements_grid(count: int, n: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Blocks and threads of a launch with a thread an element."""
+    threads = (WARP, 1) if IS_SIMULATED else (256, 1) if n >= 256 else (WARP, 8)
+    columns = max(1, min(-(-n // threads[0]), 1 << 16))
+    rows = max(1, min(-(-count // threads[1]), 1 << 15))
+    return (columns, rows), threads
+
+
+def run(kernel: Any, shape: Shape, stream: Any, *arguments: Any) -> None:
+    """Launch a kernel of teams."""
+    kernel[shape.blocks, shape.threads, stream, shape.shared](*arguments)

@@ -1,0 +1,111 @@
+"""What a team measures on a row in memory, in float64: extremes, the norm reached, and eta by bisection.
+
+These serve the rows that Newton's method on stored powers does not settle; most never come here.
+"""
+
+import math
+
+import numpy as np
+
+from numba_car._core.norms import root, term
+from numba_car._core.problem import past_breakpoint, room, step
+from numba_car._cuda.jit import device
+from numba_car._cuda.team import place_in, size_of, team_max, team_sum
+from numba_car._cuda.views import at, element
+
+LARGEST = np.finfo(np.float64).max
+_SMALLEST = np.finfo(np.float64).smallest_subnormal
+
+
+@device
+def largest_step(row, eta, team):
+    """Max min(eta*|delta|, room): the norm reached for p = inf, and with eta = inf its R."""
+    largest, i = 0.0, place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        largest = max(largest, step(x, delta, lower, upper, eta))
+        i += size_of(team)
+    return team_max(largest, team)
+
+
+@device
+def fastest(row, team):
+    """Max |delta|."""
+    largest, i = 0.0, place_in(team)
+    while i < row[5]:
+        largest = max(largest, abs(at(row[1], row[4], i, np.float64)))
+        i += size_of(team)
+    return team_max(largest, team)
+
+
+@device
+def largest_delta(row, least_room, team):
+    """Max |delta| over the coordinates with at least that much room."""
+    largest, i = 0.0, place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        if room(x, delta, lower, upper) >= least_room:
+            largest = max(largest, abs(delta))
+        i += size_of(team)
+    return team_max(largest, team)
+
+
+@device
+def largest_breakpoint(row, team):
+    """Max room/|delta|, rounded so that nothing moves from there on."""
+    largest, i = 0.0, place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        if delta != 0:
+            largest = max(largest, past_breakpoint(x, delta, lower, upper))
+        i += size_of(team)
+    return team_max(largest, team)
+
+
+@device
+def norm_reached(row, norm, eta, team):
+    """N(eta); with eta = inf that is R."""
+    unit = largest_step(row, eta, team)
+    if len(norm) == 4 or not 0.0 < unit < math.inf:
+        return unit
+    total, i = 0.0, place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        total += term(step(x, delta, lower, upper, eta) / unit, norm)
+        i += size_of(team)
+    return unit * root(team_sum(total, team), norm)
+
+
+@device
+def bisect(row, norm, eps, team):
+    """Return the least float64 eta that reaches min(eps, R), by up to 70 measurements of the row.
+
+    Each is taken in units of its own, so that this holds wherever eta and the norm are float64s: it
+    needs no arithmetic beyond their range.
+    """
+    wanted = min(eps, norm_reached(row, norm, math.inf, team))
+    if wanted <= 0.0:
+        return 0.0
+    below, above = 0.0, min(largest_breakpoint(row, team), LARGEST)
+    while True:
+        middle = below + 0.5 * (above - below)
+        if above > 4.0 * below:  # halve the exponent first
+            middle = math.sqrt(max(below, _SMALLEST)) * math.sqrt(above)
+        if not below < middle < above:
+            return above
+        if norm_reached(row, norm, middle, team) >= wanted:
+            above = middle
+        else:
+            below = middle
+
+
+@device
+def solve_largest(row, eps, team):
+    """Solve for p = inf: the fastest of the coordinates with room enough decides."""
+    reachable, speed = eps, largest_delta(row, eps, team)
+    if speed == 0.0:
+        reachable = min(eps, largest_step(row, math.inf, team))
+        if reachable == 0.0:
+            return 0.0
+        speed = largest_delta(row, reachable, team)
+    return min(reachable / speed, LARGEST)

@@ -1,0 +1,176 @@
+"""Arrays in device memory, of whatever library: what they say of themselves, views, copies, new ones."""
+
+from __future__ import annotations
+
+import math
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import cuda
+
+from numba_car._cuda.jit import IS_SIMULATED, kernel
+from numba_car._rows import Array, DType
+
+_THREADS = 32 if IS_SIMULATED else 256
+_MOST_BLOCKS = 1 << 16
+
+
+class NoDriverError(RuntimeError):
+    """There is no CUDA driver to run on."""
+
+
+def check_driver() -> None:
+    """Raise NoDriverError unless kernels can run."""
+    if not (IS_SIMULATED or cuda.is_available()):
+        raise NoDriverError(
+            "no CUDA driver was found, or no GPU by it: `nvidia-smi` should list one; "
+            "the CPU path works: pass NumPy arrays"
+        )
+
+
+class View(NamedTuple):
+    """An array in device memory; strides are in bytes, and nothing here reads what it points to."""
+
+    pointer: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: DType
+    stream: int | None
+    owner: Any
+
+    def as_numpy(self) -> Array:
+        """Return an array of this layout, to do NumPy's arithmetic on it; its values are none."""
+        nothing = np.empty(1, self.dtype)
+        return np.lib.stride_tricks.as_strided(nothing, self.shape, self.strides)
+
+
+def view_of(array: Any) -> View:
+    """Describe an array by its ``__cuda_array_interface__``."""
+    said = array.__array_interface__ if IS_SIMULATED else array.__cuda_array_interface__
+    if said.get("mask") is not None:
+        raise TypeError("masked arrays are not supported")
+    shape, dtype = tuple(said["shape"]), np.dtype(said["typestr"])
+    strides = said.get("strides") or _packed(shape, dtype.itemsize)
+    return View(said["data"][0], shape, tuple(strides), dtype, said.get("stream"), array)
+
+
+def _packed(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    return tuple(itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+class _Memory:
+    """Part of another array's memory, as a flat array."""
+
+    def __init__(self, pointer: int, size: int, dtype: DType, owner: Any) -> None:
+        self.owner = owner
+        said = {"data": (pointer, False), "shape": (size,), "typestr": dtype.str, "version": 3}
+        setattr(self, "__array_interface__" if IS_SIMULATED else "__cuda_array_interface__", said)
+
+
+def flat(pointer: int, size: int, dtype: DType, owner: Any) -> Any:
+    """Return `size` elements from a pointer on as kernels take them."""
+    if size == 0:
+        return empty(0, dtype)
+    memory = _Memory(pointer, size, dtype, owner)
+    return np.asarray(memory) if IS_SIMULATED else cuda.as_cuda_array(memory, sync=False)
+
+
+def reshaped(view: View, shape: tuple[int, ...]) -> View:
+    """Return a view with other axes of length 1."""
+    return view._replace(shape=shape, strides=view.as_numpy().reshape(shape, copy=False).strides)
+
+
+def pointer_of(memory: Any) -> int:
+    """Return where flat memory as kernels take it begins."""
+    return view_of(memory).pointer
+
+
+def empty(shape: int | tuple[int, ...], dtype: Any, stream: Any = 0) -> Any:
+    """Return new memory of our own."""
+    if IS_SIMULATED:
+        return np.empty(shape, dtype)
+    return cuda.device_array(shape, dtype, stream=stream)
+
+
+def to_device(array: Array, stream: Any) -> Any:
+    """Copy to the device."""
+    return array.copy() if IS_SIMULATED else cuda.to_device(array, stream=stream)
+
+
+def to_host(array: Any, stream: Any) -> Array:
+    """Copy to the host, and wait for it."""
+    if IS_SIMULATED:
+        return np.array(array)
+    found: Array = array.copy_to_host(stream=stream)
+    stream.synchronize()
+    return found
+
+
+def new_like(array: Any, shape: tuple[int, ...], dtype: DType, stream: Any) -> Any:
+    """Return new memory of the kind of array that this is."""
+    library = type(array).__module__.partition(".")[0]
+    if library == "cupy":
+        return import_module("cupy").empty(shape, dtype)
+    if library == "torch":
+        torch = import_module("torch")
+        return torch.empty(shape, dtype=getattr(torch, dtype.name), device=array.device)
+    return cuda.device_array(shape, dtype, stream=stream)
+
+
+@kernel
+def _gather(source, offset, shape, strides, out):
+    """Copy elements of any layout, in order."""
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    while i < out.size:
+        rest, place = i, offset
+        for back in range(len(shape)):
+            axis = len(shape) - 1 - back
+            place += rest % shape[axis] * strides[axis]
+            rest //= shape[axis]
+        out[i] = source[place]
+        i += np.int64(cuda.gridDim.x) * cuda.blockDim.x
+
+
+def blocks_for(size: int) -> int:
+    """How many blocks run over so many elements."""
+    return max(1, min(-(-size // _THREADS), _MOST_BLOCKS))
+
+
+def packed(view: View, dtype: DType, stream: Any) -> Any:
+    """Copy an array of any layout into flat memory of a dtype."""
+    shape, strides, itemsize = view.shape, view.strides, view.dtype.itemsize
+    if view.pointer % itemsize or any(stride % itemsize for stride in strides):
+        # Misaligned: byte by byte first.
+        as_bytes = view._replace(
+            shape=(*shape, itemsize), strides=(*strides, 1), dtype=np.dtype(np.uint8)
+        )
+        copy = packed(as_bytes, np.dtype(np.uint8), stream)
+        pointer = view_of(copy).pointer
+        view = View(pointer, shape, _packed(shape, itemsize), view.dtype, None, copy)
+        return packed(view, dtype, stream)
+    steps = tuple(stride // itemsize for stride in strides)
+    ends = [step * (size - 1) for step, size in zip(steps, shape, strict=True)]
+    lowest, highest = (sum(pick(end, 0) for end in ends) for pick in (min, max))
+    start = view.pointer + lowest * itemsize
+    source = flat(start, highest - lowest + 1, view.dtype, view.owner)
+    out = empty(math.prod(shape), dtype, stream)
+    sizes = tuple(map(np.int64, shape or (1,)))
+    _gather[blocks_for(out.size), _THREADS, stream](
+        source, np.int64(-lowest), sizes, tuple(map(np.int64, steps or (0,))), out
+    )
+    return out
+
+
+@kernel
+def _cast(source, out):
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    while i < out.size:
+        out[i] = source[i]
+        i += np.int64(cuda.gridDim.x) * cuda.blockDim.x
+
+
+def cast(source: Any, out: Any, stream: Any) -> None:
+    """Fill a flat array from another, of another dtype."""
+    if out.size:
+        _cast[blocks_for(out.size), _THREADS, stream](source, out)

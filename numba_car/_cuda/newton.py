@@ -1,0 +1,205 @@
+"""Newton's method, a team a row: what a row needs is read from memory once and kept as powers."""
+
+import functools
+import math
+
+import numpy as np
+from numba import cuda
+
+from numba_car._core.double_double import two_sum
+from numba_car._core.limits import NEAR_FLOAT32
+from numba_car._core.newton import (
+    DONE,
+    GO_ON,
+    NOT_FINITE,
+    OUT_OF_RANGE,
+    OUTSIDE,
+    SATURATED,
+    advance,
+    conclude,
+    in_range,
+    is_safe,
+)
+from numba_car._core.norms import divisor, relative, term, unit_of
+from numba_car._core.problem import is_clipped, is_outside, room
+from numba_car._cuda.jit import device, kernel
+from numba_car._cuda.measure import bisect, largest_breakpoint, norm_reached, solve_largest
+from numba_car._cuda.team import SLOTS, place_in, size_of, team_max, team_sum
+from numba_car._cuda.views import at, element
+
+CHAIN = 16  # terms that a thread adds up in the row's precision before compensation sets in
+
+
+@device
+def is_short(lane):
+    """Whether a number is a float32."""
+    return type(lane)(1) + type(lane)(2.0**-40) == 1
+
+
+@device
+def inspect(row, slack, lane, terms, team):
+    """Store room and |delta| of a row; return the largest |delta| and a verdict on the values."""
+    n = row[5]
+    speed, bad, i = 0.0, 0.0, place_in(team)
+    while i < n:
+        x, delta, lower, upper = element(row, i, type(lane))
+        if len(terms) == 3:
+            terms[0][np.uint64(terms[2] + i)] = room(x, delta, lower, upper)
+            terms[1][np.uint64(terms[2] + i)] = abs(delta)
+        speed = max(speed, np.float64(abs(delta)))
+        if not (lower <= x <= upper and delta - delta == 0 and x - x == 0):
+            # The GPU's largest drops NaN: what is not finite must be seen by itself.
+            finite = delta - delta == 0 and x - x == 0
+            wide = np.float64(x), np.float64(lower), np.float64(upper)
+            is_wrong = not lower <= upper or is_outside(wide[0], wide[1], wide[2], slack)
+            found = 1.0 if is_wrong else 0.0
+            bad = max(bad, found if finite else 2.0)
+        i += size_of(team)
+    speed, bad = team_max(speed, team), team_max(bad, team)
+    if bad == 2.0:
+        return speed, NOT_FINITE
+    return speed, OUTSIDE if bad == 1.0 else GO_ON
+
+
+@device
+def raise_powers(n, norm, unit, speed, lane, terms, team):
+    """Turn a row's rooms and |delta| into their powers; return the sum of the weights."""
+    caps, weights, base = terms
+    by_unit, by_speed = divisor(type(lane)(unit), norm), divisor(type(lane)(speed), norm)
+    total, i = 0.0, place_in(team)
+    while i < n:
+        place = np.uint64(base + i)
+        caps[place] = term(relative(caps[place], by_unit, norm), norm)
+        weight = term(relative(weights[place], by_speed, norm), norm)
+        weights[place] = weight
+        total += np.float64(weight)
+        i += size_of(team)
+    return team_sum(total, team)
+
+
+@device
+def weight_and_cap_at(terms, i, lane):
+    """Return the powers of an element, kept as (caps, weights, where), or (row, norm, two divisors)."""
+    if len(terms) == 3:
+        place = np.uint64(terms[2] + i)
+        return terms[1][place], terms[0][place]
+    row, norm, by_unit, by_speed = terms
+    x, delta, lower, upper = element(row, i, type(lane))
+    weight = term(relative(abs(delta), by_speed, norm), norm)
+    return weight, term(relative(room(x, delta, lower, upper), by_unit, norm), norm)
+
+
+@device
+def newton_sums(n, t, terms, team):
+    """Sum the caps that are reached at t, and the weights that are free."""
+    clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
+    nothing, i = 0 * t, place_in(team)
+    while i < n:
+        stop = min(n, i + CHAIN * size_of(team))
+        a, b = nothing, nothing
+        while i < stop:
+            weight, cap = weight_and_cap_at(terms, i, t)
+            reached = is_clipped(weight, cap, t)
+            a += cap if reached else nothing
+            b += nothing if reached else weight
+            i += size_of(team)
+        clipped, error = two_sum(clipped, np.float64(a))
+        clipped_lost += error
+        free, error = two_sum(free, np.float64(b))
+        free_lost += error
+    return team_sum(clipped + clipped_lost, team), team_sum(free + free_lost, team)
+
+
+@device
+def settle(n, target, start, lane, terms, team):
+    """Iterate from any start until the free set repeats; return t and the verdict.
+
+    The free set shrinks in each pass but the first, so this ends, if slowly in rows built for that.
+    """
+    t, is_first = start, True
+    near = NEAR_FLOAT32 if is_short(lane) else 0.0
+    while True:
+        clipped, free = newton_sums(n, type(lane)(t), terms, team)
+        t, verdict = advance(t, target, clipped, free, is_first, near)
+        if is_short(lane) and not is_safe(t, clipped, free):
+            return t, OUT_OF_RANGE
+        if verdict != GO_ON:
+            return t, verdict
+        is_first = False
+
+
+@device
+def finish(row, norm, eps, eta, verdict, team):
+    """Return eta where Newton's method found it, and otherwise measure the row until it is found."""
+    if verdict == DONE:
+        return eta
+    # Weights that underflow look like saturation, too.
+    if verdict == SATURATED and norm_reached(row, norm, math.inf, team) <= eps:
+        return largest_breakpoint(row, team)
+    return bisect(row, norm, eps, team)
+
+
+@device
+def solve_finite(row, norm, eps, speed, lane, terms, team):
+    """Solve a row that is finite and can move, for finite p and eps > 0.
+
+    Where there are no `terms` to keep its powers in, each pass reads the row and takes them anew.
+    """
+    short = is_short(lane)
+    unit, speed = unit_of(eps, norm, short), unit_of(speed, norm, short)
+    target = term(eps / unit, norm)
+    if not in_range(target):
+        return bisect(row, norm, eps, team)
+    if len(terms) == 3:
+        weight = raise_powers(row[5], norm, unit, speed, lane, terms, team)
+        start = target / weight if weight > 0 else 0.0
+        t, verdict = settle(row[5], target, start, lane, terms, team)
+    else:
+        divisors = divisor(type(lane)(unit), norm), divisor(type(lane)(speed), norm)
+        anew = (row, norm, divisors[0], divisors[1])
+        t, verdict = settle(row[5], target, 0.0, lane, anew, team)
+    eta, verdict = conclude(unit / speed, t, norm, verdict)
+    return finish(row, norm, eps, eta, verdict, team)
+
+
+@device
+def report(r, found, goal, answer, eta, verdict, first):
+    """Store a row's answer; `first` takes the least index of a row that the caller must hear of."""
+    if cuda.threadIdx.x == 0:
+        eta[r] = answer if found == GO_ON else math.nan
+        verdict[r] = DONE if found == GO_ON else found
+        if found == OUTSIDE or not 0 <= goal < math.inf:
+            cuda.atomic.min(first, 0, r)
+
+
+@functools.cache
+def solve_kernel(dtype, where):
+    """Return the kernel with powers of that dtype: kept "on chip", "in scratch", or taken "anew"."""
+    lane_type = dtype.type
+
+    @kernel
+    def solve_rows(
+        x, delta, lower, upper, count, n, eps, norm, slack, scratch, eta, verdict, first
+    ):
+        team = (cuda.shared.array(SLOTS, np.float64),)
+        lane, r = lane_type(0), np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
+        if where == "on chip":
+            kept = cuda.shared.array(0, lane_type)
+            terms = (kept, kept[n:], 2 * n * np.int64(cuda.threadIdx.y))
+        elif where == "in scratch":
+            terms = (scratch, scratch[n:], 2 * n * r)
+        else:
+            terms = ()  # type: ignore[assignment]
+        while r < count:
+            row = (x, delta, lower, upper, r, n)
+            speed, found = inspect(row, slack, lane, terms, team)
+            goal, answer = at(eps, r, 0, np.float64), 0.0
+            if found == GO_ON and goal > 0 and speed > 0:
+                if len(norm) == 4:
+                    answer = solve_largest(row, goal, team)
+                else:
+                    answer = solve_finite(row, norm, goal, speed, lane, terms, team)
+            report(r, found, goal, answer, eta, verdict, first)
+            r += np.int64(cuda.gridDim.x) * cuda.blockDim.y
+
+    return solve_rows

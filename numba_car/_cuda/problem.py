@@ -1,0 +1,197 @@
+"""From a caller's device arrays to what kernels take; only shapes, dtypes and numbers are looked at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from numba_car._arrays import (
+    PRECISIONS,
+    as_numeric,
+    batch_of,
+    check_eps,
+    check_order,
+    check_p,
+    common_shape,
+    kept_shape,
+    pair,
+    precision_of,
+    result_dtype,
+    rounded,
+)
+from numba_car._core.limits import LARGEST_P, SLACK, SMALLEST_P
+from numba_car._core.norms import norm_of
+from numba_car._cuda.jit import IS_SIMULATED
+from numba_car._cuda.memory import View, check_driver, flat, packed, reshaped, view_of
+from numba_car._rows import Array, DType
+
+
+@dataclass(slots=True)
+class DeviceProblem:
+    """A batch of rows: each of x, delta, lower, upper and eps as `_cuda.views` says."""
+
+    x: tuple[Any, ...]
+    delta: tuple[Any, ...]
+    lower: tuple[Any, ...]
+    upper: tuple[Any, ...]
+    eps: tuple[Any, ...]
+    count: int
+    n: int
+    norm: tuple[float, ...]
+    shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    dtype: DType
+    compute: DType
+    largest: float
+    slack: float
+    stream: Any
+    like: Any
+
+    @property
+    def rows(self) -> tuple[Any, ...]:
+        """The arguments that every kernel begins with."""
+        parts = self.x, self.delta, self.lower, self.upper
+        return (*parts, np.int64(self.count), np.int64(self.n))
+
+
+def is_on_device(value: Any) -> bool:
+    """Whether a value is an array in device memory."""
+    if IS_SIMULATED:
+        return type(value).__module__.startswith("numba.")
+    return hasattr(value, "__cuda_array_interface__")
+
+
+def stream_of(view: View) -> Any:
+    """Return the stream that the caller's array is ready on."""
+    library = type(view.owner).__module__.partition(".")[0]
+    if library == "torch":
+        import torch
+
+        return cuda.external_stream(torch.cuda.current_stream(view.owner.device).cuda_stream)
+    if view.stream is None or IS_SIMULATED:
+        return cuda.default_stream()
+    return cuda.external_stream(view.stream)
+
+
+def as_rows(
+    name: str, view: View, shape: tuple[int, ...], axes: tuple[int, ...], most: DType, stream: Any
+) -> tuple[Any, ...]:
+    """Return an array, broadcast to a shape, as rows; a copy where it must be, or is wider than `most`."""
+    try:
+        layout = np.broadcast_to(view.as_numpy(), shape)
+    except ValueError:
+        raise ValueError(
+            f"{name} of shape {view.shape} does not broadcast to x, of shape {shape}"
+        ) from None
+    others = tuple(axis for axis in range(len(shape)) if axis not in axes)
+    moved = layout.transpose(others + axes)
+    count = math.prod(moved.shape[: len(others)])
+    n = math.prod(moved.shape[len(others) :])
+    if math.prod(view.shape) == 1 and shape != view.shape:
+        return flat(view.pointer, 1, view.dtype, view.owner), np.int64(0), np.int64(0)
+    if 0 in shape:
+        return flat(0, 0, view.dtype, None), np.int64(n)
+    itemsize, stride = view.dtype.itemsize, _row_stride(moved, count, n)
+    is_wide = view.dtype.kind == "f" and itemsize > most.itemsize
+    if stride is not None and view.pointer % itemsize == 0 and not is_wide:
+        size = (count - 1) * stride + n
+        return flat(view.pointer, size, view.dtype, view.owner), np.int64(stride)
+    dtype = most if is_wide else view.dtype
+    there = view._replace(shape=moved.shape, strides=moved.strides)
+    return packed(there, dtype, stream), np.int64(n)
+
+
+def _row_stride(moved: Array, count: int, n: int) -> int | None:
+    """Return the stride between rows if each is contiguous and they are evenly spaced."""
+    try:
+        outer, inner = moved.reshape((count, n), copy=False).strides
+    except ValueError:
+        return None
+    itemsize = moved.dtype.itemsize
+    outer = outer if count > 1 else 0
+    if (inner != itemsize and n > 1) or outer < 0 or outer % itemsize:
+        return None
+    return int(outer // itemsize)
+
+
+def _numbers(bound: Any, name: str) -> Array:
+    return as_numeric(f"the {name} of bounds", bound)
+
+
+def problem(x: Any, delta: Any, eps: Any, p: float, bounds: Any, axis: Any) -> DeviceProblem:
+    """Check all arguments but the values in device memory, which the kernels check."""
+    check_driver()
+    p = min(max(check_p(p), SMALLEST_P), LARGEST_P) if p != math.inf else p
+    for name, value in (("x", x), ("delta", delta)):
+        if not is_on_device(value):
+            raise TypeError(f"{name} must be on the device as well, found {type(value).__name__}")
+    views = view_of(x), view_of(delta)
+    stream = stream_of(views[0])
+    dtype = result_dtype(*((np.empty(0, v.dtype), np.empty(0, v.dtype)) for v in views))
+    compute = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
+    shape, axes = common_shape(views[0].shape, views[1].shape, axis)
+    precision = precision_of(dtype) or PRECISIONS["float64"]
+    of_x = precision_of(views[0].dtype) or precision
+    count = math.prod(batch_of(shape, axes, keepdims=False))
+    x_rows, delta_rows = (
+        as_rows(name, view, shape, axes, compute, stream)
+        for name, view in zip(("x", "delta"), views, strict=True)
+    )
+    lower, upper = _bounds(bounds, shape, axes, dtype, stream)
+    return DeviceProblem(
+        x=x_rows,
+        delta=delta_rows,
+        lower=lower,
+        upper=upper,
+        eps=_eps(eps, shape, axes, stream),
+        count=count,
+        n=math.prod(shape[axis] for axis in axes),
+        norm=norm_of(p),
+        shape=shape,
+        axes=axes,
+        dtype=dtype,
+        compute=compute,
+        largest=precision.largest,
+        slack=SLACK * max(precision.rounding, of_x.rounding),
+        stream=stream,
+        like=x,
+    )
+
+
+def _eps(eps: Any, shape: tuple[int, ...], axes: tuple[int, ...], stream: Any) -> tuple[Any, ...]:
+    if not is_on_device(eps):
+        array = as_numeric("eps", eps)
+        check_eps(array)
+        if array.size != 1:
+            raise TypeError("eps must be a number or on the device as well, found a sequence")
+        return (float(array.reshape(-1)[0]),)
+    view = view_of(eps)
+    view = reshaped(view, kept_shape("eps", view.shape, shape, axes))
+    target = batch_of(shape, axes, keepdims=True)
+    return as_rows("eps", view, target, axes, np.dtype(np.float64), stream)
+
+
+def _bounds(
+    bounds: Any, shape: tuple[int, ...], axes: tuple[int, ...], dtype: DType, stream: Any
+) -> tuple[Any, ...]:
+    lower, upper = pair(bounds)
+    given = -math.inf if lower is None else lower, math.inf if upper is None else upper
+    numbers = [
+        None if is_on_device(bound) else _numbers(bound, name)
+        for bound, name in zip(given, ("lower", "upper"), strict=True)
+    ]
+    if any(number is not None and number.size != 1 for number in numbers):
+        raise TypeError("bounds must be numbers or on the device as well, found a sequence")
+    known = [n.reshape(()) for n in numbers if n is not None]
+    if known:
+        check_order(known[0], known[-1])
+    return tuple(
+        as_rows("bounds", view_of(bound), shape, axes, dtype, stream)
+        if number is None
+        else (rounded(number.item(), dtype),)
+        for bound, number in zip(given, numbers, strict=True)
+    )

@@ -1,0 +1,122 @@
+"""The public functions' work on device arrays: problems in, results in memory of the caller's kind out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from numba_car._arrays import Options
+from numba_car._cuda import launch, memory
+from numba_car._cuda.apply import rescale_rows
+from numba_car._cuda.newton import solve_kernel
+from numba_car._cuda.norms import judge_rows, measure_rows
+from numba_car._cuda.problem import DeviceProblem
+from numba_car._cuda.sort_scan import SCRATCH_ROWS, sort_rows
+
+_NOBODY = np.iinfo(np.int64).max
+
+
+class BadRowError(Exception):
+    """The values of a row ask for an error; the caller words it."""
+
+
+class Solved(NamedTuple):
+    """Eta as float64 and a verdict, by row."""
+
+    eta: Any
+    verdict: Any
+
+
+def _first(task: DeviceProblem) -> Any:
+    return memory.to_device(np.full(1, _NOBODY, np.int64), task.stream)
+
+
+def _check(task: DeviceProblem, first: Any) -> None:
+    """Read back once whether there was a row that the caller must hear of."""
+    if memory.to_host(first, task.stream)[0] != _NOBODY:
+        raise BadRowError
+
+
+def solve(task: DeviceProblem, options: Options, *, for_eps: bool = True) -> Solved:
+    """Solve all rows, for the problem's eps or for 0."""
+    eta = memory.empty(task.count, np.float64, task.stream)
+    verdict = memory.empty(task.count, np.int64, task.stream)
+    if task.count == 0:
+        return Solved(eta, verdict)
+    first = _first(task)
+    results = np.float64(task.slack), eta, verdict, first
+    if options.method == "sort" and len(task.norm) < 4 and for_eps and task.n > 0:
+        _sort(task, results)
+    else:
+        _newton(task, task.eps if for_eps else (0.0,), results)
+    _check(task, first)
+    if options.infeasible != "saturate" and for_eps:
+        judge(task, Solved(eta, verdict), options.infeasible)
+    return Solved(eta, verdict)
+
+
+def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...]) -> None:
+    # As on the CPU: float32 has no room for the powers of a general p.
+    kind = len(task.norm)
+    lane = np.dtype(np.float64) if kind == 3 else task.compute
+    shape, size = launch.solving_teams(task.count, 0 if kind == 4 else task.n, lane)
+    if size and kind < 3:  # powers of 1 and 2 are had for less than it takes to store them
+        shape, size = launch.row_teams(task.count, task.n), 0
+    where = "in scratch" if size else "on chip" if shape.shared else "anew"
+    slack, eta, verdict, first = results
+    scratch = memory.empty(size, lane, task.stream)
+    kernel = solve_kernel(lane, where)
+    arguments = *task.rows, eps, task.norm, slack, scratch, eta, verdict, first
+    launch.run(kernel, shape, task.stream, *arguments)
+
+
+def _sort(task: DeviceProblem, results: tuple[Any, ...]) -> None:
+    shape, size = launch.sorting_blocks(task.count, task.n, 8 * (SCRATCH_ROWS + 1))
+    slack, eta, verdict, first = results
+    scratch = memory.empty(shape.blocks * SCRATCH_ROWS * size, np.float64, task.stream)
+    order = memory.empty(shape.blocks * size, np.int64, task.stream)
+    numbers = np.int64(size), task.eps, task.norm, slack
+    arguments = *task.rows, *numbers, scratch, order, eta, verdict, first
+    launch.run(sort_rows, shape, task.stream, *arguments)
+
+
+def measure(task: DeviceProblem, solved: Solved, eta: tuple[Any, ...]) -> Any:
+    """N(eta) of all rows; with eta = inf that is R."""
+    reached = memory.empty(task.count, np.float64, task.stream)
+    if task.count:
+        shape = launch.row_teams(task.count, task.n)
+        arguments = *task.rows, task.norm, solved.verdict, eta, reached
+        launch.run(measure_rows, shape, task.stream, *arguments)
+    return reached
+
+
+def max_norms(task: DeviceProblem, solved: Solved) -> Any:
+    """R of all rows."""
+    return measure(task, solved, (math.inf,))
+
+
+def judge(task: DeviceProblem, solved: Solved, rule: str, max_norm: Any = None) -> Any:
+    """Return which rows cannot reach eps; do with them what the rule says."""
+    saturated = memory.empty(task.count, np.bool_, task.stream)
+    if task.count == 0:
+        return saturated
+    max_norm = max_norms(task, solved) if max_norm is None else max_norm
+    shown = memory.empty(task.count, task.dtype, task.stream)
+    memory.cast(max_norm, shown, task.stream)
+    first = _first(task)
+    shape = launch.Shape(memory.blocks_for(task.count), (32, 1))
+    arguments = task.eps, max_norm, shown, rule == "nan", solved.eta, saturated, first
+    launch.run(judge_rows, shape, task.stream, *arguments)
+    if rule == "raise":
+        _check(task, first)
+    return saturated
+
+
+def rescale(task: DeviceProblem, solved: Solved, out: tuple[Any, ...]) -> None:
+    """Write clip(x + eta*delta)."""
+    if task.count * task.n:
+        blocks, threads = launch.elements_grid(task.count, task.n)
+        arguments = *task.rows, solved.eta, task.largest, out
+        rescale_rows[blocks, threads, task.stream](*arguments)

@@ -1,0 +1,39 @@
+"""How device code sees a batch of rows, and what stands for one.
+
+======================  =============================================
+``(array, stride)``     rows in flat memory, and the stride between them
+``(number,)``           one number for all elements
+``(array, 0, 0)``       the same, as the one element of an array
+======================  =============================================
+
+As with norms, a tuple's length picks the code. Indices are cast to unsigned, which spares each access
+the test for a negative one.
+"""
+
+import numpy as np
+
+from numba_car._cuda.jit import device
+
+
+@device
+def at(batch, r, i, lane):
+    """Element i of row r in the type `lane`."""
+    if len(batch) == 1:
+        return lane(batch[0])
+    if len(batch) == 3:
+        return lane(batch[0][0])
+    return lane(batch[0][np.uint64(r * batch[1] + i)])
+
+
+@device
+def store(batch, r, i, value):
+    """Store an element; what is one number stores nothing."""
+    if len(batch) == 2:
+        batch[0][np.uint64(r * batch[1] + i)] = value
+
+
+@device
+def element(row, i, lane):
+    """x, delta, lower and upper of an element of row (x, delta, lower, upper, r, n)."""
+    x, delta, lower, upper, r, _ = row
+    return at(x, r, i, lane), at(delta, r, i, lane), at(lower, r, i, lane), at(upper, r, i, lane)

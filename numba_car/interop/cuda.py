@@ -1,0 +1,190 @@
+"""Arrays in device memory with a ``__cuda_array_interface__``: numba's and CuPy's; on the caller's stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from numba_car import _api
+from numba_car._api import Call, Solution, options_of
+from numba_car._arrays import Options, as_numeric, batch_of, kept_shape, pair
+from numba_car._derivatives import Gradients
+
+try:
+    from numba_car._cuda import gradients, memory, solver
+    from numba_car._cuda.jit import IS_SIMULATED
+    from numba_car._cuda.problem import DeviceProblem, as_rows, is_on_device, problem
+except ImportError as error:  # numba without CUDA: numba-cuda is an extra
+    raise ImportError(
+        "arrays in device memory need numba-cuda: pip install 'numba_car[cuda13]' (or cuda12); "
+        "the CPU path works: pass NumPy arrays"
+    ) from error
+
+
+def _host(value: Any) -> Any:
+    if not is_on_device(value):
+        return value
+    view = memory.view_of(value)
+    flat = memory.packed(view, view.dtype, 0)
+    return np.array(flat if IS_SIMULATED else flat.copy_to_host()).reshape(view.shape)
+
+
+def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[DeviceProblem, Options]:
+    options = options_of(call.infeasible, call.method, call.num_threads)
+    return problem(x, delta, eps, call.p, call.bounds, call.axis), options
+
+
+def _let_the_cpu_word_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Where values ask for an error, have the CPU's solver find them again and say which."""
+
+    @wraps(function)
+    def guarded(x: Any, delta: Any, eps: Any, call: Call, *more: Any) -> Any:
+        try:
+            return function(x, delta, eps, call, *more)
+        except solver.BadRowError:
+            lower, upper = pair(call.bounds)
+            on_host = call._replace(bounds=(_host(lower), _host(upper)))
+            _api.eta(_host(x), _host(delta), _host(eps), **on_host._asdict())
+            raise ValueError("x, eps or bounds broke a rule in some row") from None
+
+    return guarded
+
+
+def _by_row(task: DeviceProblem, values: Any, keepdims: bool) -> Any:
+    """Return one number a row, as the caller's kind of array."""
+    shape = batch_of(task.shape, task.axes, keepdims=keepdims)
+    dtype = task.dtype if values.dtype == np.float64 else values.dtype
+    out = memory.new_like(task.like, shape, dtype, task.stream)
+    memory.cast(values, _flat_of(out, task.count), task.stream)
+    return out
+
+
+def _flat_of(out: Any, size: int) -> Any:
+    view = memory.view_of(out)
+    return memory.flat(view.pointer, size, view.dtype, out)
+
+
+def _rows_of(task: DeviceProblem, out: Any) -> tuple[Any, ...]:
+    return as_rows("out", memory.view_of(out), task.shape, task.axes, task.dtype, task.stream)
+
+
+@_let_the_cpu_word_errors
+def eta(x: Any, delta: Any, eps: Any, call: Call) -> Any:
+    """`numba_car.eta` in device memory."""
+    task, options = _prepare(x, delta, eps, call)
+    return _by_row(task, solver.solve(task, options).eta, call.keepdims)
+
+
+@_let_the_cpu_word_errors
+def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> Any:
+    """`numba_car.rescale` in device memory."""
+    task, options = _prepare(x, delta, eps, call)
+    if out is None:
+        out = memory.new_like(x, task.shape, task.dtype, task.stream)
+    view = memory.view_of(out)
+    if (view.shape, view.dtype) != (task.shape, task.dtype):
+        raise ValueError(
+            f"out must have the shape {task.shape} and dtype {task.dtype} of the result, "
+            f"found {view.shape} and {view.dtype}"
+        )
+    rows = _rows_of(task, out)
+    if rows[0].size and memory.pointer_of(rows[0]) != view.pointer:
+        raise ValueError(
+            "out must hold each row without gaps; leave it out, or copy from the result"
+        )
+    solver.rescale(task, solver.solve(task, options), rows)
+    return out
+
+
+@_let_the_cpu_word_errors
+def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
+    """`numba_car.solve` in device memory."""
+    task, options = _prepare(x, delta, eps, call)
+    solved = solver.solve(task, options)
+    max_norm = solver.max_norms(task, solved)
+    saturated = solver.judge(task, solved, "saturate", max_norm)
+    shown = memory.empty(task.count, task.dtype, task.stream)
+    memory.cast(solved.eta, shown, task.stream)  # the norm is that of eta as it is returned
+    norm = solver.measure(task, solved, (shown, np.int64(1)))
+    found = solved.eta, norm, max_norm, saturated
+    return Solution(*(_by_row(task, values, call.keepdims) for values in found))
+
+
+def max_norm(x: Any, delta: Any, call: Call) -> Any:
+    """`numba_car.max_norm` in device memory."""
+    return _max_norm(x, delta, 0.0, call)
+
+
+@_let_the_cpu_word_errors
+def _max_norm(x: Any, delta: Any, eps: Any, call: Call) -> Any:
+    task, options = _prepare(x, delta, eps, call)
+    solved = solver.solve(task, options, for_eps=False)
+    return _by_row(task, solver.max_norms(task, solved), call.keepdims)
+
+
+def eta_vjp(x: Any, delta: Any, eps: Any, grad_eta: Any, call: Call) -> Gradients:
+    """`numba_car.eta_vjp` in device memory; where arguments broadcast, only numbers may."""
+    found: Gradients = _vjp(x, delta, eps, call, 0.0, grad_eta)
+    return found
+
+
+def rescale_vjp(x: Any, delta: Any, eps: Any, grad_out: Any, call: Call) -> Gradients:
+    """`numba_car.rescale_vjp` in device memory; where arguments broadcast, only numbers may."""
+    found: Gradients = _vjp(x, delta, eps, call, grad_out, 0.0)
+    return found
+
+
+def _check_full(name: str, value: Any, shape: tuple[int, ...]) -> None:
+    """Raise where a gradient would have to be summed over some axes but not all."""
+    if is_on_device(value) and memory.view_of(value).shape != shape:
+        found = memory.view_of(value).shape
+        raise ValueError(
+            f"{name} must be a number or of shape {shape} for gradients on the device, found {found}; "
+            "broadcast it first"
+        )
+
+
+def _summed(task: DeviceProblem, values: Any) -> Any:
+    """Return the sum over all rows as an array of no axes."""
+    out = memory.new_like(task.like, (), task.dtype, task.stream)
+    memory.cast(gradients.total(values, task.stream), _flat_of(out, 1), task.stream)
+    return out
+
+
+def _upstream(name: str, value: Any, task: DeviceProblem, *, by_row: bool) -> tuple[Any, ...]:
+    if not is_on_device(value):
+        return (float(as_numeric(name, value).reshape(())),)
+    view, shape = memory.view_of(value), task.shape
+    if by_row:
+        shape = batch_of(task.shape, task.axes, keepdims=True)
+        view = memory.reshaped(view, kept_shape(name, view.shape, task.shape, task.axes))
+    return as_rows(name, view, shape, task.axes, np.dtype(np.float64), task.stream)
+
+
+@_let_the_cpu_word_errors
+def _vjp(x: Any, delta: Any, eps: Any, call: Call, grad_out: Any, grad_eta: Any) -> Gradients:
+    task, options = _prepare(x, delta, eps, call)
+    lower, upper = pair(call.bounds)
+    for name, value in (("x", x), ("delta", delta), ("bounds", lower), ("bounds", upper)):
+        _check_full(name, value, task.shape)
+    _check_full("eps", eps, batch_of(task.shape, task.axes, keepdims=False))
+    solved = solver.solve(task, options)
+    upstream = (
+        _upstream("grad_out", grad_out, task, by_row=False),
+        _upstream("grad_eta", grad_eta, task, by_row=True),
+    )
+    outs = [
+        memory.new_like(x, task.shape, task.dtype, task.stream) if is_on_device(value) else None
+        for value in (x, delta, lower, upper)
+    ]
+    targets = tuple((0.0,) if out is None else _rows_of(task, out) for out in outs)
+    sums = gradients.vjp(task, solved, upstream, targets)
+    of_eps = _by_row(task, sums[0], False) if is_on_device(eps) else _summed(task, sums[0])
+    of_bounds = (
+        None if bound is None else _summed(task, values) if out is None else out
+        for bound, out, values in zip((lower, upper), outs[2:], sums[1:], strict=True)
+    )
+    return Gradients(outs[0], outs[1], of_eps, *of_bounds)

@@ -1,0 +1,312 @@
+"""Every CUDA kernel on rows that are hard, against the oracle.
+
+test_cuda_simulator.py runs this in numba's simulator, test_cuda_gpu.py on a GPU.
+"""
+
+import itertools
+import math
+import sys
+from dataclasses import replace
+
+import mpmath
+import numpy as np
+import oracle
+import pytest
+from oracle import Row
+from strategies import FAMILIES, family_arrays
+from test_gradients import check_against_differences
+
+import numba_car as car
+
+sys.setswitchinterval(1e-5)  # the simulator polls, which keeps the threads it waits for waiting
+cuda = pytest.importorskip("numba.cuda")
+POWERS = (0.7, 1.0, 2.0, 4.7, math.inf)
+N = 20
+
+
+def to_host(found):
+    return found.copy_to_host()
+
+
+def rows_of(dtype, p, levels, n=N):
+    """A row of each family, with an eps that is a share of what it can reach."""
+    levels = itertools.cycle(levels)
+    for seed, family in enumerate(sorted(FAMILIES)):
+        x, delta = family_arrays(family, (n,), dtype, seed)
+        row = Row(x, delta, 0.0, p)
+        eps = min(next(levels) * float(oracle.max_norm(row)), float(np.finfo(dtype).max))
+        yield replace(row, eps=float(dtype(eps)))
+
+
+def on_device(rows):
+    x, delta = (np.stack([getattr(row, name) for row in rows]) for name in ("x", "delta"))
+    return *map(cuda.to_device, (x, delta)), cuda.to_device(np.array([row.eps for row in rows]))
+
+
+def check(row, found):
+    expected = oracle.eta(row)
+    if expected == 0:
+        assert found == 0
+    elif oracle.is_normal(expected, row.dtype):
+        assert oracle.norm_error_in_ulps(float(found), row, row.dtype) <= 4, (row, found)
+    else:
+        info = np.finfo(row.dtype)
+        is_large = expected > 1
+        assert found >= 0.999 * float(info.max) if is_large else 0 <= found <= 2 * float(info.tiny)
+
+
+@pytest.mark.parametrize("levels", [(0.3, 0.95), (0.9, 0.5, 1.5)])
+@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_newton_on_hard_rows(dtype, p, levels):
+    rows = list(rows_of(dtype, p, levels))
+    found = to_host(car.eta(*on_device(rows), p=p))
+    assert found.dtype == dtype
+    assert found.shape == (len(rows),) == (len(FAMILIES),)
+    for row, eta in zip(rows, found, strict=True):
+        check(row, eta)
+
+
+@pytest.mark.parametrize("p", [0.7, 2.0])
+def test_a_row_over_several_warps(p):
+    rows = list(rows_of(np.float32, p, (0.8,), n=67))[:4]
+    for row, eta in zip(rows, to_host(car.eta(*on_device(rows), p=p)), strict=True):
+        check(row, eta)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.3])
+def test_rows_too_long_for_the_chip(monkeypatch, p):
+    from numba_car._cuda import launch
+
+    monkeypatch.setattr(launch, "_SHARED", 64)
+    rows = list(rows_of(np.float64, p, (0.6,)))
+    assert launch.solving_teams(len(rows), N, np.dtype(np.float64))[1] > 0
+    for row, eta in zip(rows, to_host(car.eta(*on_device(rows), p=p)), strict=True):
+        check(row, eta)
+
+
+@pytest.mark.parametrize("p", [0.7, 1.0, 2.0, 4.7])
+def test_sort_and_scan(p):
+    rows = list(rows_of(np.float64, p, (0.7,), n=11))
+    x, delta, eps = on_device(rows)
+    for row, eta in zip(rows, to_host(car.eta(x, delta, eps, p=p, method="sort")), strict=True):
+        check(row, eta)
+
+
+def test_sort_and_scan_with_ties_and_without_bounds():
+    x, delta = np.full((2, 9), 0.25, np.float32), np.ones((2, 9), np.float32)
+    delta[1, ::2] = 0
+    for lower, upper in ((0.0, 1.0), (None, 0.5), (0.0, None)):
+        rows = [Row(a, b, 0.7, 2.0, lower, upper) for a, b in zip(x, delta, strict=True)]
+        found = car.eta(*map(cuda.to_device, (x, delta)), 0.7, bounds=(lower, upper), method="sort")
+        for row, eta in zip(rows, to_host(found), strict=True):
+            check(row, eta)
+
+
+@pytest.mark.parametrize("method", ["newton", "sort"])
+def test_rows_with_nan_or_inf_lose_their_own_result_only(method):
+    x, delta = np.full((5, 7), 0.5), np.full((5, 7), 0.5)
+    x[1, 3], delta[2, 6], delta[3, 0] = np.nan, np.inf, -np.nan
+    x, delta = cuda.to_device(x), cuda.to_device(delta)
+    found = to_host(car.eta(x, delta, 0.5, method=method))
+    np.testing.assert_array_equal(np.isnan(found), [False, True, True, True, False])
+    assert found[0] == found[4] == pytest.approx(0.5 / (0.5 * math.sqrt(7)))
+    moved = to_host(car.rescale(x, delta, 0.5, method=method))
+    np.testing.assert_array_equal(np.isnan(moved).all(axis=1), np.isnan(found))
+    assert np.isfinite(moved[[0, 4]]).all()
+
+
+def test_nothing_to_do():
+    x, zero = cuda.to_device(np.full((2, 5), 0.5)), cuda.to_device(np.zeros((2, 5)))
+    assert list(to_host(car.eta(x, zero, 1.0))) == [0.0, 0.0]
+    assert list(to_host(car.eta(x, x, 0.0))) == [0.0, 0.0]
+    assert to_host(car.eta(*2 * [cuda.to_device(np.zeros((0, 5)))], 1.0)).shape == (0,)
+    assert list(to_host(car.eta(*2 * [cuda.to_device(np.zeros((2, 0)))], 1.0))) == [0.0, 0.0]
+
+
+def test_rescale_reaches_eps_inside_the_bounds():
+    x, delta = family_arrays("lognormal", (3, 33), np.float32)
+    moved = to_host(car.rescale(*map(cuda.to_device, (x, delta)), 1.25))
+    assert moved.dtype == np.float32
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    norms = np.linalg.norm(moved.astype(float) - x, axis=1)
+    np.testing.assert_allclose(norms, 1.25, rtol=1e-6)
+
+
+def test_rescale_in_place_and_into_the_wrong_array():
+    x, delta = family_arrays("uniform", (2, 12), np.float64)
+    expected, a, b = car.rescale(x, delta, 0.5), cuda.to_device(x), cuda.to_device(delta)
+    assert car.rescale(a, b, 0.5, out=b) is b
+    np.testing.assert_allclose(to_host(b), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match="out must have the shape"):
+        car.rescale(a, b, 0.5, out=cuda.to_device(np.zeros((2, 11))))
+
+
+def test_bounds_per_element_and_eps_per_row():
+    rng = np.random.default_rng(5)
+    x, delta = rng.random((3, 17)), rng.standard_normal((3, 17))
+    lower, upper, eps = x - rng.random((3, 17)), x + rng.random(17), np.array([0.2, 1.0, 9.0])
+    arrays = map(cuda.to_device, (x, delta, eps))
+    found = car.eta(*arrays, bounds=(cuda.to_device(lower), cuda.to_device(upper)))
+    for i, eta in enumerate(to_host(found)):
+        check(Row(x[i], delta[i], eps[i], 2.0, lower[i], upper[i]), eta)
+
+
+def test_one_number_in_device_memory():
+    x, delta = family_arrays("uniform", (2, 9), np.float32)
+    one, half = cuda.to_device(np.ones(1)), cuda.to_device(np.full((1, 1), 0.5))
+    found = to_host(car.eta(*map(cuda.to_device, (x, delta)), half, bounds=(0.0, one)))
+    for i, eta in enumerate(found):
+        check(Row(x[i], delta[i], 0.5), eta)
+
+
+def test_any_layout():
+    rng = np.random.default_rng(6)
+    x, delta = rng.random((4, 3, 5)), rng.standard_normal((4, 3, 5))
+    arrays = cuda.to_device(x), cuda.to_device(delta)
+    found = to_host(car.eta(*arrays, 0.4, axis=(0, 2)))
+    np.testing.assert_allclose(found, car.eta(x, delta, 0.4, axis=(0, 2)), rtol=1e-13)
+    turned = [array.transpose((2, 1, 0)) for array in arrays]
+    found = to_host(car.rescale(*turned, 0.4, keepdims=True))
+    np.testing.assert_allclose(found, car.rescale(x.T, delta.T, 0.4), rtol=1e-13)
+    row = to_host(car.eta(arrays[0], cuda.to_device(delta[:1]), 0.4, keepdims=True))
+    np.testing.assert_allclose(row, car.eta(x, delta[:1], 0.4, keepdims=True), rtol=1e-13)
+
+
+def test_misaligned_memory():
+    from numba_car._cuda import memory
+
+    values = np.linspace(0, 1, 10)
+    raw = cuda.to_device(np.concatenate([np.zeros(1, np.uint8), values.view(np.uint8)]))
+    view = memory.view_of(raw)
+    shifted = memory.View(view.pointer + 1, (2, 5), (40, 8), np.dtype(float), None, raw)
+    found = memory.packed(shifted, np.dtype(float), cuda.default_stream())
+    assert list(memory.to_host(found, cuda.default_stream())) == list(values)
+
+
+def test_solve_and_max_norm():
+    x, delta = family_arrays("uniform", (3, 21), np.float32)
+    eps = np.array([0.5, 1.0, 50.0])
+    arrays = cuda.to_device(x), cuda.to_device(delta)
+    found = car.solve(*arrays, cuda.to_device(eps))
+    eta, norm, max_norm, saturated = map(to_host, found)
+    assert list(saturated) == [False, False, True]
+    np.testing.assert_array_equal(to_host(car.max_norm(*arrays)), max_norm)
+    for i in range(3):
+        row = Row(x[i], delta[i], eps[i])
+        check(row, eta[i])
+        assert oracle.error_in_ulps(float(norm[i]), oracle.target(row), np.float32) <= 4
+        assert oracle.error_in_ulps(float(max_norm[i]), oracle.max_norm(row), np.float32) <= 1
+
+
+def test_rows_out_of_reach():
+    x, delta = family_arrays("uniform", (3, 9), np.float64)
+    arrays = *map(cuda.to_device, (x, delta)), cuda.to_device(np.array([0.1, 99.0, 0.1]))
+    assert list(np.isnan(to_host(car.eta(*arrays, infeasible="nan")))) == [False, True, False]
+    with pytest.raises(ValueError, match=r"1 of 3 rows.*index \(1,\): eps 99.0"):
+        car.eta(*arrays, infeasible="raise")
+
+
+def test_errors_are_those_of_the_cpu():
+    x, delta = cuda.to_device(np.full((2, 3), 0.5)), cuda.to_device(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="6 of 6 elements do not, the first at index"):
+        car.eta(x, delta, 1.0, bounds=(0.6, 1.0))
+    with pytest.raises(ValueError, match="lower <= upper"):
+        car.eta(x, delta, 1.0, bounds=(cuda.to_device(np.full(3, 2.0)), 1.0))
+    with pytest.raises(ValueError, match=r"eps must be finite and not negative, found -1.0"):
+        car.eta(x, delta, cuda.to_device(np.array([1.0, -1.0])))
+    with pytest.raises(ValueError, match="do not broadcast"):
+        car.eta(x, cuda.to_device(np.ones((2, 4))), 1.0)
+    with pytest.raises(TypeError, match="one library"):
+        car.eta(x, np.ones((2, 3)), 1.0)
+
+
+def gradient_row(p, level, seed):
+    rng = np.random.default_rng(seed)
+    x, delta = rng.random(8), rng.standard_normal(8)
+    delta[4] = 0
+    row = Row(x, delta, 1.0, p, -0.1 * rng.random(8), 1 + rng.random(8))
+    return replace(row, eps=level * float(oracle.max_norm(row)))
+
+
+@pytest.mark.parametrize("level", [0.4, 0.9, 1.7])
+@pytest.mark.parametrize("p", POWERS)
+def test_gradients_against_differences(p, level):
+    row = gradient_row(p, level, seed=3)
+    x, delta, lower, upper = map(cuda.to_device, (row.x, row.delta, row.lower, row.upper))
+    upstream = np.random.default_rng(2).standard_normal(8)
+
+    def moved(row):
+        with mpmath.workprec(oracle.BITS):
+            return float(
+                upstream @ np.clip(row.x + float(oracle.eta(row)) * row.delta, row.lower, row.upper)
+            )
+
+    options = {"p": p, "bounds": (lower, upper)}
+    found = car.eta_vjp(x, delta, row.eps, 0.7, **options)
+    found = car.Gradients(*map(to_host, found))
+    check_against_differences(found, lambda row: 0.7 * float(oracle.eta(row)), row)
+    found = car.rescale_vjp(x, delta, row.eps, cuda.to_device(upstream), **options)
+    check_against_differences(car.Gradients(*map(to_host, found)), moved, row)
+
+
+def test_gradients_of_numbers_are_sums_over_rows():
+    rng = np.random.default_rng(8)
+    x, delta, g = rng.random((3, 40)), rng.standard_normal((3, 40)), rng.standard_normal((3, 40))
+    x[1, 1] = np.nan
+    for rows in ([0, 2], [0, 1, 2]):
+        arrays = x[rows], delta[rows], g[rows]
+        a, b, c = map(cuda.to_device, arrays)
+        found = car.rescale_vjp(a, b, 0.9, c, bounds=(None, 1.0))
+        expected = car.rescale_vjp(*arrays[:2], 0.9, arrays[2], bounds=(None, 1.0))
+        assert found.lower is None
+        for name in ("x", "delta", "eps", "upper"):
+            theirs = getattr(expected, name)
+            np.testing.assert_allclose(
+                to_host(getattr(found, name)), theirs, rtol=1e-10, atol=1e-12
+            )
+
+
+def test_results_are_the_same_from_run_to_run():
+    arrays = (*on_device(list(rows_of(np.float32, 2.0, (0.5,)))),)
+    first, second = (to_host(car.eta(*arrays)) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_the_butterfly():
+    """The simulator has a faster one of its own, see `_cuda.team`."""
+    from numba_car._cuda import jit, team
+
+    across_warp = team.butterfly(team._plus)
+
+    @jit.kernel
+    def sums(values, found):
+        found[cuda.threadIdx.x] = across_warp(values[cuda.threadIdx.x])
+
+    values, found = (cuda.to_device(np.arange(32.0) ** 2 / 7 * k) for k in (1, 0))
+    sums[1, 32](values, found)
+    assert len(set(to_host(found))) == 1
+    assert to_host(found)[0] == pytest.approx(sum(i**2 for i in range(32)) / 7)
+
+
+@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_thread_a_row(dtype, p):
+    from numba_car._cuda import jit, thread
+
+    @jit.kernel
+    def rescale_all(x, delta, eps, p, out, found):
+        r = cuda.grid(1)
+        if r < found.size:
+            found[r] = thread.rescale(x[r], delta[r], eps[r], p, 0.0, 1.0, out[r])
+
+    rows = list(rows_of(dtype, p, (0.3, 0.9, 1.5)))
+    x, delta, eps = on_device(rows)
+    out, found = cuda.device_array_like(x), cuda.to_device(np.zeros(len(rows)))
+    rescale_all[1, 32](x, delta, eps, p, out, found)
+    for row, eta, moved in zip(rows, to_host(found), to_host(out), strict=True):
+        check(row, min(eta, float(np.finfo(dtype).max)))
+        with np.errstate(all="ignore"):
+            expected = np.clip(row.x.astype(float) + eta * row.delta.astype(float), 0, 1)
+        np.testing.assert_array_equal(moved, expected.astype(dtype))

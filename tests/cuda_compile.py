@@ -1,0 +1,202 @@
+"""Compile every kernel for a GPU that need not be there, and say what the code takes.
+
+Run as a script it prints one JSON object a line. It needs a process of its own: it puts a device of the
+wanted kind where numba looks for one.
+"""
+
+import json
+import math
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from cuda.bindings import nvjitlink
+from numba import cuda, types
+from numba.cuda import dispatcher
+
+from numba_car._core.norms import norm_of
+from numba_car._cuda import thread
+from numba_car._cuda.apply import rescale_rows
+from numba_car._cuda.backward import backward_rows
+from numba_car._cuda.gradients import _sum_all
+from numba_car._cuda.memory import _cast, _gather
+from numba_car._cuda.newton import solve_kernel
+from numba_car._cuda.norms import judge_rows, measure_rows
+from numba_car._cuda.sort_scan import sort_rows
+
+POWERS = (1.0, 2.0, 3.3, math.inf)
+DTYPES = {"float32": types.float32, "float64": types.float64}
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "cuda-compile.md"
+INT, DOUBLE = types.int64, types.float64
+
+
+class Case(NamedTuple):
+    """A kernel and what it is compiled for."""
+
+    kernel: str
+    dtype: str
+    p: float
+    bounds: str
+    function: object
+    arguments: tuple
+
+
+@cuda.jit
+def _rescale_alone(x, delta, eps, p, out):
+    r = cuda.grid(1)
+    if r < x.shape[0]:
+        thread.rescale(x[r], delta[r], eps, p, 0.0, 1.0, out[r])
+
+
+def array(element):
+    return types.Array(element, 1, "C")
+
+
+def batch(element):
+    return types.Tuple((array(element), INT))
+
+
+def number(element=DOUBLE):
+    return types.Tuple((element,))
+
+
+def cases():
+    for name, element in DTYPES.items():
+        for bounds, bound in (("numbers", number()), ("arrays", batch(element))):
+            rows = (batch(element), batch(element), bound, bound, INT, INT)
+            yield Case("rescale", name, 0, bounds, rescale_rows,
+                       (*rows, array(DOUBLE), DOUBLE, batch(element)))  # fmt: skip
+            for p in POWERS:
+                yield from norm_cases(name, element, p, bounds, rows)
+    for name, element in DTYPES.items():
+        yield Case("a thread a row", name, 0, "numbers", _rescale_alone,
+                   (*2 * [types.Array(element, 2, "C")], DOUBLE, DOUBLE, types.Array(element, 2, "C")))  # fmt: skip
+    sizes = types.UniTuple(INT, 4)
+    for name, element in DTYPES.items():
+        yield Case("copy of any layout", name, 0, "", _gather,
+                   (array(element), INT, sizes, sizes, array(element)))  # fmt: skip
+        yield Case("cast", name, 0, "", _cast, (array(DOUBLE), array(element)))
+    yield Case("sum", "float64", 0, "", _sum_all, (array(DOUBLE), array(DOUBLE)))
+    yield Case("judge", "float32", 0, "", judge_rows,
+               (number(), array(DOUBLE), array(types.float32), types.boolean, array(DOUBLE),
+                array(types.boolean), array(INT)))  # fmt: skip
+
+
+def norm_cases(name, element, p, bounds, rows):
+    norm = types.UniTuple(DOUBLE, len(norm_of(p)))
+    lane = np.dtype(np.float64 if len(norm_of(p)) == 3 else name)
+    results = array(DOUBLE), array(INT), array(INT)
+    kept = array(DTYPES[lane.name])
+    solving = (*rows, batch(DOUBLE), norm, DOUBLE, kept, *results)
+    for where in ("on chip", "in scratch", "anew"):
+        wanted = {"on chip": p < math.inf, "in scratch": len(norm) == 3, "anew": len(norm) != 3}
+        if wanted[where]:
+            yield Case(f"newton, {where}", name, p, bounds, solve_kernel(lane, where), solving)
+    if p < math.inf:
+        sorting = (*rows, INT, batch(DOUBLE), norm, DOUBLE, array(DOUBLE), array(INT), *results)
+        yield Case("sort and scan", name, p, bounds, sort_rows, sorting)
+    measuring = (*rows, norm, array(INT), batch(DOUBLE), array(DOUBLE))
+    yield Case("norms", name, p, bounds, measure_rows, measuring)
+    targets = batch(element) if bounds == "arrays" else number()
+    outputs = types.Tuple((batch(element), batch(element), targets, targets))
+    sums = types.UniTuple(array(DOUBLE), 3)
+    for kind, upstream in (
+        ("eta_vjp", (number(), batch(DOUBLE))),
+        ("rescale_vjp", (batch(element), number())),
+    ):
+        given = (*rows, *upstream, norm, number(), array(DOUBLE), DOUBLE, outputs, sums)
+        yield Case(kind, name, p, bounds, backward_rows, given)
+
+
+def compiled(case, capability):
+    code, _ = cuda.compile(
+        case.function.py_func,
+        types.void(*case.arguments),
+        device=False,
+        abi="numba",
+        cc=capability,
+        output="ltoir",
+    )
+    return code
+
+
+def log_of(code, capability):
+    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-lto", "-verbose", "-Xptxas=-v"]
+    handle = nvjitlink.create(len(options), options)
+    nvjitlink.add_data(handle, nvjitlink.InputType.LTOIR, code, len(code), "kernel")
+    nvjitlink.complete(handle)
+    log = bytearray(nvjitlink.get_info_log_size(handle))
+    nvjitlink.get_info_log(handle, log)
+    nvjitlink.destroy(handle)
+    return log.decode()
+
+
+def largest(pattern, log):
+    return max((int(found) for found in re.findall(pattern, log)), default=0)
+
+
+def figures(case, capability):
+    dispatcher.get_current_device = lambda: type("Device", (), {"compute_capability": capability})
+    log = log_of(compiled(case, capability), capability)
+    assert "registers" in log, log
+    return {
+        "kernel": case.kernel,
+        "dtype": case.dtype,
+        "p": case.p,
+        "bounds": case.bounds,
+        "arch": f"sm_{capability[0]}{capability[1]}",
+        "registers": largest(r"Used (\d+) registers", log),
+        "spilled": largest(r"(\d+) bytes spill", log),
+        "stack": largest(r"(\d+) bytes stack frame", log),
+        "shared": largest(r"(\d+) bytes smem", log),
+    }
+
+
+def is_quick(case):
+    """Whether a case is among those that every run of the tests compiles: each kernel and dtype."""
+    return case.p in ((0, 2.0) if case.bounds != "arrays" else (3.3,))
+
+
+def table(found):
+    """Markdown of figures, one row for the kernels that differ in nothing but the architecture."""
+    archs = sorted({f["arch"] for f in found}, key=lambda name: int(name[3:]))
+    lines = [
+        "# What the CUDA kernels take, from the compiler",
+        "",
+        "Registers a thread, by architecture, static shared memory and spilled registers in bytes. Written",
+        "by `python tests/cuda_compile.py 90 80 100 --write`, without a GPU; all cases for the first of",
+        "these, each kernel and dtype for the others.",
+        "",
+        f"| kernel | dtype | p | bounds | {' | '.join(archs)} | shared | spilled |",
+        "|---" * (6 + len(archs)) + "|",
+    ]
+    by_case = {}
+    for f in found:
+        key = f["kernel"], f["dtype"], f["p"] or "", f["bounds"]
+        by_case.setdefault(key, {})[f["arch"]] = f
+    for key, by_arch in by_case.items():
+        registers = [str(by_arch[arch]["registers"]) if arch in by_arch else "" for arch in archs]
+        shared, spilled = (max(f[name] for f in by_arch.values()) for name in ("shared", "spilled"))
+        lines.append(
+            "| " + " | ".join([*map(str, key), *registers, str(shared), str(spilled)]) + " |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments):
+    found = []
+    for place, arch in enumerate(name for name in arguments if name.isdigit()):
+        capability = int(arch[:-1]), int(arch[-1])
+        for case in cases():
+            if is_quick(case) or ("--quick" not in arguments and place == 0):
+                found.append(figures(case, capability))
+                sys.stdout.write(json.dumps(found[-1]) + "\n")
+                sys.stdout.flush()
+    if "--write" in arguments:
+        RESULTS.write_text(table(found))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

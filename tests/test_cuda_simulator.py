@@ -1,0 +1,43 @@
+"""The CUDA kernels in numba's simulator, which must be chosen before numba is imported."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+COUNT = 70  # at least: none may go missing unseen
+
+
+def test_kernels_in_the_simulator():
+    options = "-q", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore"
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, TESTS / "cuda_cases.py"],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTEST_ADDOPTS": ""},
+        cwd=TESTS.parent,
+        capture_output=True,
+        text=True,
+        timeout=1800,
+        check=False,
+    )
+    assert found.returncode == 0, found.stdout[-5000:] + found.stderr[-1000:]
+    passed = re.search(r"(\d+) passed", found.stdout)
+    assert passed is not None
+    assert int(passed[1]) >= COUNT, found.stdout
+    assert "skipped" not in found.stdout, found.stdout
+
+
+def test_the_benchmark_of_gpus_runs_there(tmp_path):
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu", "--out", tmp_path],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        cwd=TESTS.parent,
+        timeout=1200,
+        check=True,
+    )
+    found = json.loads((tmp_path / "gpu.json").read_text())
+    timed = {result["what"] for result in found["results"] if result["seconds"] > 0}
+    assert timed == {"eta", "rescale", "rescale_vjp"}
+    assert "| eta |" in (tmp_path / "gpu.md").read_text()
