@@ -167,7 +167,7 @@ def table(found):
         "",
         "Registers a thread, by architecture, static shared memory and spilled registers in bytes. Written",
         "by `python tests/cuda_compile.py 90 80 100 --write`, without a GPU; all cases for the first of",
-        "these, each kernel and dtype for the others.",
+        "these, a few for the others.",
         "",
         f"| kernel | dtype | p | bounds | {' | '.join(archs)} | shared | spilled |",
         "|---" * (6 + len(archs)) + "|",

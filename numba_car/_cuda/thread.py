@@ -15,7 +15,7 @@ from numba_car._core.norms import any_norm
 from numba_car._core.problem import arrive
 from numba_car._cuda.jit import device
 from numba_car._cuda.measure import LARGEST, solve_largest
-from numba_car._cuda.newton import inspect, solve_finite
+from numba_car._cuda.newton import inspect, is_short, solve_finite
 
 _ALONE = ()
 
@@ -30,7 +30,7 @@ def _row_of(x, delta, lower, upper):
 def eta(x, delta, eps, p, lower, upper):
     """Scale of one row: the smallest eta >= 0 with N(eta) = min(eps, R); see `numba_car.eta`."""
     row, eps, p = _row_of(x, delta, lower, upper), np.float64(eps), np.float64(p)
-    slack = SLACK * (2.0**-52 if x.dtype.itemsize == 8 else 2.0**-23)
+    slack = SLACK * (2.0**-23 if is_short(x.dtype.type(0)) else 2.0**-52)
     speed, found = inspect(row, slack, np.float64(0), _ALONE, _ALONE)
     if found != GO_ON or not (p > 0 and 0 <= eps < math.inf and delta.size == x.size):
         return math.nan
