@@ -16,7 +16,6 @@ _INTEROP = {
     "xarray": "xarray",
     "eagerpy": "eagerpy",
     "dask": "dask",
-    "numba": "cuda",
     "cupy": "cuda",
 }
 # What is known of types: their library, or nothing for numbers, sequences and None, which go with any.
@@ -38,7 +37,8 @@ def _kind_of(array_type: type) -> str:
     for root in roots:
         if root in _INTEROP:
             return _INTEROP[root]
-    if hasattr(array_type, "__cuda_array_interface__"):
+    in_simulator = array_type.__module__.startswith("numba.cuda")  # without such an interface
+    if hasattr(array_type, "__cuda_array_interface__") or in_simulator:
         return "cuda"
     return "numpy" if issubclass(array_type, np.ndarray) else ""
 
