@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.cuda
+
 SCRIPT = Path(__file__).with_name("cuda_compile.py")
 KERNELS = {
     "a thread a row",

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.cuda
+
 TESTS = Path(__file__).parent
 COUNT = 70  # at least: none may go missing unseen
 

@@ -108,9 +108,10 @@ def solve_row(row, norm, eps, block, scratch):
 @rows
 def norm_reached(row, norm, eta, block):
     """N(eta); with eta = inf that is R."""
-    unit = largest_step(row, eta)
-    if len(norm) == 4 or not 0.0 < unit < math.inf:
-        return unit
+    size = largest_step(row, eta)
+    if len(norm) == 4 or not 0.0 < size < math.inf:
+        return size
+    unit = unit_of(size, norm, False)
     return unit * root(row_sums(row, norm, (eta, unit), block, block)[0], norm)
 
 

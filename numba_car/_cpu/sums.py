@@ -31,10 +31,10 @@ def _newton_sums(row, norm, t):
 def _step_sums(row, norm, eta_and_unit):
     """Sum (step/unit)**p at eta; there is no second sum."""
     eta, unit = eta_and_unit
-    total = 0.0
+    by_unit, total = divisor(unit, norm), 0.0
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
-        total += term(step(x, delta, lower, upper, eta) / unit, norm)
+        total += term(relative(step(x, delta, lower, upper, eta), by_unit, norm), norm)
     return total, 0.0
 
 
