@@ -51,16 +51,29 @@ def settle(terms, norm, target, start, lane, near, block, stride):
 
 
 @rows
+def settle_sample(terms, norm, target, start, lane):
+    """Return where a sample of the row settles, in some blocks of it; start, if the row is short."""
+    n = terms[0].size
+    if n < _SAMPLED:
+        return start
+    blocks = min(n // _SAMPLED, _SAMPLES)
+    sample, stride = n // (_SAMPLES * blocks), n // blocks
+    share = blocks * sample / n
+    return settle(terms, norm, share * target, start, lane, 2.0**-10, sample, stride)[0]
+
+
+@rows
+def nearness(lane):
+    """Return how near a step must be to be the last."""
+    return NEAR_FLOAT32 if is_short(lane) else 0.0
+
+
+@rows
 def newton(terms, norm, target, weight, lane, block):
     """Settle a row, from where a sample of it settles, or where all are free, whose weights sum up so."""
-    n, start = terms[0].size, target / weight if weight > 0 else 0.0
-    if n >= _SAMPLED:
-        blocks = min(n // _SAMPLED, _SAMPLES)
-        sample, stride = n // (_SAMPLES * blocks), n // blocks
-        share = blocks * sample / n
-        start, _ = settle(terms, norm, share * target, start, lane, 2.0**-10, sample, stride)
-    near = NEAR_FLOAT32 if is_short(lane) else 0.0
-    return settle(terms, norm, target, start, lane, near, block, block)
+    start = target / weight if weight > 0 else 0.0
+    start = settle_sample(terms, norm, target, start, lane)
+    return settle(terms, norm, target, start, lane, nearness(lane), block, block)
 
 
 @rows
