@@ -1,5 +1,6 @@
 """The CUDA kernels in numba's simulator, which must be chosen before numba is imported."""
 
+import importlib.util
 import json
 import os
 import re
@@ -9,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.cuda
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(
+        importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
+    ),
+]
 
 TESTS = Path(__file__).parent
 COUNT = 70  # at least: none may go missing unseen
