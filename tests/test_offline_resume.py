@@ -26,8 +26,8 @@ from numba_car.offline import job, memory
 memory._BLOCK = 5 * 4 * 500
 compute = job.Work.compute
 def slowly(self, start, stop):
-    time.sleep(0.02)
     print(start, flush=True)
+    {pace}
     return compute(self, start, stop)
 job.Work.compute = slowly
 try:
@@ -52,9 +52,10 @@ def whole(folder):
     return Path("whole.npy").read_bytes()
 
 
-def start(**changes):
-    code = SLOW.replace("{call}", repr(CALL | changes))
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+def start(pace="time.sleep(0.02)", **changes):
+    code = SLOW.replace("{call}", repr(CALL | changes)).replace("{pace}", pace)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, "-c", code], **pipes)
 
 
 def stopped_after(blocks, monkeypatch, **changes):
@@ -77,9 +78,10 @@ def stopped_after(blocks, monkeypatch, **changes):
 def test_sigkill_loses_nothing(whole):
     rng = random.Random(0)
     for _ in range(5):
-        process = start()
-        for _ in range(rng.randint(1, 3)):  # of 12 blocks, the last of which may be lost each time
+        process = start(pace="sys.stdin.readline()")
+        for _ in range(rng.randint(1, 2)):  # of 12 blocks, each of which waits for a word
             assert process.stdout.readline()
+            print(file=process.stdin, flush=True)
         time.sleep(rng.uniform(0, 0.02))
         assert not Path("v.npy").exists()
         process.kill()
