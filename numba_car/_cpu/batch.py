@@ -20,7 +20,7 @@ from numba_car._core.newton import (
     SUSPECT,
 )
 from numba_car._cpu import checks, extended, shared, sort_scan
-from numba_car._cpu.plan import TASK, plan_of
+from numba_car._cpu.plan import SMALL, plan_of, rows_a_task
 from numba_car._cpu.threads import default_threads, run
 from numba_car._rows import Array, Rows
 
@@ -60,14 +60,14 @@ class Batch:
         self.problem, self._method = problem, options.method
         plan = plan_of(problem.p, problem.x.dtype)
         self.norm, self._powers, self._summed, self._is_small_p, self._powers_dtype = plan
-        is_small = problem.count * problem.n <= TASK
+        is_small = problem.count * problem.n <= SMALL
         num_threads = options.num_threads or (1 if is_small else default_threads())
         # Only Newton's passes can be shared; other rows are one thread's work each.
         is_shared = problem.n >= shared.LONG and problem.count < _ROWS_AHEAD * num_threads
         is_shared = is_shared and self._method != "sort" and not self._is_small_p
         self._threads = 1 if is_shared else num_threads
         self._functions = shared.block_functions(problem.n, num_threads if is_shared else 1)
-        self._rows_a_task = max(1, TASK // max(1, problem.n))
+        self._rows_a_task = rows_a_task(problem.count, problem.n)
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""

@@ -15,7 +15,7 @@ import numpy as np
 from numba_car._arrays import PRECISIONS, Bounds, rounded
 from numba_car._core.limits import LARGEST_P
 from numba_car._cpu import apply, newton
-from numba_car._cpu.plan import TASK, plan_of
+from numba_car._cpu.plan import SMALL, plan_of
 from numba_car._rows import Array, flat
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -45,7 +45,7 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
         return None
     dtype, (lower, upper) = x.dtype, bounds
     plain = dtype is delta.dtype and dtype in _DTYPES and x.shape == delta.shape and x.ndim > 1
-    plain = plain and _is_plain(x) and _is_plain(delta) and 0 < x.size <= TASK
+    plain = plain and _is_plain(x) and _is_plain(delta) and 0 < x.size <= SMALL
     if not (plain and type(lower) is type(upper) is float and lower <= upper):
         return None
     if not (

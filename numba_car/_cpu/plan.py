@@ -19,7 +19,9 @@ from numba_car._core.limits import (
 from numba_car._core.norms import inverse_of, norm_of
 from numba_car._rows import DType
 
-TASK = 1 << 16  # elements that a thread takes at a time
+SMALL = 1 << 16  # elements that one thread does at once
+_LARGE = 1 << 18  # a thread takes no more at a time; less would be lost in calls of the kernels
+_BLOCKS = 32  # that a batch is cut into, between those, for threads to share evenly
 _MODERATE_P = 4
 
 
@@ -31,6 +33,12 @@ class Plan(NamedTuple):
     summed: int  # elements that are summed before compensation sets in
     is_small_p: bool  # too small for float64 sums
     powers_dtype: DType  # of the powers of a row, where they are kept
+
+
+def rows_a_task(count: int, n: int) -> int:
+    """Return how many rows a thread takes at a time, whatever the number of threads."""
+    size = min(max(SMALL, count * n // _BLOCKS), _LARGE)
+    return max(1, size // max(1, n))
 
 
 @functools.lru_cache
