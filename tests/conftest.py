@@ -28,5 +28,6 @@ def pytest_addoption(parser):
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if session.config.getoption("--no-skips") and reporter.stats.get("skipped"):
+    # The processes of pytest-xdist report to the one that has a reporter.
+    if session.config.getoption("--no-skips") and reporter and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -19,6 +19,15 @@ CHUNK = 4096  # elements whose powers are in memory at a time
 
 
 @rows
+def _powers_from(start, row, norm, unit, speed, powers):
+    """Return the caps and weights of a chunk of a row, which stay until the next chunk's."""
+    here = parts_of(row, start, min(start + CHUNK, row[0].size))
+    caps, weights = powers[0, : here[0].size], powers[1, : here[0].size]
+    fill_powers(here, norm, unit, speed, caps, weights)
+    return caps, weights
+
+
+@rows
 def _add_up(caps, weights, low, shift, counts, cap_sums, weight_sums):
     """Add up caps and weights by their breakpoints' distance from low, in units of 2**shift keys."""
     for i in range(caps.size):
@@ -54,9 +63,7 @@ def narrow(row, norm, unit, speed, target, most, powers):
     while True:
         counts, sums = np.zeros(1 << _DIGIT, np.int64), np.zeros((2, 1 << _DIGIT))
         for start in range(0, row[0].size, CHUNK):
-            here = parts_of(row, start, min(start + CHUNK, row[0].size))
-            caps, weights = powers[0, : here[0].size], powers[1, : here[0].size]
-            fill_powers(here, norm, unit, speed, caps, weights)
+            caps, weights = _powers_from(start, row, norm, unit, speed, powers)
             _add_up(caps, weights, low, shift, counts, sums[0], sums[1])
         free_sums = np.empty(counts.size + 1)
         free_sums[counts.size] = free_sum
@@ -76,11 +83,9 @@ def gather_between(row, norm, unit, speed, low, shift, powers, found):
     """List caps, weights and breakpoints with keys from low to low + 2**shift; return how many."""
     count = 0
     for start in range(0, row[0].size, CHUNK):
-        here = parts_of(row, start, min(start + CHUNK, row[0].size))
-        size = here[0].size
-        fill_powers(here, norm, unit, speed, powers[0, :size], powers[1, :size])
-        for i in range(size):
-            cap, weight = powers[0, i], powers[1, i]
+        caps, weights = _powers_from(start, row, norm, unit, speed, powers)
+        for i in range(caps.size):
+            cap, weight = caps[i], weights[i]
             if weight > 0:
                 distance = bits_of(cap / weight) - low
                 if distance >= 0 and distance >> shift == 0:
@@ -96,9 +101,7 @@ def settle_long(row, norm, unit, speed, target, t, block, powers):
     for _ in range(MAX_PASSES):
         first, first_lost, second, second_lost = 0.0, 0.0, 0.0, 0.0
         for start in range(0, row[0].size, CHUNK):
-            here = parts_of(row, start, min(start + CHUNK, row[0].size))
-            caps, weights = powers[0, : here[0].size], powers[1, : here[0].size]
-            fill_powers(here, norm, unit, speed, caps, weights)
+            caps, weights = _powers_from(start, row, norm, unit, speed, powers)
             a, b = row_sums((caps, weights, 0.0, 0.0), RAISED, t, block, block)
             first, first_lost = add(first, first_lost, a)
             second, second_lost = add(second, second_lost, b)
