@@ -96,7 +96,7 @@ class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
 
 
 def _cached(dispatcher: Any) -> Any:
-    if cache_folder() is not None:
+    if isinstance(dispatcher, Dispatcher) and cache_folder() is not None:
         # RuntimeError: no locator would have it (a frozen application, say). It then just compiles.
         with contextlib.suppress(RuntimeError):
             dispatcher._cache = _KernelCache(dispatcher.py_func)
@@ -128,12 +128,14 @@ def interpreted(dispatcher: Any, replaced: dict[Any, Callable[..., Any]]) -> Cal
 
     Jitted functions that it calls are interpreted as well, or replaced where `replaced` says so.
     """
-    function = dispatcher.py_func
+    function = getattr(dispatcher, "py_func", dispatcher)  # NUMBA_DISABLE_JIT leaves the function
     if any(isinstance(constant, CodeType) for constant in function.__code__.co_consts):
         raise TypeError(f"{function.__name__} has functions inside, which stay compiled")
 
     def resolve(value: Any) -> Any:
-        if not isinstance(value, Dispatcher):
+        if not isinstance(value, (Dispatcher, FunctionType)) or not value.__module__.startswith(
+            __package__
+        ):
             return value
         return replaced[value] if value in replaced else interpreted(value, replaced)
 

@@ -22,7 +22,7 @@ _FAR = 4000  # beyond all exponents of quotients of float64
 @rows
 def to_float(mantissa, exponent):
     """Return mantissa * 2**exponent, for an exponent of any size."""
-    return math.ldexp(mantissa, min(max(exponent, -_FAR), _FAR))
+    return np.ldexp(mantissa, min(max(exponent, -_FAR), _FAR))
 
 
 @rows

@@ -61,7 +61,7 @@ def add(total, lost, value):
 
 def block_sums(row, norm, where):
     """Two sums over a block: `_newton_sums` at a t, or `_step_sums` at an (eta, unit)."""
-    raise NotImplementedError
+    return (_step_sums if isinstance(where, tuple) else _newton_sums)(row, norm, where)
 
 
 @overload(block_sums)
