@@ -54,6 +54,17 @@ def test_solve_solves_once(monkeypatch):
     assert len(calls) == 2
 
 
+def test_threads_inside_of_dasks_threads():
+    x, delta = (np.tile(values.reshape(10, 12), (2000, 50)) for values in (X, DELTA))
+
+    def work(x, delta):
+        return car.rescale(x, delta, 3.0, num_threads=3)
+
+    blocks = (da.from_array(values, chunks=(500, -1)) for values in (x, delta))
+    found = da.map_blocks(work, *blocks, dtype=x.dtype).compute(scheduler="threads", num_workers=16)
+    np.testing.assert_array_equal(found, car.rescale(x, delta, 3.0))
+
+
 def test_nothing_is_computed_before_it_is_asked_for():
     def fail(block):
         raise AssertionError("computed")

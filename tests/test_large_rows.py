@@ -1,5 +1,7 @@
 """A million elements: what a running sum in the dtype would lose is counted exactly."""
 
+import math
+
 import numpy as np
 import oracle
 import pytest
@@ -72,3 +74,28 @@ def test_long_rows_sort_in_pieces(kind, p, level):
     np.testing.assert_allclose(norms, expected, rtol=1e-12)
     etas = [car.eta(x, delta, eps, p=p, bounds=bounds, method=m) for m in ("newton", "sort")]
     assert etas[0] == pytest.approx(etas[1], rel=1e-9)
+
+
+def test_more_than_2_to_the_31_elements(tmp_path):
+    """A file of nothing but zeros takes no room on disk; its last row differs."""
+    shape = (2**21 + 3, 1024)
+    x = np.memmap(tmp_path / "x", np.uint8, "w+", shape=shape)
+    delta = np.broadcast_to(np.float32(1), shape)
+    x[-1] = 251
+    eta = car.eta(x, delta, 3.0, p=np.inf, bounds=(0, 255))
+    assert eta.shape == shape[:1]
+    assert (eta == 3).all()
+    norms = car.max_norm(x, delta, p=np.inf, bounds=(0, 255))
+    assert (norms[:-1] == 255).all()
+    assert norms[-1] == 4
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("method", ["newton", "sort"])
+def test_one_row_of_more_than_2_to_the_31_elements(tmp_path, method):
+    n = 2**31 + 8
+    x, delta = (np.memmap(tmp_path / name, np.float32, "w+", shape=(1, n)) for name in "xd")
+    delta[0, [0, 2**31, n - 1]] = 1, 2, 2
+    x[0, n - 1] = 0.75
+    eta = car.eta(x, delta, 1.0, method=method)  # (eta, 2 eta, 0.25)
+    assert eta == np.float32(math.sqrt((1 - 0.25**2) / 5))

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,28 @@ def test_kernels_are_cached(tmp_path):
     assert first[0] == second[0] == "0.05"
     assert (first[1], second[1]) == ("0", "1")
     assert str(tmp_path) in first[2]
+
+
+def test_processes_that_fill_the_cache_at_once(tmp_path):
+    where = {"NUMBA_CAR_CACHE_DIR": str(tmp_path), "NUMBA_CAR_CACHE": "1"}
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda _: run_python(CALL, **where).split(), range(3)))
+    assert {eta for eta, *_ in found} == {"0.05"}
+    assert run_python(CALL, **where).split()[:2] == ["0.05", "1"]
+
+
+READ_ONLY = """
+import errno
+from numba.core import caching
+def refuse(self, *arguments):
+    raise OSError(errno.EROFS, "Read-only file system")
+caching.IndexDataCacheFile.save = refuse
+"""
+
+
+def test_a_cache_on_a_read_only_file_system(tmp_path):
+    where = {"NUMBA_CAR_CACHE_DIR": str(tmp_path), "NUMBA_CAR_CACHE": "1"}
+    assert run_python(READ_ONLY + CALL, **where).split()[:2] == ["0.05", "0"]
 
 
 def test_the_cache_can_be_turned_off(tmp_path):

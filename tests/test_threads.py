@@ -32,16 +32,25 @@ def run_python(code, **environment):
     )
 
 
+CALLS = [
+    lambda threads: car.eta(X, DELTA, 5.0, num_threads=threads),
+    lambda threads: car.eta(LONG_X, LONG_DELTA, 100.0, num_threads=threads),
+    lambda threads: car.rescale(X, DELTA, 5.0, p=3.5, num_threads=threads),
+    lambda threads: car.rescale_vjp(X, DELTA, 5.0, DELTA, num_threads=threads).x,
+    lambda threads: car.eta(X, DELTA, 5.0, method="sort", num_threads=threads),
+    lambda threads: car.eta(X[:2], DELTA[:2], 5.0, num_threads=threads),
+]
+
+
 def test_many_callers_at_once():
-    expected = car.eta(X, DELTA, 5.0), car.eta(LONG_X, LONG_DELTA, 100.0)
+    expected = [call(1).tobytes() for call in CALLS]
 
-    def call(index):
-        first = car.eta(X, DELTA, 5.0, num_threads=1 + index % 3)
-        second = car.eta(LONG_X, LONG_DELTA, 100.0, num_threads=1 + index % 3)
-        return first.tobytes() == expected[0].tobytes(), second.tobytes() == expected[1].tobytes()
+    def is_the_same(index):
+        which = index % len(CALLS)
+        return CALLS[which](1 + index % 5).tobytes() == expected[which]
 
-    with ThreadPoolExecutor(16) as pool:
-        assert set(pool.map(call, range(64))) == {(True, True)}
+    with ThreadPoolExecutor(64) as pool:
+        assert all(pool.map(is_the_same, range(384)))
 
 
 def in_child(queue):
@@ -133,6 +142,57 @@ def test_an_interrupt_leaves_a_library_that_works():
         """
     )
     assert found.stdout == "True\n", found.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_an_interrupt_ends_a_call_of_minutes():
+    """Were it only served after the call, `run_python` would give up."""
+    found = run_python(
+        """
+        import os, signal, threading, time
+        import numpy as np
+        import numba_car as car
+        x = np.broadcast_to(np.linspace(0.1, 0.9, 3000), (200_000, 3000))
+        car.eta(x[:2], x[:2], 5.0, p=0.5)  # compiles
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+        try:
+            car.eta(x, x, 5.0, p=0.5, num_threads=2)
+        except KeyboardInterrupt:
+            print("interrupted")
+        """
+    )
+    assert found.stdout == "interrupted\n", found.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource.setrlimit")
+@pytest.mark.parametrize("method", ["newton", "sort"])
+def test_too_little_memory_is_a_memory_error(method):
+    """As under `ulimit -v`: any allocation may be the one that fails, and the library goes on after."""
+    found = run_python(
+        f"""
+        import resource
+        import numpy as np
+        import numba_car as car
+        x = np.broadcast_to(np.linspace(0.1, 0.9, 3_000_000, dtype=np.float32), (4, 3_000_000))
+        def call(rows, n):
+            return car.rescale(x[:rows, :n], x[:rows, :n], 0.1, p=3.5, method={method!r}, num_threads=2)
+        expected = call(2, 1000), call(1, 500_000)  # compiles
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        outcomes = set()
+        for spare in range(0, 200, 20):
+            resource.setrlimit(resource.RLIMIT_AS, (used + (spare << 20), -1))
+            try:
+                call(4, 3_000_000)
+                outcomes.add("done")
+            except MemoryError:
+                outcomes.add("MemoryError")
+        resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+        again = call(2, 1000), call(1, 500_000)
+        print(sorted(outcomes), all((a == b).all() for a, b in zip(expected, again)))
+        """
+    )
+    assert found.stdout == "['MemoryError', 'done'] True\n", found.stderr
 
 
 def test_after_the_interpreter_began_to_shut_down():

@@ -359,6 +359,30 @@ print((found - x).norm(dim=1))
 """
 
 
+class Noised(torch.utils.data.Dataset):
+    """Images that are rescaled where they are loaded."""
+
+    def __init__(self, x, delta):
+        self.x, self.delta = x, delta
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, index):
+        return car.rescale(self.x[index], self.delta[index], 0.4, axis=-1, num_threads=2)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:os.fork.. was called.*JAX:RuntimeWarning")  # where it is loaded
+def test_workers_of_a_data_loader_after_use_in_their_parent():
+    x, delta, _ = problem(shape=(12, 70_000), dtype=torch.float32)
+    expected = car.rescale(x, delta, 0.4, num_threads=2)  # starts threads, which workers lack
+    loader = torch.utils.data.DataLoader(
+        Noised(x, delta), 4, num_workers=2, timeout=120, multiprocessing_context="fork"
+    )
+    assert torch.equal(torch.cat(list(loader)), expected)
+
+
 def test_the_first_call_of_a_process_may_be_compiled():
     found = subprocess.run(
         [sys.executable, "-c", COMPILED_FIRST], capture_output=True, text=True, check=True
