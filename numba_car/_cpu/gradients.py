@@ -64,10 +64,10 @@ class _Gradient:
         return table.sum(axis=summed, keepdims=True) if summed else table
 
     def _places(self, rows: Array) -> Array:
+        if not self._batch:
+            return np.zeros(len(rows), np.int64)
         places = np.unravel_index(rows, self._problem.batch_shape)
         kept = [place * (size > 1) for place, size in zip(places, self._batch, strict=True)]
-        if not kept:
-            return np.zeros(len(rows), np.int64)
         return np.asarray(np.ravel_multi_index(kept, self._batch))
 
     def result(self) -> Any:
