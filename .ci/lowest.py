@@ -1,6 +1,5 @@
 """Print the lowest versions that pyproject.toml allows, of the package and of the extras named."""
 
-import re
 import sys
 import tomllib
 from pathlib import Path
@@ -9,4 +8,5 @@ project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").rea
 wanted = [*project["dependencies"]]
 for extra in sys.argv[1:]:
     wanted += project["optional-dependencies"][extra]
-print(*(re.sub(">=", "==", need) for need in wanted if not need.startswith("numba_car")), sep="\n")
+lowest = [need.replace(">=", "==") for need in wanted if not need.startswith("numba_car")]
+sys.stdout.write("\n".join(lowest) + "\n")

@@ -3,7 +3,6 @@
 import re
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import broadcastable_shapes
@@ -100,7 +99,8 @@ def attempt(function, *arguments, **keywords):
     try:
         return function(*arguments, **keywords)
     except (ValueError, TypeError) as error:
-        assert re.search(rf"\b({NAMES})\b", str(error)), error
+        if not re.search(rf"\b({NAMES})\b", str(error)):
+            raise
         return None
 
 
