@@ -1,4 +1,4 @@
-"""Hypothesis profiles (HYPOTHESIS_PROFILE=thorough runs many more examples) and options of our own."""
+"""Hypothesis profiles (HYPOTHESIS_PROFILE=thorough runs many more examples, few fewer) and options of our own."""
 
 import os
 
@@ -15,6 +15,7 @@ settings.register_profile(
 settings.register_profile(
     "thorough", settings.get_profile("default"), max_examples=3000, derandomize=False
 )
+settings.register_profile("few", settings.get_profile("default"), max_examples=15)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
