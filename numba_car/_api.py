@@ -194,10 +194,12 @@ def rescale(
 
     Parameters
     ----------
-    x, delta, eps, p, bounds, axis, infeasible, method, num_threads
+    x, delta, eps, p, bounds, axis
         As for `eta`.
     keepdims : bool, optional
         Accepted as by `eta`, but the result always has the shape of x.
+    infeasible, method, num_threads
+        As for `eta`.
     out : ndarray, optional
         Where to store the result; it may be `x` or `delta`. It is not touched if there is an error.
 

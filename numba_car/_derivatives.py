@@ -85,10 +85,12 @@ def eta_vjp(
 
     Parameters
     ----------
-    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
+    x, delta, eps
         As for `eta`.
     grad_eta : array_like
         The upstream gradient, broadcast over the rows.
+    p, bounds, axis, keepdims, infeasible, method, num_threads
+        As for `eta`.
 
     Returns
     -------
@@ -158,10 +160,12 @@ def rescale_vjp(
 
     Parameters
     ----------
-    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
+    x, delta, eps
         As for `rescale`.
     grad_out : array_like
         The upstream gradient, broadcast against the result.
+    p, bounds, axis, keepdims, infeasible, method, num_threads
+        As for `rescale`.
 
     Returns
     -------
@@ -233,10 +237,12 @@ def eta_jvp(
 
     Parameters
     ----------
-    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
+    x, delta, eps
         As for `eta`.
     tangent_x, tangent_delta, tangent_eps : array_like, optional
         The tangents, broadcast as their arguments are; None is 0.
+    p, bounds, axis, keepdims, infeasible, method, num_threads
+        As for `eta`.
 
     Returns
     -------
@@ -290,10 +296,12 @@ def rescale_jvp(
 
     Parameters
     ----------
-    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
+    x, delta, eps
         As for `rescale`.
     tangent_x, tangent_delta, tangent_eps : array_like, optional
         The tangents, broadcast as their arguments are; None is 0.
+    p, bounds, axis, keepdims, infeasible, method, num_threads
+        As for `rescale`.
 
     Returns
     -------

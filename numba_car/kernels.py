@@ -88,13 +88,61 @@ def _solve(row, eps, p):
 
 @kernel
 def eta(x, delta, eps, p, lower, upper):
-    """Scale of one row: the smallest eta >= 0 with N(eta) = min(eps, R); see `numba_car.eta`."""
+    """Scale of one row: the smallest eta >= 0 with N(eta) = min(eps, R); see `numba_car.eta`.
+
+    Parameters
+    ----------
+    x, delta : 1-D array of float32 or float64
+        The row and its direction.
+    eps : float
+        The norm to reach.
+    p : float
+        Order of the norm, in (0, inf].
+    lower, upper : float or array like x
+        The bounds; infinite for none.
+
+    Returns
+    -------
+    float
+        Eta in float64; NaN for a row that breaks a rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba_car import kernels
+    >>> x, delta = np.array([0.9, 0.5, 0.1]), np.array([1.0, 1.0, 0.0])
+    >>> round(kernels.eta(x, delta, 0.25, 2.0, 0.0, 1.0), 6)
+    0.229129
+    """
     return _solve((x, delta, lower, upper), np.float64(eps), np.float64(p))[0]
 
 
 @kernel
 def rescale(x, delta, eps, p, lower, upper, out):
-    """Fill out with clip(x + eta*delta, lower, upper) of one row, and return eta; out may be x."""
+    """Fill out with clip(x + eta*delta, lower, upper) of one row, and return eta.
+
+    Parameters
+    ----------
+    x, delta, eps, p, lower, upper
+        As for `eta`.
+    out : 1-D array
+        Where the result goes, as long as x; it may be x or delta.
+
+    Returns
+    -------
+    float
+        Eta, as by `eta`. Where it is NaN for the arrays' lengths, `out` is as it was.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba_car import kernels
+    >>> x, delta = np.array([0.9, 0.5, 0.1]), np.array([1.0, 1.0, 0.0])
+    >>> kernels.rescale(x, delta, 0.25, 2.0, 0.0, 1.0, x) > 0
+    True
+    >>> x
+    array([1.        , 0.72912878, 0.1       ])
+    """
     row = x, delta, lower, upper
     if out.size != x.size:
         return math.nan
@@ -109,7 +157,26 @@ def rescale(x, delta, eps, p, lower, upper, out):
 
 @kernel
 def max_norm(x, delta, p, lower, upper):
-    """R of one row, the largest norm within reach; see `numba_car.max_norm`."""
+    """R of one row, the largest norm within reach; see `numba_car.max_norm`.
+
+    Parameters
+    ----------
+    x, delta, p, lower, upper
+        As for `eta`.
+
+    Returns
+    -------
+    float
+        The norm in float64; NaN for a row that breaks a rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba_car import kernels
+    >>> x, delta = np.array([0.9, 0.5]), np.array([1.0, -1.0])
+    >>> round(kernels.max_norm(x, delta, 1.0, 0.0, 1.0), 6)
+    0.6
+    """
     row = x, delta, lower, upper
     if not _is_valid(row, p):
         return math.nan
@@ -126,8 +193,35 @@ def max_norm(x, delta, p, lower, upper):
 def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out_delta):
     """Fill out_x and out_delta with the gradients of one row whose eta is known; return that of eps.
 
-    `grad_out` is upstream of the rescaled row, an array or 0.0, and `grad_eta` of eta; see
-    `numba_car.rescale_vjp` and `numba_car.eta_vjp`.
+    See `numba_car.rescale_vjp` and `numba_car.eta_vjp`.
+
+    Parameters
+    ----------
+    x, delta, eps, p, lower, upper
+        As for `eta`.
+    eta : float
+        What `eta` or `rescale` returned for them.
+    grad_out : 1-D array or float
+        The gradient upstream of the rescaled row; 0.0 for none.
+    grad_eta : float
+        The gradient upstream of eta; 0.0 for none.
+    out_x, out_delta : 1-D array
+        Where the gradients of x and delta go, as long as these.
+
+    Returns
+    -------
+    float
+        The gradient of eps; NaN for a row that breaks a rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba_car import kernels
+    >>> x, delta = np.array([0.9, 0.5]), np.array([1.0, 1.0])
+    >>> row, by_x, by_delta = (x, delta, 0.25, 2.0, 0.0, 1.0), x.copy(), x.copy()
+    >>> by_eps = kernels.backward(*row, kernels.eta(*row), 0.0, 1.0, by_x, by_delta)
+    >>> round(by_eps, 6), by_delta
+    (1.091089, array([ 0.        , -0.22912878]))
     """
     row = x, delta, lower, upper
     valid = _is_valid(row, p) and eps >= 0 and is_even((x, delta, out_x, out_delta))

@@ -1,7 +1,6 @@
 """What the package promises about itself: imports, layers, names, vectorised loops, the cache."""
 
 import ast
-import inspect
 import math
 import os
 import re
@@ -98,22 +97,6 @@ def test_every_public_name_exists():
         assert getattr(car, name) is not None
     with pytest.raises(AttributeError, match="nothing"):
         car.nothing  # noqa: B018
-
-
-def test_signatures():
-    common = "(x, delta, eps, *, p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, "
-    common += "infeasible='saturate', method='auto', num_threads=None"
-    for function, expected in (
-        (car.eta, common + ")"),
-        (car.solve, common + ")"),
-        (car.rescale, common + ", out=None)"),
-    ):
-        signature = inspect.signature(function)
-        bare = [
-            p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()
-        ]
-        found = str(signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
-        assert found == expected
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -192,10 +192,12 @@ def rescale(
 
     Parameters
     ----------
-    x, delta, eps, call, dim, **options
+    x, delta, eps, call
         As for `eta`.
     out : None
         There is nothing to write to: DataArrays are returned.
+    dim, **options
+        As for `eta`.
 
     Returns
     -------
@@ -206,6 +208,17 @@ def rescale(
     ------
     ValueError, TypeError, NotImplementedError
         As for `eta`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import numba_car.interop.xarray as car_xarray
+    >>> x = xr.DataArray([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]], dims=("image", "pixel"))
+    >>> delta = xr.DataArray([1.0, 1.0, 0.0], dims="pixel")
+    >>> car_xarray.rescale(x, delta, 0.25, dim="pixel").round(4).values
+    array([[1.    , 0.7291, 0.1   ],
+           [0.6768, 0.6768, 0.5   ]])
     """
     if out is not None:
         raise TypeError("out must be None for DataArrays, which are returned")
@@ -231,6 +244,16 @@ def solve(
     ------
     ValueError, TypeError, NotImplementedError
         As for `eta`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import numba_car.interop.xarray as car_xarray
+    >>> x = xr.DataArray([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]], dims=("image", "pixel"))
+    >>> delta = xr.DataArray([1.0, 1.0, 0.0], dims="pixel")
+    >>> car_xarray.solve(x, delta, 0.6, dim="pixel").saturated.values
+    array([ True, False])
     """
     return Solution(*_apply(_api.solve, x, delta, eps, _call(call, dim, options)))
 
@@ -254,5 +277,15 @@ def max_norm(
     ------
     ValueError, TypeError, NotImplementedError
         As for `eta`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import numba_car.interop.xarray as car_xarray
+    >>> x = xr.DataArray([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]], dims=("image", "pixel"))
+    >>> delta = xr.DataArray([1.0, 1.0, 0.0], dims="pixel")
+    >>> car_xarray.max_norm(x, delta, dim="pixel").round(4).values
+    array([0.5099, 0.7071])
     """
     return _apply(_max_norm, x, delta, 0.0, _call(call, dim, options))

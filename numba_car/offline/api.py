@@ -170,7 +170,7 @@ def rescale(
         nothing else.
     seed : int, optional
         Of `noise` and `eps_uniform`, at least 0.
-    p, bounds, infeasible, num_threads
+    p, bounds, infeasible
         As for `numba_car.rescale`; bounds broadcast against one row, and are numbers for integers.
     nan : {"keep", "fail"}, optional
         Whether rows with NaN or infinite input become NaN, or end the run.
@@ -186,6 +186,8 @@ def rescale(
         A JSON file for what is returned, and a PNG file for histograms of the norms and etas.
     memory : int or str, optional
         How much the process may take, in bytes or as in "2GiB"; on a cluster, each worker.
+    num_threads : int, optional
+        As for `numba_car.rescale`.
     device : {"cpu"}, optional
         Where to compute.
     resume : bool, optional

@@ -1,0 +1,95 @@
+"""The public names, their arguments and their docstrings: what the API promises, written down."""
+
+import importlib
+import inspect
+import types
+
+import pytest
+from numpydoc.validate import validate
+
+import numba_car as car
+from numba_car import kernels, offline
+
+PROBLEM = (
+    "p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, infeasible='saturate', method='auto', "
+    "num_threads=None"
+)
+TANGENTS = "tangent_x=None, tangent_delta=None, tangent_eps=None"
+ROW = "p, lower, upper"
+
+# What may be called, as it is called. A change here is a change for users: see CHANGELOG.md.
+CONTRACT = {
+    "numba_car.eta": f"(x, delta, eps, *, {PROBLEM})",
+    "numba_car.eta_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
+    "numba_car.eta_vjp": f"(x, delta, eps, grad_eta, *, {PROBLEM})",
+    "numba_car.max_norm": "(x, delta, *, p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, "
+    "num_threads=None)",
+    "numba_car.rescale": f"(x, delta, eps, *, {PROBLEM}, out=None)",
+    "numba_car.rescale_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
+    "numba_car.rescale_vjp": f"(x, delta, eps, grad_out, *, {PROBLEM})",
+    "numba_car.solve": f"(x, delta, eps, *, {PROBLEM})",
+    "numba_car.kernels.backward": f"(x, delta, eps, {ROW}, eta, grad_out, grad_eta, out_x, "
+    "out_delta)",
+    "numba_car.kernels.eta": f"(x, delta, eps, {ROW})",
+    "numba_car.kernels.max_norm": f"(x, delta, {ROW})",
+    "numba_car.kernels.rescale": f"(x, delta, eps, {ROW}, out)",
+    "numba_car.offline.rescale": "(x, delta=None, *, out, eps=None, eps_uniform=None, noise=None, "
+    "seed=0, p=2, bounds=(0.0, 1.0), infeasible='saturate', nan='keep', dtype=None, "
+    "input_range=None, round=False, eta_out=None, report=None, plot=None, memory='2GiB', "
+    "num_threads=None, device='cpu', resume=False, force=False, scheduler=None, workers=None, "
+    "progress=None)",
+}
+FIELDS = {
+    car.Gradients: ("x", "delta", "eps", "lower", "upper"),
+    car.Solution: ("eta", "norm", "max_norm", "saturated"),
+}
+BY_DIMENSION = ("eta", "max_norm", "rescale", "solve")
+DOCUMENTED = (*CONTRACT, *(f"numba_car.interop.xarray.{name}" for name in BY_DIMENSION))
+
+# numpydoc's words for what every function must have: a summary of one line; parameters, all and no
+# others, in order, described; returns, described; examples, which doctest runs. "Raises" is ours.
+RULES = ("GL06", "GL07", "GL08", "SS01", "SS02", "SS03", "SS06", "PR01", "PR02", "PR03", "PR07")
+RULES += ("PR09", "PR10", "RT01", "RT03", "RT05", "EX01")
+
+
+def named(name):
+    module, _, attribute = name.rpartition(".")
+    if module.endswith("xarray"):
+        pytest.importorskip("xarray", reason="xarray is not installed")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def test_the_contract_has_every_public_function():
+    public = {
+        f"{module.__name__}.{name}"
+        for module in (car, kernels, offline)
+        for name in module.__all__
+        if not isinstance(getattr(module, name), (type, types.ModuleType))
+    }
+    assert public == set(CONTRACT)
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_signature(name):
+    signature = inspect.signature(named(name))
+    bare = [p.replace(annotation=inspect.Parameter.empty) for p in signature.parameters.values()]
+    found = signature.replace(parameters=bare, return_annotation=inspect.Signature.empty)
+    assert str(found) == CONTRACT[name]
+
+
+@pytest.mark.parametrize("result", FIELDS, ids=lambda result: result.__name__)
+def test_fields(result):
+    assert result._fields == FIELDS[result]
+    documented = validate(f"numba_car.{result.__name__}")["docstring"]
+    assert "Attributes" in documented
+    for field in result._fields:
+        assert field in documented.partition("Attributes")[2]
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_docstring(name):
+    assert named(name).__doc__
+    found = validate(name)
+    assert [error for error in found["errors"] if error[0] in RULES] == []
+    # Jitted functions raise nothing, and say what they give instead.
+    assert ("Raises\n" in found["docstring"]) is not name.startswith("numba_car.kernels")
