@@ -1,0 +1,73 @@
+"""How Sphinx builds these pages: ``sphinx-build -W --keep-going docs build/docs``."""
+
+import re
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import figures
+
+import numba_car
+
+project = "numba_car"
+author = "The numba_car developers"
+copyright = author  # noqa: A001 - Sphinx's word
+release = version = numba_car.__version__
+
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+default_role = "py:obj"
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+html_theme = "furo"
+html_title = "numba_car"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_math_renderer = "mathml"
+
+
+# As TeX has it: signs grow and stand apart by \left and \right alone, functions touch their brackets.
+SPACING = (
+    (r'<mo( stretchy="false")?>([‖|])</mo>', r'<mo stretchy="false" lspace="0" rspace="0">\2</mo>'),
+    (r"<mo>([{}])</mo>", r'<mo stretchy="false">\1</mo>'),
+    (r"<mo>(max|min)</mo>", r'<mo lspace="0.17em" rspace="0">\1</mo>'),
+)
+
+
+def write_mathml(translator, node):
+    """Write a formula as MathML, which browsers lay out by themselves: no script, no fonts."""
+    block = isinstance(node, nodes.math_block)
+    formula = tex2mathml(node.astext(), as_block=block)
+    for sign, spaced in SPACING:
+        formula = re.sub(sign, spaced, formula)
+    translator.body.append(f'<div class="formula">{formula}</div>' if block else formula)
+    raise nodes.SkipNode
+
+
+def point_to_pages(_app, _path, _page, content):
+    """Let links of the README lead to the pages that have the same."""
+    content[0] = content[0].replace("benchmarks/results/cuda-compile.md", "../cuda-compiled.md")
+
+
+def trim_blocks(_app, tree):
+    """Take off the blank line that doctest wants at the end of an output."""
+    for block in tree.findall(nodes.literal_block):
+        block.rawsource = block.rawsource.rstrip()
+        block[:] = [nodes.Text(block.astext().rstrip())]
+
+
+def setup(app):
+    """Tell Sphinx how to write formulas, and draw the figures anew before each build."""
+    renderers = (write_mathml, None)
+    app.add_html_math_renderer("mathml", inline_renderers=renderers, block_renderers=renderers)
+    app.connect("include-read", point_to_pages)
+    app.connect("doctree-read", trim_blocks)
+    app.connect("builder-inited", lambda _: figures.draw(Path(__file__).parent / "figures"))
