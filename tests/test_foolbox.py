@@ -1,4 +1,4 @@
-"""foolbox's attacks with our rescaling in the place of theirs, as the README says to put it."""
+"""foolbox's attacks with our rescaling in the place of theirs, as docs/howto/attacks.md says to put it."""
 
 import numpy as np
 import pytest
