@@ -181,7 +181,7 @@ def rescale(
     round : bool, optional
         Write integers, of the dtype of x. The norms reported are then those after rounding.
     eta_out : path, optional
-        A `.npy` file for eta of each row.
+        A ``.npy`` file for eta of each row.
     report, plot : path, optional
         A JSON file for what is returned, and a PNG file for histograms of the norms and etas.
     memory : int or str, optional
