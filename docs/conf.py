@@ -54,7 +54,7 @@ def write_mathml(translator, node):
 
 def point_to_pages(_app, _path, _page, content):
     """Let links of the README lead to the pages that have the same."""
-    content[0] = content[0].replace("benchmarks/results/cuda-compile.md", "../cuda-compiled.md")
+    content[0] = content[0].replace("(benchmarks/results/", "(../benchmarks/")
 
 
 def trim_blocks(_app, tree):

@@ -1,5 +1,9 @@
 """Nothing is missing on the pages; what stands on them is tested by doctest and by building them."""
 
+import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +22,24 @@ def test_every_public_name_is_on_its_page(page):
         assert f":: {name}\n" in text or f":: {name}()\n" in text or name == "kernels"
 
 
-def test_every_table_of_results_is_on_a_page():
-    text = "".join(page.read_text(encoding="utf-8") for page in ROOT.glob("docs/*.md"))
+def test_every_table_of_results_has_a_page():
     for table in ROOT.glob("benchmarks/results/*.md"):
-        assert f"{{include}} ../benchmarks/results/{table.name}\n" in text
+        page = (ROOT / "docs" / "benchmarks" / table.name).read_text(encoding="utf-8")
+        assert f"{{include}} ../../benchmarks/results/{table.name}\n" in page
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(
+    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
+)
+def test_the_page_of_gpus_in_the_simulator():
+    found = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "docs/howto/gpu.md"],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTEST_ADDOPTS": ""},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert "1 passed" in found.stdout, found.stdout
