@@ -22,7 +22,6 @@ extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 default_role = "py:obj"
-autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 html_theme = "furo"
@@ -30,11 +29,11 @@ html_title = "numba_car"
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
 html_copy_source = False
-html_show_sphinx = False
 html_math_renderer = "mathml"
 
 
-# As TeX has it: signs grow and stand apart by \left and \right alone, functions touch their brackets.
+# As in TeX: bars and braces are as large as written, and nothing stands between bars and what is inside
+# them, nor between a function's name and its bracket.
 SPACING = (
     (r'<mo( stretchy="false")?>([‖|])</mo>', r'<mo stretchy="false" lspace="0" rspace="0">\2</mo>'),
     (r"<mo>([{}])</mo>", r'<mo stretchy="false">\1</mo>'),

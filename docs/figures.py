@@ -28,9 +28,14 @@ def new(width=6.4, height=3.8):
     return figure, figure.subplots()
 
 
-def norms(etas, x=X, delta=DELTA, p=2):
+def norms(etas, p=2):
     """Return N(eta) by its definition, for each eta."""
-    return np.linalg.norm(np.clip(x + np.multiply.outer(etas, delta), 0, 1) - x, p, axis=-1)
+    return np.linalg.norm(np.clip(X + np.multiply.outer(etas, DELTA), 0, 1) - X, p, axis=-1)
+
+
+def sums(t):
+    """Return G(t) for p = 2."""
+    return norms(np.sqrt(t)) ** 2
 
 
 def breakpoints():
@@ -86,8 +91,8 @@ def draw_sums():
     figure, axes = new()
     ends, root = np.sort(breakpoints()) ** 2, car.eta(X, DELTA, EPS) ** 2
     knots = np.concatenate([[0], ends, [1.15 * ends[-1]]])
-    axes.plot(knots, norms(np.sqrt(knots)) ** 2, color=EXACT)
-    axes.plot(ends, norms(np.sqrt(ends)) ** 2, "o", color="white", mec=EXACT, mew=2, ms=8)
+    axes.plot(knots, sums(knots), color=EXACT)
+    axes.plot(ends, sums(ends), "o", color="white", mec=EXACT, mew=2, ms=8)
     most = car.max_norm(X, DELTA) ** 2
     for height, label in ((EPS**2, "ε²"), (most, "R²")):
         axes.axhline(height, color=GREY, lw=1, ls="--")
@@ -104,16 +109,16 @@ def draw_newton():
     figure, axes = new()
     last = np.max(breakpoints()) ** 2
     grid = np.linspace(0, 1.1 * last, 2000)
-    axes.plot(grid, norms(np.sqrt(grid)) ** 2, color=EXACT)
+    axes.plot(grid, sums(grid), color=EXACT)
     axes.axhline(EPS**2, color=GREY, lw=1, ls="--")
     axes.text(1.1 * last, EPS**2, "ε²", color=GREY, va="bottom", ha="right")
     t, number, root = 0.0, 0, car.eta(X, DELTA, EPS) ** 2
     while not np.isclose(t, root, rtol=1e-12):
-        height, slope = norms(np.sqrt(t)) ** 2, np.sum(DELTA[np.sqrt(t) < breakpoints()] ** 2)
+        height, slope = sums(t), np.sum(DELTA[np.sqrt(t) < breakpoints()] ** 2)
         following = t + (EPS**2 - height) / slope
         axes.plot([t, following], [height, EPS**2], color=PLAIN, lw=1.5)
         t, number = following, number + 1
-        point = t, norms(np.sqrt(t)) ** 2
+        point = t, sums(t)
         axes.vlines(t, point[1], EPS**2, color=PLAIN, lw=1, ls=":")
         axes.plot(*point, "o", color=PLAIN)
         axes.annotate(f"$t_{number}$", point, (4, -14), textcoords="offset points", color=PLAIN)
