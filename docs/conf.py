@@ -1,15 +1,9 @@
 """How Sphinx builds these pages: ``sphinx-build -W --keep-going docs build/docs``."""
 
 import re
-import sys
-from pathlib import Path
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-import figures
 
 import numba_car
 
@@ -64,9 +58,8 @@ def trim_blocks(_app, tree):
 
 
 def setup(app):
-    """Tell Sphinx how to write formulas, and draw the figures anew before each build."""
+    """Tell Sphinx what of the above is for when."""
     renderers = (write_mathml, None)
     app.add_html_math_renderer("mathml", inline_renderers=renderers, block_renderers=renderers)
     app.connect("include-read", point_to_pages)
     app.connect("doctree-read", trim_blocks)
-    app.connect("builder-inited", lambda _: figures.draw(Path(__file__).parent / "figures"))
