@@ -24,6 +24,9 @@ import sys, time
 from numba_car import offline
 from numba_car.offline import job, memory
 memory._BLOCK = 5 * 4 * 500
+if "zarr" in {call}["out"]:
+    from numba_car.offline import zarrs
+    zarrs._CHUNK, zarrs._SHARD = 4 * 500, 5 * 4 * 500
 compute = job.Work.compute
 def slowly(self, start, stop):
     print(start, flush=True)
@@ -75,22 +78,37 @@ def stopped_after(blocks, monkeypatch, **changes):
             offline.rescale("x.npy", **CALL | changes)
 
 
-def test_sigkill_loses_nothing(whole):
+def contents(name):
+    path = Path(name.partition(":")[0])
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    return {str(f.relative_to(path)): f.read_bytes() for f in files if f.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("out", "package", "kills"), [("npy", None, 4), ("zarr", "zarr", 3), ("h5:/a/v", "h5py", 3)]
+)
+def test_sigkill_loses_nothing(folder, monkeypatch, out, package, kills):
+    if package:
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    if out == "zarr":
+        monkeypatch.setattr("numba_car.offline.zarrs._CHUNK", 4 * N)
+        monkeypatch.setattr("numba_car.offline.zarrs._SHARD", 5 * 4 * N)
+    offline.rescale("x.npy", **CALL | {"out": f"whole.{out}"})
+    call = CALL | {"out": f"v.{out}"}
+    place = f"v.{out}".partition(":")[0]
     rng = random.Random(0)
-    for _ in range(5):
-        process = start(pace="sys.stdin.readline()")
-        for _ in range(rng.randint(1, 2)):  # of 12 blocks, each of which waits for a word
+    for _ in range(kills):
+        process = start(pace="sys.stdin.readline()", **call)
+        for _ in range(rng.randint(1, 3)):  # of 12 blocks, each of which waits for a word
             assert process.stdout.readline()
             print(file=process.stdin, flush=True)
         time.sleep(rng.uniform(0, 0.02))
-        assert not Path("v.npy").exists()
+        assert not Path(place).exists()
         process.kill()
         process.communicate()
-    process = start()
-    process.communicate()
-    assert process.returncode == 0
-    assert Path("v.npy").read_bytes() == whole
-    assert not Path("v.npy.partial").exists()
+    assert 0 < offline.rescale("x.npy", resume=True, **call)["rows_resumed"] < ROWS
+    assert contents(f"v.{out}") == contents(f"whole.{out}")
+    assert not Path(f"{place}.partial").exists()
 
 
 def test_an_interrupt_stops_at_once(whole):

@@ -49,6 +49,7 @@ def create_hdf5(path: Path, dataset: str, shape: tuple[int, ...], dtype: DType) 
         settings.set_layout(h5py.h5d.CONTIGUOUS)
         settings.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         settings.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        settings.set_obj_track_times(False)  # the same run is to make the same bytes
         links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
         links.set_create_intermediate_group(True)
         kind = h5py.h5t.py_create(dtype, logical=True)
