@@ -72,7 +72,7 @@ def test_every_option_reaches_the_function(monkeypatch):
     monkeypatch.setattr("numba_car.offline.rescale", rescale)
     result = invoke(
         "x.npy", "--noise", "sign", "--seed", "7", "--eps-uniform", "1", "2", "-o", "v.npy",
-        "--p", "inf", "--bounds", "none", "1", "--infeasible", "nan", "--nan", "fail",
+        "--p", "inf", "--bounds", "none", "high.npy", "--infeasible", "nan", "--nan", "fail",
         "--dtype", "float64", "--input-range", "0", "9", "--round", "--eta-out", "e.npy",
         "--report", "r.json", "--memory", "1GiB", "--num-threads", "1", "--resume", "--force",
         "--scheduler", "local", "--workers", "3",
@@ -81,7 +81,7 @@ def test_every_option_reaches_the_function(monkeypatch):
     assert callable(seen.pop("progress"))
     assert seen == {
         "x": "x.npy", "delta": None, "noise": "sign", "seed": 7, "eps": None,
-        "eps_uniform": (1, 2), "out": "v.npy", "p": np.inf, "bounds": (None, 1),
+        "eps_uniform": (1, 2), "out": "v.npy", "p": np.inf, "bounds": (None, "high.npy"),
         "infeasible": "nan", "nan": "fail", "dtype": "float64", "input_range": (0, 9),
         "round": True, "eta_out": "e.npy", "report": "r.json", "plot": None, "memory": "1GiB",
         "num_threads": 1, "scheduler": "local", "workers": 3, "device": "cpu", "resume": True, "force": True,

@@ -128,6 +128,83 @@ def test_input_range_and_bounds(folder):
     np.testing.assert_allclose(v, expected, atol=1e-12)
 
 
+def bounds_of(shape):
+    """Bounds around [0, 1] that differ from place to place, in files."""
+    rng = np.random.default_rng(2)
+    lower, upper = -rng.random(shape), 1 + rng.random(shape)
+    np.save("lower.npy", lower)
+    np.save("upper.npy", upper.astype(np.float32))
+    return lower, upper.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 1, 1), (8, 8), SHAPE, (1, *SHAPE), (ROWS, 1, 1, 1), (ROWS, *SHAPE)], ids=str
+)
+@pytest.mark.parametrize("integers", [False, True])
+def test_bounds_in_files(folder, small_blocks, shape, integers):
+    lower, upper = bounds_of(shape)
+    x, delta = load("x", "delta")
+    if integers:
+        raw = np.random.default_rng(1).integers(0, 256, x.shape, np.uint8)
+        np.save("x.npy", raw)
+        x = ((raw / 255.0) * (upper.astype(float) - lower) + lower).astype(np.float32)
+    delta[20] = 0
+    delta[20, 2, 7, 7] = 1  # saturates, and does not show it early
+    np.save("delta.npy", delta)
+    report = offline.rescale(
+        "x.npy", "delta.npy", eps=9.0, out="v.npy", bounds=(folder / "lower.npy", "upper.npy")
+    )
+    (v,) = load("v")
+    expected = car.solve(x, delta, 9.0, bounds=(lower, upper))
+    np.testing.assert_allclose(v, car.rescale(x, delta, 9.0, bounds=(lower, upper)), atol=1e-6)
+    assert report["saturated"]["indices"] == np.flatnonzero(expected.saturated).tolist()
+    assert 20 in report["saturated"]["indices"]
+    assert report["inputs"]["lower"]["shape"] == list(shape)
+    if integers:
+        offline.rescale(
+            "x.npy", "delta.npy", eps=0, out="x8.npy", bounds=("lower.npy", "upper.npy"), round=True
+        )
+        np.testing.assert_array_equal(*load("x8", "x"))
+
+
+def test_bounds_in_arrays(folder, small_blocks):
+    lower = -np.arange(3.0).reshape(3, 1, 1)
+    report = offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", bounds=(lower, None))
+    x, delta, v = load("x", "delta", "v")
+    np.testing.assert_array_equal(v, car.rescale(x, delta, 1.0, bounds=(lower, None)))
+    assert report["parameters"]["bounds"][0].keys() == {"shape", "dtype", "crc32"}
+
+
+@pytest.mark.parametrize("shape", [(ROWS,), (2, 8, 8), (ROWS - 1, 1, 1, 1), (1, 1, 3, 8, 8), ()])
+def test_bounds_that_do_not_broadcast(folder, shape):
+    np.save("lower.npy", np.zeros(shape))
+    message = r"lower\.npy: must broadcast to \(37, 3, 8, 8\).*has shape \(37, 1, 1, 1\)"
+    with pytest.raises(offline.OfflineError, match=message):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", bounds=("lower.npy", 1))
+    assert not (folder / "v.npy.partial").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            np.full((3, 1, 1), 2.0),
+            r"^lower\.npy: bounds must have lower <= upper.*index \(0, 0, 0\)",
+        ),
+        (np.full((8, 8), np.nan), r"^lower\.npy: bounds must not be nan"),
+        (
+            np.where(np.arange(ROWS) < 17, 0, 2).reshape(-1, 1, 1, 1),
+            r"lower\.npy, rows 15 to 19 .*counted from 15.*lower <= upper.*\(2, 0, 0, 0\)",
+        ),
+    ],
+    ids=["row", "nan", "rows"],
+)
+def test_bounds_in_files_are_checked(folder, small_blocks, values, message):
+    np.save("lower.npy", values)
+    with pytest.raises(offline.OfflineError, match=message):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", bounds=("lower.npy", 1))
+
+
 def test_bad_rows(folder, small_blocks):
     x, delta = load("x", "delta")
     delta[11, 0, 0, 0] = np.nan
@@ -191,6 +268,7 @@ def test_the_plot(folder):
         ({"eps": None, "eps_uniform": (2, 1)}, "eps_uniform must be two finite numbers in order"),
         ({"p": 0}, r"p must be in \(0, inf\]"),
         ({"bounds": (1, 0)}, "lower <= upper"),
+        ({"bounds": (0, "one")}, r"must end in \.npy.*'one'"),
         ({"infeasible": "maybe"}, "infeasible must be one of"),
         ({"nan": "drop"}, "nan must be one of keep, fail"),
         ({"dtype": "int8"}, "dtype must be one of"),

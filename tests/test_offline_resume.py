@@ -203,10 +203,36 @@ def test_a_changed_input_is_refused(folder, monkeypatch):
         offline.rescale("x.npy", resume=True, **CALL)
 
 
-def test_another_block_size_is_no_change(whole, monkeypatch):
+def test_a_changed_bound_is_refused(folder, monkeypatch):
+    np.save("lower.npy", np.zeros(N))
+    stopped_after(2, monkeypatch, bounds=("lower.npy", 1))
+    np.save("lower.npy", np.full(N, -0.1))
+    with pytest.raises(
+        offline.OfflineError, match=r"lower \(lower\.npy\)\.sample_crc32 was \d+, is"
+    ):
+        offline.rescale("x.npy", resume=True, bounds=("lower.npy", 1), **CALL)
+
+
+def test_blocks_of_another_size_after_each_stop(whole, monkeypatch):
+    """What is done stays done, whatever the memory is from then on."""
     stopped_after(2, monkeypatch)
-    monkeypatch.setattr(memory, "_BLOCK", 7 * 4 * N)
-    assert offline.rescale("x.npy", resume=True, memory="1GiB", **CALL)["rows_resumed"] == 10
+    for rows in (7, 3):
+        monkeypatch.setattr(memory, "_BLOCK", rows * 4 * N)
+        stopped_after(2, monkeypatch, resume=True)
+    lines = Path("v.npy.partial/manifest.jsonl").read_text().splitlines()[1:]
+    found = [json.loads(line) for line in lines]
+    assert [line["stop"] for line in found] == [5, 10, 17, 24, 27, 30]
+    assert offline.rescale("x.npy", resume=True, **CALL)["rows_resumed"] == 30
+    assert Path("v.npy").read_bytes() == whole
+
+
+def test_a_smaller_block_fills_the_gap_that_a_larger_one_left(whole, monkeypatch):
+    stopped_after(6, monkeypatch)
+    with Path("v.npy.partial/data.npy").open("r+b") as file:
+        file.seek(-(ROWS - 12) * 4 * N, os.SEEK_END)  # row 12, of the third block
+        file.write(b"\0" * 40)
+    monkeypatch.setattr(memory, "_BLOCK", 2 * 4 * N)
+    assert offline.rescale("x.npy", resume=True, **CALL)["rows_resumed"] == 5 * 5
     assert Path("v.npy").read_bytes() == whole
 
 

@@ -15,7 +15,7 @@ from numba_car.cli.groups import GroupedCommand, in_group
 from numba_car.cli.progress import bar, table
 
 
-class _EpsOrFile(click.ParamType):  # type: ignore[type-arg]
+class _NumberOrFile(click.ParamType):  # type: ignore[type-arg]
     name = "number or file"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ARG002
@@ -26,26 +26,49 @@ class _EpsOrFile(click.ParamType):  # type: ignore[type-arg]
             return value
 
 
-class _Bound(click.ParamType):  # type: ignore[type-arg]
-    name = "number or none"
+class _Bound(_NumberOrFile):
+    name = "number, none or file"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Take `none` for no bound."""
-        try:
-            return None if str(value).lower() == "none" else float(value)
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor none", param, ctx)
+        return None if str(value).lower() == "none" else super().convert(value, param, ctx)
 
 
-@click.command(cls=GroupedCommand)
+_EXAMPLES = """\b
+Examples:
+  numba-car rescale x.npy delta.npy --eps 8 -o v.npy
+  numba-car rescale x.zarr --noise sign --eps 0.03 --p inf -o v.zarr --resume
+"""
+
+
+@click.command(cls=GroupedCommand, epilog=_EXAMPLES)
 @click.argument("x")
 @click.argument("delta", required=False)
 @in_group(
-    "Files", "-o", "--out", required=True, help="The result. Its end tells its kind, as for X."
+    "Files",
+    "-o",
+    "--out",
+    required=True,
+    metavar="FILE",
+    help="The result. Its end tells its kind, as for X.",
 )
-@in_group("Files", "--eta-out", help="A .npy file for the scale of each row.", default=None)
-@in_group("Files", "--report", default=None, help="A JSON file for all there is to say.")
-@in_group("Files", "--plot", default=None, help="A PNG file: histograms of norms and etas.")
+@in_group(
+    "Files",
+    "--eta-out",
+    metavar="FILE",
+    help="A .npy file for the scale of each row.",
+    default=None,
+)
+@in_group(
+    "Files", "--report", default=None, metavar="FILE", help="A JSON file for all there is to say."
+)
+@in_group(
+    "Files",
+    "--plot",
+    default=None,
+    metavar="FILE",
+    help="A PNG file: histograms of norms and etas.",
+)
 @in_group(
     "Files",
     "--dtype",
@@ -76,12 +99,13 @@ class _Bound(click.ParamType):  # type: ignore[type-arg]
     "--seed",
     type=click.IntRange(min=0),
     default=0,
+    metavar="N",
     help="Of --noise and --eps-uniform.",
 )
 @in_group(
     "Norm",
     "--eps",
-    type=_EpsOrFile(),
+    type=_NumberOrFile(),
     default=None,
     metavar="EPS",
     help="The norm asked for, or a file of one per row.",
@@ -108,7 +132,7 @@ class _Bound(click.ParamType):  # type: ignore[type-arg]
     type=(_Bound(), _Bound()),
     default=("0", "1"),
     metavar="LO HI",
-    help="The box; none is no bound.",
+    help="The box: numbers, none, or files that broadcast to X.",
 )
 @in_group(
     "Norm",
@@ -130,6 +154,7 @@ class _Bound(click.ParamType):  # type: ignore[type-arg]
     "--num-threads",
     type=click.IntRange(min=1),
     default=None,
+    metavar="N",
     help="Threads to compute on.",
     show_default="all CPUs",
 )
@@ -148,6 +173,7 @@ class _Bound(click.ParamType):  # type: ignore[type-arg]
     "--workers",
     type=click.IntRange(min=1),
     default=None,
+    metavar="N",
     help="Processes of --scheduler local.",
     show_default="all CPUs",
 )

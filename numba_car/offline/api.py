@@ -11,110 +11,32 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
+from numpy.typing import ArrayLike
 
-from numba_car._api import options_of
-from numba_car._arrays import PRECISIONS, Bounds, pair, problem
-from numba_car.offline.errors import OfflineError
+from numba_car._arrays import pair
+from numba_car.offline.checks import (
+    File,
+    check_folders,
+    check_job,
+    check_rows,
+    check_side_files,
+    two_numbers,
+)
 from numba_car.offline.job import Job, Work
 from numba_car.offline.manifest import replace_file
 from numba_car.offline.memory import row_bytes, rows_per_block
-from numba_car.offline.noise import KINDS
-from numba_car.offline.outputs import Output, output_of
-from numba_car.offline.places import place_of
+from numba_car.offline.npy import as_npy
+from numba_car.offline.outputs import output_of
 from numba_car.offline.report import summary
 from numba_car.offline.run import Loop, run_here
-from numba_car.offline.state import State
+from numba_car.offline.state import State, prepared
 
-File: TypeAlias = str | os.PathLike[str]
-
-
-def _one_of(**given: Any) -> None:
-    names = [name for name, value in given.items() if value is not None]
-    if len(names) != 1:
-        raise ValueError(f"give one of {', '.join(given)}, found {' and '.join(names) or 'none'}")
+Bound: TypeAlias = ArrayLike | File | None
 
 
-def _choice(name: str, value: Any, allowed: Any) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(str, allowed))}, found {value!r}")
-
-
-def _numbers(name: str, values: Any) -> tuple[float, float] | None:
-    if values is None:
-        return None
-    low, high = map(float, values)
-    if not -np.inf < low < high < np.inf:
-        raise ValueError(f"{name} must be two finite numbers in order, found {low:g}, {high:g}")
-    return low, high
-
-
-def _check(job: Job, device: str) -> None:
-    """Raise unless the settings are possible, whatever the files hold."""
-    _one_of(delta=job.delta, noise=job.noise)
-    _one_of(eps=job.eps, eps_uniform=job.eps_uniform)
-    _choice("noise", job.noise, (None, *KINDS))
-    _choice("nan", job.nan, ("keep", "fail"))
-    _choice("dtype", job.dtype, (None, *(name for name in PRECISIONS if name != "bfloat16")))
-    _choice("device", device, ("cpu",))
-    options_of(job.infeasible, "auto", job.num_threads)
-    if not 0 <= job.seed < 2**64:
-        raise ValueError(f"seed must be from 0 to 2**64 - 1, found {job.seed}")
-    if job.eps_uniform and job.eps_uniform[0] < 0:
-        raise ValueError(f"eps_uniform must not be negative, found {job.eps_uniform[0]:g}")
-
-
-def _check_rows(work: Work) -> None:
-    """Raise unless eps, p and bounds go with rows of this shape."""
-    row = np.broadcast_to(work.compute_dtype.type(0), (1, *work.x.shape[1:]))
-    eps = 0.0 if isinstance(work.job.eps, str) else work.job.eps or 0.0
-    problem(row, row, eps, work.job.p, work.job.bounds, tuple(range(1, row.ndim)))
-    _ = work._scaling
-
-
-def _prepared(output: Output, work: Work, memory: str | int, resume: bool, force: bool) -> State:
-    """Open the state of a run that is to go on, or make one."""
-    if resume and State.exists(output):
-        state = State(output, work, resumes=True)
-        try:
-            state.check(work)
-        except OfflineError:
-            state.close()
-            raise
-        return state
-    if output.exists() and not force:
-        raise FileExistsError(17, "exists already; force replaces it", output.place.name)
-    if State.exists(output) and not force:
-        what = "is of a run that was stopped; resume it, or force a new one"
-        raise FileExistsError(17, what, str(output.folder))
-    State.create(output, work, rows_per_block(work, memory, output.grain(work)))
-    return State(output, work, resumes=False)
-
-
-def _as_npy(values: Any) -> bytes:
-    from io import BytesIO
-
-    file = BytesIO()
-    np.save(file, values, allow_pickle=False)
-    return file.getvalue()
-
-
-def _check_folders(*files: File | None) -> None:
-    """Raise unless files can be made there, before hours go by and not after."""
-    for folder in [Path(file).absolute().parent for file in files if file is not None]:
-        if not folder.is_dir():
-            raise FileNotFoundError(2, "No such folder", str(folder))
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(13, "Permission denied", str(folder))
-
-
-def _check_side_files(eta_out: File | None, plot: File | None, force: bool, resume: bool) -> None:
-    if eta_out is not None and place_of(eta_out).kind != "npy":
-        raise ValueError(f"eta_out must end in .npy, found {os.fspath(eta_out)!r}")
-    if eta_out is not None and Path(eta_out).exists() and not (force or resume):
-        raise FileExistsError(17, "exists already; force replaces it", os.fspath(eta_out))
-    if plot is not None and Path(plot).suffix.lower() != ".png":
-        raise ValueError(f"plot must end in .png, found {os.fspath(plot)!r}")
+def _name_of(value: Any) -> Any:
+    """Return the name of a file, or what else it is."""
+    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
 
 
 def rescale(
@@ -127,7 +49,7 @@ def rescale(
     noise: str | None = None,
     seed: int = 0,
     p: float = 2,
-    bounds: Bounds = (0.0, 1.0),
+    bounds: tuple[Bound, Bound] = (0.0, 1.0),
     infeasible: str = "saturate",
     nan: str = "keep",
     dtype: str | None = None,
@@ -170,8 +92,13 @@ def rescale(
         nothing else.
     seed : int, optional
         Of `noise` and `eps_uniform`, at least 0.
-    p, bounds, infeasible
-        As for `numba_car.rescale`; bounds broadcast against one row, and are numbers for integers.
+    p : float, optional
+        As for `numba_car.rescale`.
+    bounds : pair of float, array, path or None, optional
+        The box, in the units of eps: None is no bound. Arrays broadcast against one row; a file's
+        against one row or against all of x, of which it is then read block by block.
+    infeasible : {"saturate", "nan", "raise"}, optional
+        As for `numba_car.rescale`.
     nan : {"keep", "fail"}, optional
         Whether rows with NaN or infinite input become NaN, or end the run.
     dtype : {"float16", "float32", "float64"}, optional
@@ -233,26 +160,28 @@ def rescale(
     (100, 8, 8)
     >>> temporary.cleanup()
     """
+    either: Any = bounds  # files beside all that is a bound elsewhere
+    lower, upper = pair(either)
     job = Job(
         x=os.fspath(x),
-        delta=None if delta is None else os.fspath(delta),
-        eps=os.fspath(eps) if isinstance(eps, (str, os.PathLike)) else eps,
-        eps_uniform=_numbers("eps_uniform", eps_uniform),
+        delta=_name_of(delta),
+        eps=_name_of(eps),
+        eps_uniform=two_numbers("eps_uniform", eps_uniform),
         noise=noise,
         seed=seed,
         p=p,
-        bounds=pair(bounds),
+        bounds=(_name_of(lower), _name_of(upper)),
         infeasible=infeasible,
         nan=nan,
         dtype=dtype,
-        input_range=_numbers("input_range", input_range),
+        input_range=two_numbers("input_range", input_range),
         round=round,
         with_eta=eta_out is not None or plot is not None,
         num_threads=num_threads,
     )
-    _check(job, device)
-    _check_side_files(eta_out, plot, force, resume)
-    _check_folders(eta_out, report, plot)
+    check_job(job, device)
+    check_side_files(eta_out, plot, force, resume)
+    check_folders(eta_out, report, plot)
     if plot is not None:
         from numba_car.offline.picture import draw
     output = output_of(out)
@@ -264,8 +193,9 @@ def rescale(
 
         loop = partial(run_on_cluster, scheduler=scheduler, workers=workers)
     work = Work(job)
-    _check_rows(work)
-    with closing(_prepared(output, work, memory, resume, force)) as state:
+    check_rows(work)
+    size = rows_per_block(work, memory, output.grain(work))
+    with closing(prepared(output, work, size, resume, force)) as state:
         try:
             found = _run(work, state, loop, progress, eta_out)
         except OSError as error:
@@ -301,7 +231,7 @@ def _run(
     tell()
     loop(work, state, pending, tell)
     if eta_out is not None:
-        replace_file(Path(eta_out), _as_npy(state.etas().astype(work.compute_dtype)))
+        replace_file(Path(eta_out), as_npy(state.etas().astype(work.compute_dtype)))
     state.publish()
     seconds = time.perf_counter() - began
     run = {

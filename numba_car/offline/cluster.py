@@ -42,18 +42,22 @@ def _task(job: bytes, out: str, rows: Rows) -> tuple[Rows, Array, int]:
     return rows, records, checksum(block, records)
 
 
-def _absolute(name: str) -> str:
-    return name if "://" in name else os.path.abspath(name)  # noqa: PTH100 - keeps `.h5:/dataset`
+def _absolute(name: Any) -> Any:
+    """Return a file's name so that it means the same in any folder; leave all else as it is."""
+    if not isinstance(name, str) or "://" in name:
+        return name
+    return os.path.abspath(name)  # noqa: PTH100 - keeps `.h5:/dataset`
 
 
 def _for_workers(job: Job, *, local: bool) -> bytes:
-    """Pickle the job, with names that mean the same in any folder."""
+    lower, upper = map(_absolute, job.bounds)
     return pickle.dumps(
         replace(
             job,
             x=_absolute(job.x),
-            delta=None if job.delta is None else _absolute(job.delta),
-            eps=_absolute(job.eps) if isinstance(job.eps, str) else job.eps,
+            delta=_absolute(job.delta),
+            eps=_absolute(job.eps),
+            bounds=(lower, upper),
             num_threads=1 if local and job.num_threads is None else job.num_threads,
         )
     )

@@ -12,6 +12,7 @@ import numba_car as car
 from numba_car._cpu.distance import distances
 from numba_car._rows import Array, DType
 from numba_car.offline import noise
+from numba_car.offline.box import Bound, Box, first_of, in_words, integers_of
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.places import Source, identity, open_source
 
@@ -43,9 +44,15 @@ class Job:
 
     def settings(self) -> dict[str, Any]:
         """All that the result depends on, besides what the files hold."""
-        found = {key: value for key, value in asdict(self).items() if key not in _NOT_COMPARED}
-        eps = "a file" if isinstance(self.eps, str) else self.eps
-        return found | {"eps": eps, "numba_car": car.__version__}
+        found = {k: v for k, v in self.described().items() if k not in _NOT_COMPARED}
+        eps, *bounds = (
+            "a file" if isinstance(value, str) else value for value in (self.eps, *found["bounds"])
+        )
+        return found | {"eps": eps, "bounds": bounds, "numba_car": car.__version__}
+
+    def described(self) -> dict[str, Any]:
+        """All settings, without the elements of arrays."""
+        return asdict(self) | {"bounds": [in_words(bound) for bound in self.bounds]}
 
 
 def _shape_error(source: Source, rule: str) -> OfflineError:
@@ -66,6 +73,8 @@ class Work:
         self.eps = open_source(job.eps) if isinstance(job.eps, str) else None
         if self.eps and self.eps.shape not in ((self.count,), (self.count, 1)):
             raise _shape_error(self.eps, f"must have one eps for each of {self.count} rows of x")
+        self.bounds = [Bound(given, self.x) for given in job.bounds]
+        self.integers = integers_of(self.x.dtype, job.input_range)
         if job.round and self.x.dtype.kind not in "iu":
             raise ValueError(
                 f"round must be False unless x holds integers, found {self.x.dtype} in {job.x}"
@@ -103,54 +112,30 @@ class Work:
         drawn = 8 * (self.job.noise == "laplace") + max(4, self.compute_dtype.itemsize)
         floats = 5 * self.compute_dtype.itemsize  # x, result, and what comes in between
         read = self.x.dtype.itemsize + (self.delta.dtype.itemsize if self.delta else 0)
-        return n * (read + drawn + floats + 2 * self.out_dtype.itemsize)
+        bounds = sum(bound.bytes_per_row for bound in self.bounds)
+        return n * (read + drawn + floats + 2 * self.out_dtype.itemsize) + bounds
 
     @property
     def held(self) -> int:
         """Memory that is taken however few rows a block has."""
-        return sum(source.held for source in (self.x, self.delta, self.eps) if source)
+        files = (self.x, self.delta, self.eps, *self.bounds)
+        return sum(file.held for file in files if file)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """All files that are read, by what they are."""
+        lower, upper = (bound.source for bound in self.bounds)
+        named = {"x": self.x, "delta": self.delta, "eps": self.eps, "lower": lower, "upper": upper}
+        return {name: source for name, source in named.items() if source}
 
     def identities(self) -> dict[str, Any]:
         """Tell each input from a changed one."""
-        inputs = {"x": self.x, "delta": self.delta, "eps": self.eps}
-        return {name: identity(source) for name, source in inputs.items() if source}
+        return {name: identity(source) for name, source in self.sources.items()}
 
-    @cached_property
-    def _scaling(self) -> tuple[float, float, float] | None:
-        """How integers become floats: low of the integers, low of the box, and the factor."""
-        if self.x.dtype.kind == "f":
-            return None
-        low, high = self.job.input_range or self._all_integers()
-        lower, upper = (np.asarray(bound, np.float64) for bound in _numbers(self.job.bounds))
-        if lower.ndim or upper.ndim or not np.isfinite([lower, upper]).all() or not lower < upper:
-            raise ValueError(
-                "bounds must be two finite numbers where x holds integers, "
-                f"found {self.job.bounds!r}"
-            )
-        return low, float(lower), float(upper - lower) / (high - low)
-
-    def _all_integers(self) -> tuple[float, float]:
-        if self.x.dtype.kind == "b":
-            return 0.0, 1.0
-        limits = np.iinfo(self.x.dtype)
-        return float(limits.min), float(limits.max)
-
-    def _into_box(self, raw: Array) -> Array:
-        if self._scaling is None:
-            return raw.astype(self.compute_dtype, copy=False)
-        low, lower, factor = self._scaling
-        exact = np.float64 if raw.dtype.itemsize > 2 else np.float32
-        x = raw.astype(np.result_type(exact, self.compute_dtype))
-        x -= low
-        x *= factor
-        x += lower
-        return x.astype(self.compute_dtype, copy=False)
-
-    def _out_of_box(self, v: Array) -> Array:
-        low, lower, factor = self._scaling or (0.0, 0.0, 1.0)
-        steps = np.rint((v.astype(np.float64) - lower) / factor + low)
-        limits = np.iinfo(self.out_dtype)
-        return np.clip(steps, limits.min, limits.max).astype(self.out_dtype)
+    def box(self, start: int, stop: int) -> Box:
+        """Where rows start to stop must lie."""
+        lower, upper = (bound.of(start, stop) for bound in self.bounds)
+        return Box(lower, upper, self.integers)
 
     def _directions(self, start: int, stop: int) -> Array:
         if self.delta:
@@ -170,55 +155,52 @@ class Work:
 
     def compute(self, start: int, stop: int) -> tuple[Array, Array]:
         """Results of rows start to stop, and their records."""
-        job = self.job
-        x = self._into_box(self.x.read(start, stop))
+        job, box = self.job, self.box(start, stop)
+        raw = self.x.read(start, stop)
         delta, eps = self._directions(start, stop), self._norms(start, stop)
-        axis = tuple(range(1, x.ndim))
         options: dict[str, Any] = {
-            "p": job.p, "bounds": job.bounds, "axis": axis, "num_threads": job.num_threads,
+            "p": job.p, "bounds": (box.lower, box.upper), "axis": tuple(range(1, raw.ndim)),
             "infeasible": "nan" if job.infeasible == "nan" else "saturate",
+            "num_threads": job.num_threads,
         }  # fmt: skip
         records = np.full(stop - start, np.nan, RECORD)
         try:
+            box.check()
+            x = box.enter(raw, self.compute_dtype)
             v = car.rescale(x, delta, eps, **options)
             if job.with_eta:
                 records["eta"] = car.eta(x, delta, eps, **options)
-            records["saturated"] = self._saturated(x, delta, eps, v)
+            records["saturated"] = self._saturated(x, delta, eps, v, box)
         except ValueError as error:
-            files = " and ".join(f.place.name for f in (self.x, self.delta, self.eps) if f)
+            files = " and ".join(source.place.name for source in self.sources.values())
             where = f"{files}, rows {start} to {stop - 1} (counted from {start}, each"
-            raise OfflineError(f"{where} of shape {x.shape[1:]}): {error}") from error
+            raise OfflineError(f"{where} of shape {raw.shape[1:]}): {error}") from error
         self._judge(start, v, eps, records["saturated"])
-        out = self._out_of_box(v) if job.round else v
-        reached = self._into_box(out) if job.round else v
+        out = box.leave(v, self.out_dtype) if job.round else v
+        reached = box.enter(out, self.compute_dtype) if job.round else v
         records["norm"] = distances(reached, x, job.p, job.num_threads)
         records["norm"][_without_result(v)] = np.nan
         return out, records
 
-    def _saturated(self, x: Array, delta: Array, eps: Array, v: Array) -> Array:
+    def _saturated(self, x: Array, delta: Array, eps: Array, v: Array, box: Box) -> Array:
         """Whether eps > R, which is asked only of rows that may be.
 
         Most have an early element that could move on: it moves, and is off its bounds by more than
         rounding. (`car.solve` of all rows would take longer than `car.rescale`.)
         """
-        rows = len(x)
-        lower, upper = (
-            np.broadcast_to(np.asarray(bound, x.dtype), x.shape).reshape(rows, -1)[:, :_LOOKED_AT]
-            for bound in _numbers(self.job.bounds)
-        )
-        moves = np.broadcast_to(delta, x.shape).reshape(rows, -1)[:, :_LOOKED_AT] != 0
-        some = v.reshape(rows, -1)[:, :_LOOKED_AT]
-        from_x = x.reshape(rows, -1)[:, :_LOOKED_AT]
+        lower, upper = box.first(x.shape, _LOOKED_AT)
+        moves = first_of(np.broadcast_to(delta, x.shape), _LOOKED_AT) != 0
+        some, from_x = first_of(v, _LOOKED_AT), first_of(x, _LOOKED_AT)
         with np.errstate(invalid="ignore"):
             off = 16 * np.finfo(x.dtype).eps * (np.abs(some) + np.abs(from_x))
             free = moves & (some - lower > off) & (upper - some > off)
-        found = np.zeros(rows, bool)
+        found = np.zeros(len(x), bool)
         asked = np.flatnonzero(~free.any(axis=1))
         if asked.size:
             job, axis = self.job, tuple(range(1, x.ndim))
             found[asked] = car.solve(
-                x[asked], delta[asked], eps[asked], p=job.p, bounds=job.bounds, axis=axis,
-                num_threads=job.num_threads,
+                x[asked], delta[asked], eps[asked], p=job.p, axis=axis,
+                bounds=box.of_rows(asked, x.shape), num_threads=job.num_threads,
             ).saturated  # fmt: skip
         return found
 
@@ -240,11 +222,6 @@ class Work:
         if job.round and without.any():
             row = start + int(np.argmax(without))
             raise OfflineError(f"{job.x}: row {row} becomes NaN, which integers cannot hold")
-
-
-def _numbers(bounds: tuple[Any, Any]) -> tuple[Any, Any]:
-    lower, upper = bounds
-    return -np.inf if lower is None else lower, np.inf if upper is None else upper
 
 
 def _without_result(v: Array) -> Array:

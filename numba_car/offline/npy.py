@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,13 @@ class NpySource:
 def bytes_of(array: Array) -> Array:
     """Return the bytes of an array in C order."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+
+
+def as_npy(values: Array) -> bytes:
+    """Return what `numpy.save` would write."""
+    file = BytesIO()
+    np.save(file, values, allow_pickle=False)
+    return file.getvalue()
 
 
 class FlatSink:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ from numba_car.offline.errors import OfflineError
 
 _HDF5 = (".h5:", ".hdf5:")
 _SAMPLED_ROWS = 16
+_SMALL = 2**20  # bytes
 
 
 class Place(NamedTuple):
@@ -91,15 +93,20 @@ def open_source(name: str | os.PathLike[str]) -> Source:
 def identity(source: Source) -> dict[str, Any]:
     """Tell a source from a changed one: by shape, dtype, size, time of change and a sample of rows.
 
-    The sample is the CRC-32 of rows at even distances, the first and the last among them: the size
-    and the time say little of a folder, and nothing of a URL.
+    The sample is the CRC-32 of all rows of a small file, and of a larger one of rows at even distances,
+    the first and the last among them: the size and the time say little of a folder, and nothing of a
+    URL.
     """
     count = source.shape[0]
     found: dict[str, Any] = {"shape": list(source.shape), "dtype": source.dtype.str}
     if source.place.kind != "zarr":
         state = Path(source.place.path).stat()
         found |= {"size": state.st_size, "modified_ns": state.st_mtime_ns}
+    pieces = [(0, count)]
+    if math.prod(source.shape) * source.dtype.itemsize > _SMALL:
+        rows = np.unique(np.linspace(0, count - 1, _SAMPLED_ROWS).astype(int)).tolist()
+        pieces = [(row, row + 1) for row in rows]
     crc = 0
-    for row in np.unique(np.linspace(0, count - 1, _SAMPLED_ROWS).astype(int)) if count else ():
-        crc = zlib.crc32(np.ascontiguousarray(source.read(int(row), int(row) + 1)).data, crc)
+    for piece in pieces:
+        crc = zlib.crc32(np.ascontiguousarray(source.read(*piece)).data, crc)
     return found | {"sample_crc32": crc}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
 
 import numba
@@ -60,7 +59,7 @@ def summary(state: State, job: Job, run: dict[str, Any]) -> dict[str, Any]:
         "norm_is_of": "integers, after rounding" if job.round else "floats",
         **run,
         "versions": versions(),
-        "parameters": asdict(job),
+        "parameters": job.described(),
         "inputs": state.manifest.header["inputs"],
     }
     result: dict[str, Any] = plain(found)

@@ -51,11 +51,10 @@ def checksum(block: Array, records: Array) -> int:
 class State:
     """The open state of a run."""
 
-    def __init__(self, output: Output, work: Work, *, resumes: bool) -> None:
-        self.resumes = resumes
+    def __init__(self, output: Output, work: Work, size: int, *, resumes: bool) -> None:
+        self.size, self.resumes = size, resumes  # rows of a block, from here on
         self.output, self.folder = output, output.folder
         self.manifest = Manifest(self.folder / "manifest.jsonl")
-        self.size = int(self.manifest.header["rows_per_block"])
         self.count = work.count
         self.records = FlatSink(self.folder / "rows.bin", 0, (work.count,), RECORD)
         self.sink: Sink = output.open()
@@ -66,7 +65,7 @@ class State:
         return (output.folder / "manifest.jsonl").exists()
 
     @staticmethod
-    def create(output: Output, work: Work, size: int) -> None:
+    def create(output: Output, work: Work) -> None:
         """Make the folder, with nothing done yet."""
         if State.exists(output):
             Manifest(output.folder / "manifest.jsonl").close()  # raises while a run is at work
@@ -75,7 +74,7 @@ class State:
         with (output.folder / "rows.bin").open("wb") as file:
             file.truncate(work.count * RECORD.itemsize)
         output.create(work)
-        header = {"format": 1, "rows_per_block": size, **described(work)}
+        header = {"format": 1, **described(work)}
         Manifest.create(output.folder / "manifest.jsonl", header)
 
     def check(self, work: Work) -> None:
@@ -83,7 +82,7 @@ class State:
         before, now = self.manifest.header, described(work)
         changed = differences(before["settings"], now["settings"])
         for name in {**before["inputs"], **now["inputs"]}:
-            source = getattr(work, name)
+            source = work.sources.get(name)
             label = f"{name} ({source.place.name})" if source else name
             changed += differences(before["inputs"].get(name), now["inputs"].get(name), label)
         if changed:
@@ -93,20 +92,25 @@ class State:
             )
 
     def pending(self) -> list[Rows]:
-        """Blocks that are not done, or no longer what the manifest says."""
-        blocks = [(a, min(a + self.size, self.count)) for a in range(0, self.count, self.size)]
-        found = [rows for rows in blocks if not self._is_whole(rows)]
+        """Blocks of what is not done, or no longer what the manifest says.
+
+        What is done may have been cut into other blocks, under another bound of memory.
+        """
+        blocks: list[Rows] = []
+        done_to = 0
+        for start, stop in [*sorted(filter(self._is_whole, self.manifest.done)), (self.count,) * 2]:
+            cuts = range(done_to, start, self.size)
+            blocks += [(cut, min(cut + self.size, start)) for cut in cuts]
+            done_to = max(done_to, stop)
         if self.resumes:
-            for start, _ in found:
+            for start, _ in blocks:
                 self.sink.discard(start)
-        return found
+        return blocks
 
     def _is_whole(self, rows: Rows) -> bool:
-        crc = self.manifest.done.get(rows)
-        if crc is None:
-            return False
         try:
-            return checksum(self.sink.read(*rows), self.records.read(*rows)) == crc
+            found = checksum(self.sink.read(*rows), self.records.read(*rows))
+            return found == self.manifest.done[rows]
         except Exception:  # noqa: BLE001 - what a power cut leaves, decoders refuse in many ways
             return False
 
@@ -153,3 +157,22 @@ def described(work: Work) -> dict[str, Any]:
     """Return the settings and the inputs, as JSON has them."""
     found: dict[str, Any] = plain({"settings": work.job.settings(), "inputs": work.identities()})
     return found
+
+
+def prepared(output: Output, work: Work, size: int, resume: bool, force: bool) -> State:
+    """Open the state of a run that is to go on, or make one."""
+    if resume and State.exists(output):
+        state = State(output, work, size, resumes=True)
+        try:
+            state.check(work)
+        except OfflineError:
+            state.close()
+            raise
+        return state
+    if output.exists() and not force:
+        raise FileExistsError(17, "exists already; force replaces it", output.place.name)
+    if State.exists(output) and not force:
+        what = "is of a run that was stopped; resume it, or force a new one"
+        raise FileExistsError(17, what, str(output.folder))
+    State.create(output, work)
+    return State(output, work, size, resumes=False)
