@@ -1,7 +1,11 @@
 """Zarr, HDF5 and a Dask cluster: the same rows, the same bytes, and nothing lost there either."""
 
-import os
+import json
 import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -73,10 +77,37 @@ def test_zarr_at_a_url(x, expected, zarr, small_shards):
         offline.rescale("x.npy", out="memory://box/v.zarr", **CALL)
 
 
-def test_zarr_goes_on_where_it_stopped(x, expected, zarr, small_shards, monkeypatch):
+def test_a_chained_url(x, expected, zarr):
+    pytest.importorskip("fsspec", reason="fsspec is not installed")
+    zarr.save_array("memory://box/in.zarr", x, mode="w")
+    offline.rescale("simplecache::memory://box/in.zarr", out="v.npy", **CALL)
+    np.testing.assert_array_equal(np.load("v.npy"), expected)
+
+
+def test_the_url_of_a_file_is_that_file(x, expected, zarr):
+    place = f"file://{Path.cwd()}"
+    offline.rescale(f"{place}/x.npy", out=f"{place}/v.zarr", **CALL)
+    np.testing.assert_array_equal(zarr.open_array("v.zarr", mode="r")[:], expected)
+    assert not Path("v.zarr.partial").exists()
+
+
+@pytest.mark.parametrize(
+    "url", ["memory://nowhere/x.zarr", "no-such-protocol://x.zarr", "memory://x.npy"]
+)
+def test_urls_where_nothing_is(x, zarr, url):
+    pytest.importorskip("fsspec", reason="fsspec is not installed")
+    with pytest.raises(offline.OfflineError, match=f"^{url}: "):
+        offline.rescale(url, out="v.npy", **CALL)
+    if "no-such" in url:
+        with pytest.raises(offline.OfflineError, match=f"^{url}: Protocol not known"):
+            offline.rescale("x.npy", out=url, **CALL)
+
+
+@pytest.fixture
+def fifth_write_fails(zarr, monkeypatch):
+    """A context in which the fifth write of a shard fails."""
     from numba_car.offline.zarrs import ZarrSink
 
-    offline.rescale("x.npy", out="whole.zarr", **CALL)
     write, calls = ZarrSink.write, []
 
     def failing(self, start, block):
@@ -85,10 +116,20 @@ def test_zarr_goes_on_where_it_stopped(x, expected, zarr, small_shards, monkeypa
             raise OSError("the disk is gone")
         write(self, start, block)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(ZarrSink, "write", failing)
-        with pytest.raises(OSError, match="the disk is gone"):
-            offline.rescale("x.npy", out="v.zarr", **CALL)
+    @contextmanager
+    def context():
+        with monkeypatch.context() as patch:
+            patch.setattr(ZarrSink, "write", failing)
+            with pytest.raises(OSError, match="the disk is gone"):
+                yield
+
+    return context
+
+
+def test_zarr_goes_on_where_it_stopped(x, expected, small_shards, fifth_write_fails):
+    offline.rescale("x.npy", out="whole.zarr", **CALL)
+    with fifth_write_fails():
+        offline.rescale("x.npy", out="v.zarr", **CALL)
     assert not Path("v.zarr").exists()
     shard = Path("v.zarr.partial/data.zarr/c/1/0/0/0")
     shard.write_bytes(shard.read_bytes()[:100])  # what a power cut may leave
@@ -96,6 +137,35 @@ def test_zarr_goes_on_where_it_stopped(x, expected, zarr, small_shards, monkeypa
     report = offline.rescale("x.npy", out="v.zarr", resume=True, **CALL)
     assert report["rows_resumed"] == 2 * 20
     assert contents("v.zarr") == contents("whole.zarr")
+
+
+def test_a_url_goes_on_where_it_stopped(x, expected, zarr, small_shards, fifth_write_fails):
+    fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
+    memory = fsspec.filesystem("memory")
+    with fifth_write_fails():
+        offline.rescale("x.npy", out="memory://box/u.zarr", **CALL)
+    assert not memory.exists("/box/u.zarr")
+    memory.pipe("/box/u.zarr.partial/c/1/0/0/0", b"torn")
+    report = offline.rescale("x.npy", out="memory://box/u.zarr", resume=True, **CALL)
+    assert report["rows_resumed"] == 3 * 20
+    np.testing.assert_array_equal(zarr.open_array("memory://box/u.zarr", mode="r")[:], expected)
+    assert not memory.exists("/box/u.zarr.partial")
+    assert not Path("u.zarr.partial").exists()
+
+
+def test_bounds_in_zarr_and_hdf5(x, zarr, h5py, small_shards):
+    rng = np.random.default_rng(1)
+    lower, upper = -rng.random((ROWS, 1, 1, 1)), 1 + rng.random((3, 1, 1))
+    zarr.save_array("lower.zarr", lower)
+    with h5py.File("upper.h5", "w") as file:
+        file["a/upper"] = upper
+    bounds = "lower.zarr", "upper.h5:/a/upper"
+    offline.rescale("x.npy", out="v.zarr", bounds=bounds, **CALL | {"eps": 7.0})
+    steps = zarr.open_array("v.zarr", mode="r")[:]
+    assert (steps >= lower - 1e-6).all()
+    assert (steps <= upper + 1e-6).all()
+    reached = np.linalg.norm((steps.astype(float) - x).reshape(ROWS, -1), axis=1)
+    np.testing.assert_allclose(reached, 7.0, rtol=1e-5)
 
 
 def test_zarr_is_replaced_by_force_alone(x, expected, zarr):
@@ -156,37 +226,53 @@ def test_a_scheduler_writes_zarr_alone(x):
         offline.rescale("x.npy", out="v.npy", scheduler="local", **CALL)
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of a cluster whose worker was killed
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_cluster_loses_nothing(x, zarr, small_shards, monkeypatch):
-    """One worker of two is killed, then the client fails: the rest is done by another cluster."""
+@pytest.fixture
+def cluster(tmp_path):
+    """A scheduler and two workers, each a process of its own that nothing starts again."""
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    log, address = (tmp_path / "log").open("w"), tmp_path / "scheduler.json"
+
+    def started(name, *options):
+        command = [sys.executable, "-m", f"distributed.cli.dask_{name}", "--no-dashboard", *options]
+        return subprocess.Popen(command, stdout=log, stderr=log)
+
+    at = ("--scheduler-file", str(address))
+    scheduler = started("scheduler", "--host", "127.0.0.1", "--port", "0", *at)
+    workers = [started("worker", "--nthreads", "1", "--no-nanny", *at) for _ in range(2)]
+    try:
+        while not address.exists():
+            assert scheduler.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.05)
+        yield json.loads(address.read_text())["address"], workers
+    finally:
+        for process in (*workers, scheduler):
+            process.kill()
+            process.wait()
+        log.close()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # of a client that failed
+def test_a_cluster_loses_nothing(x, zarr, small_shards, cluster):
+    """One worker of two is killed, then the client fails; a later one has the other do the rest."""
     distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
     zarr.save_array("x.zarr", x)
     offline.rescale("x.zarr", out="whole.zarr", eta_out="eta0.npy", **CALL)
-    quiet = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
-    with (
-        distributed.LocalCluster(**quiet, silence_logs=50) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        pids = list(client.run(os.getpid).values())
+    address, workers = cluster
+    with distributed.Client(address) as client:
+        client.wait_for_workers(2, timeout=60)
 
-        def progress(done, total, row):
-            if done >= 40 and pids:
-                os.kill(pids.pop(), signal.SIGKILL)
-                pids.clear()
-            if done >= 100:
-                raise RuntimeError("stop here")
+    def progress(done, total, row):
+        if done == 40:
+            workers[0].kill()
+        if done == 100:
+            raise RuntimeError("stop here")
 
-        call = CALL | {
-            "out": "v.zarr",
-            "eta_out": "eta.npy",
-            "scheduler": cluster.scheduler_address,
-        }
-        with pytest.raises(RuntimeError, match="stop here"):
-            offline.rescale("x.zarr", progress=progress, **call)
-        assert not pids
-        assert not Path("v.zarr").exists()
-        report = offline.rescale("x.zarr", resume=True, **call)
+    call = CALL | {"out": "v.zarr", "eta_out": "eta.npy", "scheduler": address}
+    with pytest.raises(RuntimeError, match="stop here"):
+        offline.rescale("x.zarr", progress=progress, **call)
+    assert workers[0].wait() == -signal.SIGKILL
+    assert not Path("v.zarr").exists()
+    report = offline.rescale("x.zarr", resume=True, **call)
     assert 100 <= report["rows_resumed"] < ROWS
     assert contents("v.zarr") == contents("whole.zarr")
     assert Path("eta.npy").read_bytes() == Path("eta0.npy").read_bytes()

@@ -54,14 +54,15 @@ def place_of(name: str | os.PathLike[str]) -> Place:
     text = os.fspath(name)
     if not isinstance(text, str):
         raise TypeError(f"a file must be named by a string or a path, found {name!r}")
-    if "://" in text or text.rstrip("/").endswith(".zarr"):
-        return Place(text, "zarr", text)
+    path = text.removeprefix("file://")
+    if "://" in path or path.rstrip("/").endswith(".zarr"):
+        return Place(text, "zarr", path)
     for ending in _HDF5:
-        path, found, dataset = text.rpartition(ending)
+        file, found, dataset = path.rpartition(ending)
         if found and dataset.strip("/"):
-            return Place(text, "hdf5", path + ending[:-1], dataset)
-    if text.endswith(".npy"):
-        return Place(text, "npy", text)
+            return Place(text, "hdf5", file + ending[:-1], dataset)
+    if path.endswith(".npy"):
+        return Place(text, "npy", path)
     raise ValueError(
         f"a file must end in .npy, .zarr or .h5:/dataset, or be the URL of a Zarr array, found {text!r}"
     )

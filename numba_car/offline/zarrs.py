@@ -26,7 +26,7 @@ class ZarrSource:
         self.place = place
         try:
             self._array = zarr.open_array(place.path, mode="r")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
             raise OfflineError(f"{place.name}: not a Zarr array: {error}") from error
         self.shape, self.dtype = self._array.shape, np.dtype(self._array.dtype)
         self.held = int(np.prod(self._array.chunks)) * self.dtype.itemsize
@@ -145,7 +145,10 @@ def _exists(path: str) -> bool:
 def _filesystem(url: str) -> tuple[Any, str]:
     import fsspec
 
-    fs, name = fsspec.core.url_to_fs(url)
+    try:
+        fs, name = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:  # what an unknown or uninstalled protocol raises
+        raise OfflineError(f"{url}: {error}") from error
     return fs, name.rstrip("/")
 
 
