@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -276,6 +277,21 @@ def test_a_cluster_loses_nothing(x, zarr, small_shards, cluster):
     assert 100 <= report["rows_resumed"] < ROWS
     assert contents("v.zarr") == contents("whole.zarr")
     assert Path("eta.npy").read_bytes() == Path("eta0.npy").read_bytes()
+
+
+def test_a_lost_scheduler_is_named(x, zarr, small_shards, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    from numba_car.offline import cluster
+
+    class Lost:
+        def result(self):
+            raise distributed.CancelledError("scheduler-connection-lost")
+
+    client = SimpleNamespace(submit=lambda *_, **__: Lost(), nthreads=lambda: {"worker": 2})
+    monkeypatch.setattr(cluster, "_connected", lambda *_: nullcontext(client))
+    monkeypatch.setattr(cluster, "as_completed", iter)
+    with pytest.raises(offline.OfflineError, match=r"^tcp://somewhere: scheduler-connection-lost"):
+        offline.rescale("x.npy", out="v.zarr", scheduler="tcp://somewhere", **CALL)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

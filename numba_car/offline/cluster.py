@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import os
 import pickle
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, as_completed
+from distributed import CancelledError, Client, LocalCluster, as_completed
+from distributed.scheduler import KilledWorker
 
 from numba_car._cpu.threads import default_threads
 from numba_car._rows import Array
+from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import Job, Work
 from numba_car.offline.manifest import Rows
 from numba_car.offline.state import State, checksum
 from numba_car.offline.zarrs import ZarrSink
 
-_IN_HAND = 4  # tasks of a worker, one of them in work: the scheduler never holds all
+_IN_HAND = 4  # tasks of a thread of a worker, one of them in work: the scheduler never holds all
+_SECONDS = 1.0  # between two looks at how many workers there are
 _DEATHS = 100  # of workers that a task may see: it is a machine's fault rather than its own
 
 
@@ -66,8 +71,14 @@ def _for_workers(job: Job, *, local: bool) -> bytes:
 @contextmanager
 def _connected(scheduler: str, workers: int | None) -> Any:
     if scheduler != "local":
-        with Client(scheduler) as client:
-            yield client
+        log = logging.getLogger("distributed.client")  # which tells a lost scheduler at length
+        level = log.level
+        log.setLevel(logging.CRITICAL)
+        try:
+            with Client(scheduler) as client:
+                yield client
+        finally:
+            log.setLevel(level)
         return
     quiet = {
         "distributed.scheduler.allowed-failures": _DEATHS,
@@ -105,13 +116,24 @@ def run_on_cluster(
     with _connected(scheduler, workers) as client:
 
         def submit(count: int) -> list[Any]:
-            some = itertools.islice(left, count)
+            some = itertools.islice(left, max(0, count))
             return [client.submit(_task, job, out, rows, pure=False) for rows in some]
 
-        at_once = _IN_HAND * max(1, len(client.nthreads()))
+        at_once, asked = _at_once(client), time.monotonic()
         running = as_completed(submit(at_once))
         for future in running:
-            rows, records, crc = future.result()
+            try:
+                rows, records, crc = future.result()
+            except (CancelledError, KilledWorker) as error:
+                raise OfflineError(f"{scheduler}: {error}") from error
             state.note(rows, records, crc)
             done(*rows)
-            running.update(submit(1))
+            if time.monotonic() - asked > _SECONDS:
+                at_once, asked = _at_once(client), time.monotonic()
+            running.update(submit(at_once - running.count()))
+
+
+def _at_once(client: Client) -> int:
+    """How many tasks to have in hand, of the workers that there are by now."""
+    threads: dict[str, int] = client.nthreads()
+    return _IN_HAND * max(1, sum(threads.values()))
