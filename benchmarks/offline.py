@@ -1,8 +1,9 @@
 """Files: rows a second against a bare loop, resident memory against its bound, workers, and kills.
 
-    python -m benchmarks.offline speed|memory|workers|kills [--folder F] [--size BYTES]
+    python -m benchmarks.offline speed|memory|workers|kills|cluster|readme [--folder F] [--size BYTES]
 
-Each prints a line of JSON for each figure. `kills` runs until 200 SIGKILLs have been sent, each followed
+`cluster` writes the table of docs/offline.md, `readme` runs the README's command and writes what it prints.
+The others print a line of JSON for each figure. `kills` runs until 200 SIGKILLs have been sent, each followed
 by --resume, and compares the files.
 """
 
@@ -21,6 +22,9 @@ import numpy as np
 
 import numba_car as car
 from numba_car import offline
+
+from .cluster import cluster
+from .report import ROOT
 
 ROW = (3, 224, 224)
 SHAPES = {"3x32x32": (3, 32, 32), "3x224x224": ROW}
@@ -188,11 +192,29 @@ def report(name, **found):
     print(json.dumps({"benchmark": name, **found}), flush=True)
 
 
+def readme(folder, size):
+    """Run the README's command on photographs, and put what it prints below it."""
+    path = ROOT / "README.md"
+    before, title, rest = path.read_text().partition("## Files larger than memory")
+    prose, command, between, _, after = rest.split("```", 4)
+    found = subprocess.run(
+        ["bash", "-ec", command.removeprefix("sh")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shown = "\n".join(line.rstrip() for line in found.stdout.splitlines() if line.strip())
+    path.write_text(before + title + "```".join((prose, command, between, f"\n{shown}\n", after)))
+
+
+WHAT = {job.__name__: job for job in (speed, memory, workers, kills, cluster, readme)}
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["speed", "memory", "workers", "kills"])
+    parser.add_argument("what", choices=list(WHAT))
     parser.add_argument("--folder", type=Path, help="where to make a folder for the files")
     parser.add_argument("--size", type=int, default=2**29, help="bytes of x")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as made:
-        globals()[given.what](Path(made), given.size)
+        WHAT[given.what](Path(made), given.size)

@@ -17,7 +17,6 @@ from .floors import threads
 from .tables import TABLES
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 IN_README = ("## Peers", "## One small image", "![")  # the rest is for those who follow the link
 PACKAGES = ("numba_car", "numba", "llvmlite", "numpy", "foolbox", "torch", "jax", "scikit-image")
 
@@ -46,12 +45,12 @@ def machine(quick):
     )
 
 
-def insert(path, report):
+def insert(path, report, name="benchmarks"):
     """Put the report between the markers of a file that has them."""
-    text = path.read_text()
-    if BEGIN in text:
-        before, rest = text.split(BEGIN)
-        path.write_text(f"{before}{BEGIN}\n\n{report}\n{END}{rest.split(END)[1]}")
+    text, begin, end = path.read_text(), f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    if begin in text:
+        before, rest = text.split(begin)
+        path.write_text(f"{before}{begin}\n\n{report}\n{end}{rest.split(end)[1]}")
 
 
 def main():

@@ -109,6 +109,11 @@ def test_clicks_own_usage_errors(arguments):
     assert invoke(*arguments).exit_code == 2
 
 
+def test_a_p_that_is_none_is_said_in_words():
+    result = invoke("x.npy", *NOISE, "--p", "-1")
+    assert "'-1' is not a number above 0, or inf" in result.output
+
+
 def truncated():
     data = Path("x.npy").read_bytes()
     Path("bad.npy").write_bytes(data[:-1])

@@ -214,6 +214,10 @@ def test_what_is_no_hdf5_dataset(x, h5py):
         file["x"] = x
     with pytest.raises(offline.OfflineError, match=r"x\.h5:/y: there is no such dataset"):
         offline.rescale("x.h5:/y", out="v.npy", **CALL)
+    with h5py.File("x.h5", "a") as file:
+        file["empty"] = h5py.Empty("f4")
+    with pytest.raises(offline.OfflineError, match=r"x\.h5:/empty: is empty"):
+        offline.rescale("x.h5:/empty", out="v.npy", **CALL)
     data = Path("x.h5").read_bytes()
     Path("x.h5").write_bytes(data[: len(data) // 2])
     with pytest.raises(offline.OfflineError, match=r"x\.h5:/x: not a whole HDF5 file"):

@@ -16,6 +16,7 @@ def exponent(low: float, high: float) -> Callable[[str], float]:
             value = math.nan
         if low <= value <= high or value == math.inf:
             return value
-        raise click.BadParameter(f"{text!r} is not a number from {low:g} to {high:g}, or inf")
+        rule = "above 0" if high == math.inf else f"from {low:g} to {high:g}"
+        raise click.BadParameter(f"{text!r} is not a number {rule}, or inf")
 
     return p

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from numba_car._arrays import pair
 from numba_car.offline.checks import (
     File,
+    check_distinct,
     check_folders,
     check_job,
     check_rows,
@@ -180,6 +181,7 @@ def rescale(
         num_threads=num_threads,
     )
     check_job(job, device)
+    check_distinct(job, out=out, eta_out=eta_out, report=report, plot=plot)
     check_side_files(eta_out, plot, force, resume)
     check_folders(eta_out, report, plot)
     if plot is not None:

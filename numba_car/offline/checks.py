@@ -70,6 +70,27 @@ def check_rows(work: Work) -> None:
         raise
 
 
+def _path_of(name: File) -> str:
+    """Return the file that something is in, or its URL."""
+    try:
+        return os.path.realpath(place_of(name).path)
+    except ValueError:  # a report or a plot
+        return os.path.realpath(name)
+
+
+def check_distinct(job: Job, **outputs: File | None) -> None:
+    """Raise if something would be written over what is read, or over another result."""
+    lower, upper = job.bounds
+    inputs = {"x": job.x, "delta": job.delta, "eps": job.eps, "lower": lower, "upper": upper}
+    taken = {_path_of(file): name for name, file in inputs.items() if isinstance(file, str)}
+    for name, file in outputs.items():
+        if file is None:
+            continue
+        first = taken.setdefault(_path_of(file), name)
+        if first != name:
+            raise ValueError(f"{name} must not be the file of {first}, found {os.fspath(file)!r}")
+
+
 def check_folders(*files: File | None) -> None:
     """Raise unless files can be made there, before hours go by and not after."""
     for folder in [Path(file).absolute().parent for file in files if file is not None]:

@@ -24,6 +24,8 @@ class Hdf5Source:
             raise OfflineError(f"{place.name}: not a whole HDF5 file: {error}") from error
         if not isinstance(self._dataset, h5py.Dataset):
             raise OfflineError(f"{place.name}: there is no such dataset in {place.path}")
+        if self._dataset.shape is None:
+            raise OfflineError(f"{place.name}: is empty, without even a shape")
         self.shape, self.dtype = self._dataset.shape, self._dataset.dtype
         chunks = self._dataset.chunks
         self.held = int(np.prod(chunks)) * self.dtype.itemsize if chunks else 0

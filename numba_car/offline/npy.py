@@ -29,7 +29,9 @@ class NpySource:
             # Its own loader alone: unlike numpy.load it knows no pickles.
             return npy_format.open_memmap(self.place.path, mode="r")
         except ValueError as error:
-            raise OfflineError(f"{self.place.name}: not a whole .npy file: {error}") from error
+            raise OfflineError(
+                f"{self.place.name}: not a whole .npy file of numbers: {error}"
+            ) from error
 
     def read(self, start: int, stop: int) -> Array:
         """Rows start to stop, as a map that is gone with the array.

@@ -1,0 +1,142 @@
+"""From one worker to a cluster: what 400 million photographs would take, written to docs/offline.md.
+
+Measured are, for an image, CPU seconds of a worker and of the process that schedules, and bytes in Zarr.
+CPU seconds, since other work on the machine hardly counts in them. What a cluster has is assumed: see
+`CLUSTER`.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from numba_car import offline
+from numba_car.cli.photographs import crops
+
+from .report import ROOT, cpu, insert
+
+IMAGES, SIDE = 400_000_000, 224
+CLUSTER = {
+    "cores of a machine": 32,
+    "network of a machine": 25e9 / 8,
+    "storage": 20e9,
+}  # bytes/s, of all
+JOBS = {
+    "uint8, noise drawn, to uint8": ("uint8", {"noise": "gaussian", "round": True}),
+    "uint8, noise drawn, to float32": ("uint8", {"noise": "gaussian"}),
+    "float32 and directions, to float32": ("float32", {"delta": "delta.zarr"}),
+}
+
+
+@dataclass
+class Measured:
+    """What one image takes: CPU seconds of a worker and of the scheduler, bytes to read and to write."""
+
+    worker: float
+    scheduler: float
+    read: float
+    written: float
+
+    def hours(self, machines):
+        """Hours that each part of a cluster of so many machines is busy for."""
+        cores, network, storage = CLUSTER.values()
+        moved = self.read + self.written
+        seconds = {
+            "CPUs": self.worker / (machines * cores),
+            "network": moved / (machines * network),
+            "storage": moved / storage,
+            "scheduler": self.scheduler,
+        }
+        return {name: IMAGES * value / 3600 for name, value in seconds.items()}
+
+
+def write_inputs(folder, rows):
+    """Photographs as uint8 and as float32, and random directions, in shards of 16 MiB."""
+    import zarr
+
+    rng = np.random.default_rng(0)
+    some = crops(min(rows, 64), SIDE, rng)
+    inputs = {
+        "uint8": np.rint(255 * some).astype(np.uint8),
+        "float32": some,
+        "delta": rng.standard_normal(some.shape, dtype=np.float32),
+    }
+    for name, values in inputs.items():
+        chunk = 2**20 // values[0].nbytes
+        shard = chunk * (2**24 // (chunk * values[0].nbytes))
+        shape, chunks, shards = ((count, *some.shape[1:]) for count in (rows, chunk, shard))
+        array = zarr.create_array(
+            folder / f"{name}.zarr", shape=shape, chunks=chunks, shards=shards, dtype=values.dtype
+        )
+        array[:] = np.resize(values, shape)
+
+
+def size(*folders):
+    return sum(f.stat().st_size for folder in folders for f in folder.rglob("*") if f.is_file())
+
+
+def measure(folder, x, options):
+    """Run on one worker; count from the first block that is done."""
+    import psutil
+
+    me, seen = psutil.Process(), []
+
+    def progress(done, total, row):
+        workers = [child.cpu_times() for child in me.children(recursive=True)]
+        seen.append((done, time.process_time(), sum(cpu.user + cpu.system for cpu in workers)))
+
+    out, inputs = folder / "v.zarr", [folder / f"{x}.zarr"]
+    if "delta" in options:
+        inputs.append(folder / options["delta"])
+        options = options | {"delta": inputs[-1]}
+    offline.rescale(
+        inputs[0], out=out, eps=30.0, force=True, scheduler="local", workers=1, progress=progress,
+        **options,
+    )  # fmt: skip
+    (first, *before), (last, *after) = seen[1], seen[-1]
+    scheduler, worker = ((b - a) / (last - first) for a, b in zip(before, after, strict=True))
+    return Measured(worker, scheduler, size(*inputs) / last, size(out) / last)
+
+
+def table(found):
+    """Hours by job and by number of machines, and what is busy longest."""
+    lines = [
+        "| images | machines | hours | TB read | TB written | CPUs | network | storage | scheduler | first to saturate |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    for job, measured in found.items():
+        for machines in (1, 10, 100):
+            hours = measured.hours(machines)
+            busy = max(hours, key=hours.get)
+            share = " | ".join(f"{value / hours[busy]:.0%}" for value in hours.values())
+            moved = " | ".join(
+                f"{IMAGES * b / 1e12:.0f}" for b in (measured.read, measured.written)
+            )
+            lines.append(f"| {job} | {machines} | {hours[busy]:.3g} | {moved} | {share} | {busy} |")
+    return "\n".join(lines)
+
+
+def text(found):
+    cores, network, storage = CLUSTER.values()
+    one = " and ".join(
+        f"{1e3 * m.worker:.1f} ms of a core and {1e3 * m.scheduler:.2f} ms of the scheduler ({job})"
+        for job, m in found.items()
+    )
+    return f"""
+Measured on {cpu()}, with photographs and load average {os.getloadavg()[0]:.1f}: an image takes {one}.
+{IMAGES:,} images of {SIDE} x {SIDE} x 3 then take, on machines of {cores} cores with a network of
+{network * 8 / 1e9:.0f} Gbit/s each and a storage of {storage / 1e9:.0f} GB/s for all of them:
+
+{table(found)}
+
+The four shares say how much of those hours each part is busy for, if nothing ever waits: the times are a
+lower bound, from CPU seconds and bytes. Sizes are those in Zarr, compressed.
+"""
+
+
+def cluster(folder, bytes_of_x):
+    rows = bytes_of_x // (SIDE * SIDE * 3)
+    write_inputs(folder, rows)
+    found = {job: measure(folder, *setting) for job, setting in JOBS.items()}
+    insert(ROOT / "docs" / "offline.md", text(found), "cluster")
