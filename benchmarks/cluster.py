@@ -76,7 +76,26 @@ def size(*folders):
     return sum(f.stat().st_size for folder in folders for f in folder.rglob("*") if f.is_file())
 
 
-def measure(folder, x, options):
+def seconds_per_task(tasks=1000, in_hand=4):
+    """CPU seconds of the process that schedules and collects, for a task that returns 2 kB."""
+    from distributed import Client, LocalCluster, as_completed
+
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as local,
+        Client(local) as client,
+    ):
+        client.submit(bytes, 0).result()
+        before, left = time.process_time(), tasks - in_hand
+        running = as_completed(client.submit(bytes, 2000, pure=False) for _ in range(in_hand))
+        for future in running:
+            future.result()
+            if left > 0:
+                running.add(client.submit(bytes, 2000, pure=False))
+                left -= 1
+        return (time.process_time() - before) / tasks
+
+
+def measure(folder, task, x, options):
     """Run on one worker; count from the first block that is done."""
     import psutil
 
@@ -84,7 +103,7 @@ def measure(folder, x, options):
 
     def progress(done, total, row):
         workers = [child.cpu_times() for child in me.children(recursive=True)]
-        seen.append((done, time.process_time(), sum(cpu.user + cpu.system for cpu in workers)))
+        seen.append((done, sum(times.user + times.system for times in workers)))
 
     out, inputs = folder / "v.zarr", [folder / f"{x}.zarr"]
     if "delta" in options:
@@ -94,15 +113,16 @@ def measure(folder, x, options):
         inputs[0], out=out, eps=30.0, force=True, scheduler="local", workers=1, progress=progress,
         **options,
     )  # fmt: skip
-    (first, *before), (last, *after) = seen[1], seen[-1]
-    scheduler, worker = ((b - a) / (last - first) for a, b in zip(before, after, strict=True))
-    return Measured(worker, scheduler, size(*inputs) / last, size(out) / last)
+    (first, before), (last, after) = seen[1], seen[-1]
+    return Measured(
+        (after - before) / (last - first), task / first, size(*inputs) / last, size(out) / last
+    )
 
 
 def table(found):
     """Hours by job and by number of machines, and what is busy longest."""
     lines = [
-        "| images | machines | hours | TB read | TB written | CPUs | network | storage | scheduler | first to saturate |",
+        "| from, to | machines | hours | TB read | TB written | CPUs | network | storage | scheduler | saturates first |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|",
     ]
     for job, measured in found.items():
@@ -119,24 +139,22 @@ def table(found):
 
 def text(found):
     cores, network, storage = CLUSTER.values()
-    one = " and ".join(
-        f"{1e3 * m.worker:.1f} ms of a core and {1e3 * m.scheduler:.2f} ms of the scheduler ({job})"
-        for job, m in found.items()
-    )
-    return f"""
-Measured on {cpu()}, with photographs and load average {os.getloadavg()[0]:.1f}: an image takes {one}.
-{IMAGES:,} images of {SIDE} x {SIDE} x 3 then take, on machines of {cores} cores with a network of
-{network * 8 / 1e9:.0f} Gbit/s each and a storage of {storage / 1e9:.0f} GB/s for all of them:
+    first, one = next(iter(found.items()))
+    return f"""Measured on {cpu()}, load average {os.getloadavg()[0]:.1f}: an image of {SIDE} x {SIDE} x 3 ({first}) takes
+{1e3 * one.worker:.1f} ms of a core, {one.read / 1e3:.0f} kB to read and {one.written / 1e3:.0f} kB to write, and
+{1e6 * one.scheduler:.0f} µs of the process that schedules. That makes, for {IMAGES:,} images on machines of
+{cores} cores and {network * 8 / 1e9:.0f} Gbit/s each, and a storage of {storage / 1e9:.0f} GB/s for all of them:
 
 {table(found)}
 
-The four shares say how much of those hours each part is busy for, if nothing ever waits: the times are a
-lower bound, from CPU seconds and bytes. Sizes are those in Zarr, compressed.
+The shares say for how much of those hours each part is busy. The hours are a lower bound, where nothing waits
+but for what saturates first. Sizes are those of photographs and results in Zarr, compressed.
 """
 
 
 def cluster(folder, bytes_of_x):
     rows = bytes_of_x // (SIDE * SIDE * 3)
     write_inputs(folder, rows)
-    found = {job: measure(folder, *setting) for job, setting in JOBS.items()}
+    task = seconds_per_task()
+    found = {job: measure(folder, task, *setting) for job, setting in JOBS.items()}
     insert(ROOT / "docs" / "offline.md", text(found), "cluster")

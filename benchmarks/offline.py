@@ -194,18 +194,17 @@ def report(name, **found):
 
 def readme(folder, size):
     """Run the README's command on photographs, and put what it prints below it."""
-    path = ROOT / "README.md"
-    before, title, rest = path.read_text().partition("## Files larger than memory")
+    path, title = ROOT / "README.md", "## Files larger than memory"
+    before, rest = path.read_text().split(title)
     prose, command, between, _, after = rest.split("```", 4)
+    path_of_commands = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     found = subprocess.run(
-        ["bash", "-ec", command.removeprefix("sh")],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    shown = "\n".join(line.rstrip() for line in found.stdout.splitlines() if line.strip())
-    path.write_text(before + title + "```".join((prose, command, between, f"\n{shown}\n", after)))
+        ["bash", "-ec", command.removeprefix("sh")], cwd=folder, check=True,
+        env=os.environ | {"PATH": path_of_commands}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    lines = [line.rstrip() for line in found.stdout.splitlines() if line.strip()]
+    shown = "\n".join(["", *lines, ""])
+    path.write_text(f"{before}{title}{prose}```{command}```{between}```{shown}```{after}")
 
 
 WHAT = {job.__name__: job for job in (speed, memory, workers, kills, cluster, readme)}
