@@ -1,4 +1,4 @@
-"""The loop over blocks, on a Dask cluster: a task reads, computes and writes one shard of a Zarr array.
+"""The loop over blocks, on a Dask cluster: a task reads, computes and writes shards of a Zarr array.
 
 Nothing but the records goes through the scheduler. The manifest is kept here: what a killed worker had
 in hand is given to another one, and writes the same bytes to the same shard.
@@ -29,6 +29,7 @@ from numba_car.offline.manifest import Rows
 from numba_car.offline.state import State, checksum
 from numba_car.offline.zarrs import ZarrSink
 
+SHARDS = 8  # of a task: with one, the scheduler is what holds some ten machines up
 _IN_HAND = 4  # tasks of a thread of a worker, one of them in work: the scheduler never holds all
 _SECONDS = 1.0  # between two looks at how many workers there are
 _DEATHS = 100  # of workers that a task may see: it is a machine's fault rather than its own
@@ -39,12 +40,15 @@ def _opened(job: bytes, out: str) -> tuple[Work, ZarrSink]:
     return Work(pickle.loads(job)), ZarrSink(out)
 
 
-def _task(job: bytes, out: str, rows: Rows) -> tuple[Rows, Array, int]:
-    """Do one block, on a worker; say what it was."""
+def _task(job: bytes, out: str, blocks: list[Rows]) -> list[tuple[Rows, Array, int]]:
+    """Do some blocks, on a worker; say what each was."""
     work, sink = _opened(job, out)
-    block, records = work.compute(*rows)
-    sink.write(rows[0], block)
-    return rows, records, checksum(block, records)
+    found = []
+    for rows in blocks:
+        block, records = work.compute(*rows)
+        sink.write(rows[0], block)
+        found.append((rows, records, checksum(block, records)))
+    return found
 
 
 def _absolute(name: Any) -> Any:
@@ -112,22 +116,24 @@ def run_on_cluster(
         return
     job = _for_workers(work.job, local=scheduler == "local")
     out = _absolute(state.output.where())
-    left = iter(blocks)
     with _connected(scheduler, workers) as client:
+        at_once, asked = _at_once(client), time.monotonic()
+        size = max(1, min(SHARDS, len(blocks) // at_once))  # where there are few, some for each
+        left = iter([blocks[start : start + size] for start in range(0, len(blocks), size)])
 
         def submit(count: int) -> list[Any]:
             some = itertools.islice(left, max(0, count))
-            return [client.submit(_task, job, out, rows, pure=False) for rows in some]
+            return [client.submit(_task, job, out, part, pure=False) for part in some]
 
-        at_once, asked = _at_once(client), time.monotonic()
         running = as_completed(submit(at_once))
         for future in running:
             try:
-                rows, records, crc = future.result()
+                found = future.result()
             except (CancelledError, KilledWorker) as error:
                 raise OfflineError(f"{scheduler}: {error}") from error
-            state.note(rows, records, crc)
-            done(*rows)
+            for rows, records, crc in found:
+                state.note(rows, records, crc)
+                done(*rows)
             if time.monotonic() - asked > _SECONDS:
                 at_once, asked = _at_once(client), time.monotonic()
             running.update(submit(at_once - running.count()))
