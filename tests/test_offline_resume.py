@@ -192,11 +192,14 @@ def test_other_settings_are_refused(folder, monkeypatch, changes, message):
     assert Path("v.npy.partial").exists()
 
 
-def test_a_changed_input_is_refused(folder, monkeypatch):
+@pytest.mark.parametrize(("small", "row"), [(ROWS * 4 * N, 1), (0, ROWS - 1)])
+def test_a_changed_input_is_refused(folder, monkeypatch, small, row):
+    """Any row of a small file; of a larger one the last, which is always looked at."""
+    monkeypatch.setattr("numba_car.offline.places._SMALL", small)
     stopped_after(2, monkeypatch)
     before = Path("x.npy").stat()
     x = np.load("x.npy")
-    x[0, 0] = 0.5
+    x[row, 0] = 0.5
     np.save("x.npy", x)
     os.utime("x.npy", ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(offline.OfflineError, match=r"x \(x\.npy\)\.sample_crc32 was \d+, is \d+"):
