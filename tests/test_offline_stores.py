@@ -301,8 +301,10 @@ def test_a_lost_scheduler_is_named(x, zarr, small_shards, monkeypatch):
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_a_cluster_of_its_own(x, zarr, small_shards):
     pytest.importorskip("distributed", reason="dask.distributed is not installed")
-    offline.rescale("x.npy", out="whole.zarr", **CALL)
-    offline.rescale("x.npy", out="v.zarr", scheduler="local", workers=1, **CALL)
+    np.save("lower.npy", np.full((3, 1, 1), -0.5))
+    call = CALL | {"bounds": ("lower.npy", 1)}
+    offline.rescale("x.npy", out="whole.zarr", **call)
+    offline.rescale("x.npy", out="v.zarr", scheduler="local", workers=1, **call)
     assert contents("v.zarr") == contents("whole.zarr")
 
 
