@@ -96,7 +96,8 @@ class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
 
 
 def _cached(dispatcher: Any) -> Any:
-    if isinstance(dispatcher, Dispatcher) and cache_folder() is not None:
+    # NUMBA_DISABLE_JIT leaves the function.
+    if hasattr(dispatcher, "py_func") and cache_folder() is not None:
         # RuntimeError: no locator would have it (a frozen application, say). It then just compiles.
         with contextlib.suppress(RuntimeError):
             dispatcher._cache = _KernelCache(dispatcher.py_func)
@@ -128,7 +129,7 @@ def interpreted(dispatcher: Any, replaced: dict[Any, Callable[..., Any]]) -> Cal
 
     Jitted functions that it calls are interpreted as well, or replaced where `replaced` says so.
     """
-    function = getattr(dispatcher, "py_func", dispatcher)  # NUMBA_DISABLE_JIT leaves the function
+    function = getattr(dispatcher, "py_func", dispatcher)
     if any(isinstance(constant, CodeType) for constant in function.__code__.co_consts):
         raise TypeError(f"{function.__name__} has functions inside, which stay compiled")
 

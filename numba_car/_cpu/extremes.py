@@ -17,7 +17,7 @@ _SMALLEST_ROOM = 2.0**-100  # and its inverse: rounding to float32 is relative i
 
 def bits_of(size):
     """Return the bit pattern of a float as an integer."""
-    return size.view(np.int32 if size.dtype == np.float32 else np.int64)
+    return size.view(np.int32) if isinstance(size, np.float32) else np.float64(size).view(np.int64)
 
 
 @overload(bits_of)
@@ -29,7 +29,9 @@ def _bits_of(size):
 
 def size_of_bits(bits):
     """Return the float64 that a bit pattern stands for."""
-    return np.float64(bits.view(np.float32 if bits.dtype == np.int32 else np.float64))
+    if isinstance(bits, np.int32):
+        return np.float64(bits.view(np.float32))
+    return np.int64(bits).view(np.float64)
 
 
 @overload(size_of_bits)

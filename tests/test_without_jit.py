@@ -1,0 +1,63 @@
+"""With NUMBA_DISABLE_JIT=1 the CPU's kernels run as Python: to debug them, and for coverage to see them."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+from strategies import FAMILIES, family_arrays
+
+import numba_car as car
+from numba_car import kernels
+
+
+def batch(dtype, n):
+    pairs = [family_arrays(family, (2, n), dtype, seed=3) for family in sorted(FAMILIES)]
+    x = np.clip(np.concatenate([x for x, _ in pairs]), 0, 1)
+    delta = np.concatenate([delta for _, delta in pairs])
+    x[3, 1], delta[5] = np.nan, 0
+    return x, delta
+
+
+def results():
+    """Return what many calls return, which touch most of what the solver can do."""
+    found = {}
+    for dtype in (np.float32, np.float64):
+        x, delta = batch(dtype, 40)
+        upstream = np.cos(np.arange(x.size, dtype=dtype)).reshape(x.shape)
+        for p in (0.5, 1, 2, 3.5, np.inf):
+            highest = car.max_norm(x, delta, p=p)
+            for part in (0.0, 0.4, 1.5):
+                eps, key = np.nan_to_num(highest) * part, f"{np.dtype(dtype)} {p} {part}"
+                for method in ("newton", "sort"):
+                    solution = car.solve(x, delta, eps, p=p, method=method)
+                    found[f"{key} {method}"] = np.stack([solution.norm, solution.max_norm])
+                found[f"{key} v"] = car.rescale(x, delta, eps, p=p, bounds=(-0.5, None))
+                found[f"{key} vjp"] = car.rescale_vjp(x, delta, eps, upstream, p=p).x
+                found[f"{key} jvp"] = car.rescale_jvp(x, delta, eps, upstream, upstream, p=p)
+                row = x[0], delta[0], float(eps[0]), p, 0.0, 1.0
+                found[f"{key} row"] = np.array([kernels.eta(*row)])
+    rng = np.random.default_rng(0)
+    long = rng.random((1, 70_000)), rng.standard_normal((1, 70_000))
+    found["long"] = car.eta(*long, 50.0, method="sort")
+    found["bounds"] = car.eta(x[:3], delta[:3], 0.4, bounds=(x[:3] - 0.1, np.ones((3, 40))))
+    found["sampled"] = car.eta(long[0][:, :3000], long[1][:, :3000], 10.0)
+    breakpoints = 2.0 ** -np.arange(1, 400)  # which Newton's method is slow on
+    x, delta = np.full((1, 399), 0.5), (0.5 / breakpoints)[None] ** 0.5
+    found["slow"] = car.eta(x, delta, 5.0, bounds=(0, None))
+    return found
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[1], **results())
+
+
+def test_the_same_results(tmp_path):
+    path = tmp_path / "found.npz"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
+    subprocess.run([sys.executable, __file__, path], env=environment, check=True, timeout=300)
+    with np.load(path) as found:
+        for name, expected in results().items():
+            # Sums in float32 lose more where they are not taken in lanes.
+            rtol = 2e-4 if expected.dtype == np.float32 else 1e-10
+            np.testing.assert_allclose(found[name], expected, rtol=rtol, atol=rtol, err_msg=name)
