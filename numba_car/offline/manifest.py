@@ -58,6 +58,8 @@ def _entry(line: str) -> tuple[Rows, int] | None:
     found = _parsed(line)
     if not isinstance(found, dict) or found.keys() != {"start", "stop", "crc32"}:
         return None
+    if not all(type(number) is int and number >= 0 for number in found.values()):
+        return None
     return (found["start"], found["stop"]), found["crc32"]
 
 
@@ -73,7 +75,8 @@ class Manifest:
                 self._file.close()
                 raise OfflineError(f"{path}: another process is at work on this") from None
         first, *lines = self._file.read().split("\n")
-        self.header: dict[str, Any] = _parsed(first) or {}
+        header = _parsed(first)
+        self.header: dict[str, Any] = header if isinstance(header, dict) else {}
         self.done: dict[Rows, int] = dict(filter(None, map(_entry, lines)))
         if lines[-1:] != [""]:
             self._file.write("\n")

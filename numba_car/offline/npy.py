@@ -28,7 +28,7 @@ class NpySource:
         try:
             # Its own loader alone: unlike numpy.load it knows no pickles.
             return npy_format.open_memmap(self.place.path, mode="r")
-        except ValueError as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise OfflineError(
                 f"{self.place.name}: not a whole .npy file of numbers: {error}"
             ) from error

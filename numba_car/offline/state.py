@@ -80,6 +80,10 @@ class State:
     def check(self, work: Work) -> None:
         """Raise unless the job and its inputs are those that the run began with."""
         before, now = self.manifest.header, described(work)
+        if not all(isinstance(before.get(name), dict) for name in now):
+            raise OfflineError(
+                f"{self.folder}: the first line of its manifest is damaged; start again with force"
+            )
         changed = differences(before["settings"], now["settings"])
         for name in {**before["inputs"], **now["inputs"]}:
             source = work.sources.get(name)
