@@ -51,8 +51,8 @@ def rescaled(source, **changes):
     try:
         offline.rescale(source, **CALL | changes)
     except (offline.OfflineError, ValueError) as error:
-        # A header may ask for rows that no memory holds.
-        if "\n" in str(error) or not re.search(f"{source}|memory must be", str(error)):
+        # A header may ask for rows that no memory holds, or for integers, which bounds are for.
+        if "\n" in str(error) or not re.search(f"{source}|(memory|bounds) must be", str(error)):
             raise
         return None
     found = np.load("v.npy")

@@ -26,9 +26,12 @@ class NpySource:
 
     def _map(self) -> Array:
         try:
-            # Its own loader alone: unlike numpy.load it knows no pickles.
-            return npy_format.open_memmap(self.place.path, mode="r")
-        except (ValueError, TypeError, OverflowError) as error:
+            # Its own loader alone: unlike numpy.load it knows no pickles. Sizes must not wrap around.
+            with np.errstate(over="raise"):
+                return npy_format.open_memmap(self.place.path, mode="r")
+        except OSError:
+            raise
+        except Exception as error:  # the tokenizer's, too: a header is a Python expression
             raise OfflineError(
                 f"{self.place.name}: not a whole .npy file of numbers: {error}"
             ) from error
