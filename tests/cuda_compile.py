@@ -2,8 +2,14 @@
 
 Run as a script it prints one JSON object a line. It needs a process of its own: it puts a device of the
 wanted kind where numba looks for one.
+
+Float64 in kernels of float32 rows is counted where it would cost most: in the innermost loops of what
+every row goes through, which are compiled by themselves for that, as PASSES. All else computes in
+float64 on purpose: the powers of a general p, which float32 has no room for; `rescale`, to round once;
+norms, derivatives, and rows that Newton's method does not settle.
 """
 
+import itertools
 import json
 import math
 import re
@@ -12,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import ptx
 from cuda.bindings import nvjitlink
 from numba import cuda, types
 from numba.cuda import dispatcher
@@ -22,9 +29,10 @@ from numba_car._cuda.apply import rescale_rows
 from numba_car._cuda.backward import backward_rows
 from numba_car._cuda.gradients import _sum_all
 from numba_car._cuda.memory import _cast, _gather
-from numba_car._cuda.newton import solve_kernel
+from numba_car._cuda.newton import look, newton_sums, raise_powers, solve_kernel
 from numba_car._cuda.norms import judge_rows, measure_rows
 from numba_car._cuda.sort_scan import sort_rows
+from numba_car._cuda.team import SLOTS
 
 POWERS = (1.0, 2.0, 3.3, math.inf)
 DTYPES = {"float32": types.float32, "float64": types.float64}
@@ -50,6 +58,36 @@ def _rescale_alone(x, delta, eps, p, out):
         thread.rescale(x[r], delta[r], eps, p, 0.0, 1.0, out[r])
 
 
+@cuda.jit
+def _look(x, delta, lower, upper, n, norm, kept, found):
+    team, zero = (cuda.shared.array(SLOTS, np.float64),), np.int64(0)
+    row = (x, delta, lower, upper, zero, n)
+    found[0], _ = look(row, kept.dtype.type(0), (kept, kept[n:], zero), team)
+
+
+@cuda.jit
+def _raise_powers(x, delta, lower, upper, n, norm, kept, found):
+    team, zero = (cuda.shared.array(SLOTS, np.float64),), np.int64(0)
+    lane, terms = kept.dtype.type(0), (kept, kept[n:], zero)
+    found[0] = raise_powers(n, norm, found[0], found[1], lane, terms, team)
+
+
+@cuda.jit
+def _sum_kept(x, delta, lower, upper, n, norm, kept, found):
+    team, zero = (cuda.shared.array(SLOTS, np.float64),), np.int64(0)
+    found[0], found[1] = newton_sums(n, kept[0], (kept, kept[n:], zero), team)
+
+
+@cuda.jit
+def _sum_anew(x, delta, lower, upper, n, norm, kept, found):
+    team, zero = (cuda.shared.array(SLOTS, np.float64),), np.int64(0)
+    anew = ((x, delta, lower, upper, zero, n), norm, kept[0], kept[1])
+    found[0], found[1] = newton_sums(n, kept[0], anew, team)
+
+
+PASSES = {"look": _look, "raise": _raise_powers, "kept": _sum_kept, "anew": _sum_anew}
+
+
 def array(element):
     return types.Array(element, 1, "C")
 
@@ -64,7 +102,7 @@ def number(element=DOUBLE):
 
 def cases():
     for name, element in DTYPES.items():
-        for bounds, bound in (("numbers", number()), ("arrays", batch(element))):
+        for bounds, bound in (("numbers", number(element)), ("arrays", batch(element))):
             rows = (batch(element), batch(element), bound, bound, INT, INT)
             yield Case("rescale", name, 0, bounds, rescale_rows,
                        (*rows, array(DOUBLE), DOUBLE, batch(element)))  # fmt: skip
@@ -73,10 +111,10 @@ def cases():
     for name, element in DTYPES.items():
         yield Case("a thread a row", name, 0, "numbers", _rescale_alone,
                    (*2 * [types.Array(element, 2, "C")], DOUBLE, DOUBLE, types.Array(element, 2, "C")))  # fmt: skip
-    sizes = types.UniTuple(INT, 4)
+    sizes, steps = types.UniTuple(types.uint32, 4), types.UniTuple(INT, 4)
     for name, element in DTYPES.items():
         yield Case("copy of any layout", name, 0, "", _gather,
-                   (array(element), INT, sizes, sizes, array(element)))  # fmt: skip
+                   (array(element), INT, sizes, steps, array(element)))  # fmt: skip
         yield Case("cast", name, 0, "", _cast, (array(DOUBLE), array(element)))
     yield Case("sum", "float64", 0, "", _sum_all, (array(DOUBLE), array(DOUBLE)))
     yield Case("judge", "float32", 0, "", judge_rows,
@@ -110,23 +148,32 @@ def norm_cases(name, element, p, bounds, rows):
         yield Case(kind, name, p, bounds, backward_rows, given)
 
 
-def compiled(case, capability):
-    code, _ = cuda.compile(
-        case.function.py_func,
-        types.void(*case.arguments),
-        device=False,
-        abi="numba",
-        cc=capability,
-        output="ltoir",
-    )
-    return code
+def compiled(function, arguments, capability):
+    dispatcher.get_current_device = lambda: type("Device", (), {"compute_capability": capability})
+    signature = types.void(*arguments)
+    options = {"device": False, "abi": "numba", "cc": capability, "output": "ltoir"}
+    return cuda.compile(function.py_func, signature, **options)[0]
 
 
-def log_of(code, capability):
-    options = [f"-arch=sm_{capability[0]}{capability[1]}", "-lto", "-verbose", "-Xptxas=-v"]
+def linked(kind, code, capability, *options):
+    options = [f"-arch=sm_{capability[0]}{capability[1]}", *options]
     handle = nvjitlink.create(len(options), options)
-    nvjitlink.add_data(handle, nvjitlink.InputType.LTOIR, code, len(code), "kernel")
+    nvjitlink.add_data(handle, kind, code, len(code), "kernel")
     nvjitlink.complete(handle)
+    return handle
+
+
+def ptx_of(code, capability):
+    handle = linked(nvjitlink.InputType.LTOIR, code, capability, "-lto", "-ptx")
+    text = bytearray(nvjitlink.get_linked_ptx_size(handle))
+    nvjitlink.get_linked_ptx(handle, text)
+    nvjitlink.destroy(handle)
+    return text.decode()
+
+
+def log_of(text, capability):
+    options = "-verbose", "-Xptxas=-v"
+    handle = linked(nvjitlink.InputType.PTX, text.encode(), capability, *options)
     log = bytearray(nvjitlink.get_info_log_size(handle))
     nvjitlink.get_info_log(handle, log)
     nvjitlink.destroy(handle)
@@ -137,9 +184,9 @@ def largest(pattern, log):
     return max((int(found) for found in re.findall(pattern, log)), default=0)
 
 
-def figures(case, capability):
-    dispatcher.get_current_device = lambda: type("Device", (), {"compute_capability": capability})
-    log = log_of(compiled(case, capability), capability)
+def figures(case, code, capability):
+    text = ptx_of(code, capability)
+    log = log_of(text, capability)
     assert "registers" in log, log
     return {
         "kernel": case.kernel,
@@ -150,8 +197,21 @@ def figures(case, capability):
         "registers": largest(r"Used (\d+) registers", log),
         "spilled": largest(r"(\d+) bytes spill", log),
         "stack": largest(r"(\d+) bytes stack frame", log),
-        "shared": largest(r"(\d+) bytes smem", log),
+        "shared": largest(r"Used .*? (\d+) bytes smem", log),
+        "long_divisions": len(ptx.long_divisions(text)),
     }
+
+
+def pass_figures(capability):
+    """Yield how much arithmetic there is in the innermost loop of each pass."""
+    for (name, function), (dtype, one) in itertools.product(PASSES.items(), DTYPES.items()):
+        for bounds in (number(one), batch(one)):
+            norm = types.UniTuple(DOUBLE, len(norm_of(2.0)))
+            given = batch(one), batch(one), bounds, bounds, INT, norm, array(one), array(DOUBLE)
+            text = ptx_of(compiled(function, given, capability), capability)
+            (loop,) = ptx.innermost_loops(text)
+            counts = {k: len(ptx.arithmetic(loop, k)) for k in ("f32", "f64")}
+            yield {"pass": name, "dtype": dtype, **counts}
 
 
 def is_quick(case):
@@ -166,8 +226,8 @@ def table(found):
         "# What the CUDA kernels take, from the compiler",
         "",
         "Registers a thread, by architecture, static shared memory and spilled registers in bytes. Written",
-        "by `python tests/cuda_compile.py 90 80 100 --write`, without a GPU; all cases for the first of",
-        "these, a few for the others.",
+        "by `python tests/cuda_compile.py 80 90 100 --write`, without a GPU: each kernel is compiled for",
+        "the first of these, and linked for all.",
         "",
         f"| kernel | dtype | p | bounds | {' | '.join(archs)} | shared | spilled |",
         "|---" * (6 + len(archs)) + "|",
@@ -177,7 +237,7 @@ def table(found):
         key = f["kernel"], f["dtype"], f["p"] or "", f["bounds"]
         by_case.setdefault(key, {})[f["arch"]] = f
     for key, by_arch in by_case.items():
-        registers = [str(by_arch[arch]["registers"]) if arch in by_arch else "" for arch in archs]
+        registers = [str(by_arch[arch]["registers"]) for arch in archs]
         shared, spilled = (max(f[name] for f in by_arch.values()) for name in ("shared", "spilled"))
         lines.append(
             "| " + " | ".join([*map(str, key), *registers, str(shared), str(spilled)]) + " |"
@@ -186,14 +246,20 @@ def table(found):
 
 
 def main(arguments):
+    def show(figure):
+        sys.stdout.write(json.dumps(figure) + "\n")
+        sys.stdout.flush()
+
     found = []
-    for place, arch in enumerate(name for name in arguments if name.isdigit()):
-        capability = int(arch[:-1]), int(arch[-1])
-        for case in cases():
-            if is_quick(case) or ("--quick" not in arguments and place == 0):
-                found.append(figures(case, capability))
-                sys.stdout.write(json.dumps(found[-1]) + "\n")
-                sys.stdout.flush()
+    archs = [(int(name[:-1]), int(name[-1])) for name in arguments if name.isdigit()]
+    for case in cases():
+        if is_quick(case) or "--quick" not in arguments:
+            code = compiled(case.function, case.arguments, archs[0])
+            for capability in archs:
+                found.append(figures(case, code, capability))
+                show(found[-1])
+    for figure in pass_figures(archs[0]):
+        show(figure)
     if "--write" in arguments:
         RESULTS.write_text(table(found))
 

@@ -1,6 +1,7 @@
 """The CUDA kernels through the real compiler, which needs no GPU; in a process of its own."""
 
 import importlib.util
+import itertools
 import json
 import subprocess
 import sys
@@ -26,6 +27,7 @@ KERNELS = {
     "sort and scan",
     "sum",
 }
+PASSES, DTYPES = {"look", "raise", "kept", "anew"}, {"float32", "float64"}
 MOST_SHARED = 48 * 1024
 
 
@@ -47,11 +49,17 @@ def test_kernels_compile_without_spilling():
         check=False,
     )
     assert found.returncode == 0, found.stderr[-5000:]
-    figures = [json.loads(line) for line in found.stdout.splitlines()]
+    lines = [json.loads(line) for line in found.stdout.splitlines()]
+    figures, passes = ([line for line in lines if key in line] for key in ("kernel", "pass"))
     assert {f["kernel"] for f in figures} == KERNELS
     for kernel in KERNELS - {"judge", "sum"}:
-        assert {f["dtype"] for f in figures if f["kernel"] == kernel} == {"float32", "float64"}
+        assert {f["dtype"] for f in figures if f["kernel"] == kernel} == DTYPES
     for figure in figures:
         assert figure["spilled"] == figure["stack"] == 0, figure
         assert figure["shared"] < MOST_SHARED, figure
         assert 0 < figure["registers"] <= 128, figure  # 512 threads share 65536
+        assert figure["long_divisions"] == 0, figure
+    assert {(f["pass"], f["dtype"]) for f in passes} == set(itertools.product(PASSES, DTYPES))
+    for figure in passes:
+        assert figure["f32"] == 0 if figure["dtype"] == "float64" else figure["f64"] == 0, figure
+        assert figure["f32"] + figure["f64"] > 2, figure  # the reader of the PTX found them

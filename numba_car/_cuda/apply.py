@@ -13,14 +13,12 @@ from numba_car._cuda.views import element, store
 @kernel
 def rescale_rows(x, delta, lower, upper, count, n, eta, largest, out):
     """Rescale all rows; out may be x or delta. A row without an eta (NaN) has no result either."""
-    first = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    r = np.int64(cuda.blockIdx.y) * cuda.blockDim.y + cuda.threadIdx.y
-    while r < count:
-        scale, i = eta[r], first
-        while i < n:
-            x_i, delta_i, low, high = element((x, delta, lower, upper, r, n), i, np.float64)
-            # Where there is no bound, the end of the dtype's range is one. The GPU's clip drops NaN.
-            found = arrive(x_i, delta_i, max(low, -largest), min(high, largest), scale)
-            store(out, r, i, math.nan if math.isnan(scale) else found)
-            i += np.int64(cuda.gridDim.x) * cuda.blockDim.x
-        r += np.int64(cuda.gridDim.y) * cuda.blockDim.y
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    layer = np.int64(cuda.blockIdx.z) * cuda.gridDim.y
+    r = (layer + cuda.blockIdx.y) * cuda.blockDim.y + cuda.threadIdx.y
+    if r < count and i < n:
+        scale = eta[r]
+        x_i, delta_i, low, high = element((x, delta, lower, upper, r, n), i, np.float64)
+        # Where there is no bound, the end of the dtype's range is one. The GPU's clip drops NaN.
+        found = arrive(x_i, delta_i, max(low, -largest), min(high, largest), scale)
+        store(out, r, i, math.nan if math.isnan(scale) else found)

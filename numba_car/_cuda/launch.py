@@ -16,6 +16,7 @@ _SHORT = 1024
 _WARPS = 4  # rows a block then; more would leave fewer blocks to an SM's shared memory
 _AHEAD = 32  # blocks a multiprocessor may be given before rows are looped over
 _SHARED = 48 * 1024 - 8 * SLOTS  # bytes that numba can ask for besides the slots
+_MOST_ROWS = 1 << 15  # of blocks in a grid, which numbers them with 16 bits
 _SCRATCH = 1 << 30  # bytes of global memory that rows too long for that may take in all
 
 
@@ -67,12 +68,12 @@ def sorting_blocks(count: int, n: int, element_bytes: int) -> tuple[Shape, int]:
     return Shape(blocks, (threads_of(n)[0] if IS_SIMULATED else LARGEST_TEAM, 1)), size
 
 
-def elements_grid(count: int, n: int) -> tuple[tuple[int, int], tuple[int, int]]:
+def elements_grid(count: int, n: int) -> tuple[tuple[int, int, int], tuple[int, int]]:
     """Blocks and threads of a launch with a thread an element."""
     threads = (WARP, 1) if IS_SIMULATED else (256, 1) if n >= 256 else (WARP, 8)
-    columns = max(1, min(-(-n // threads[0]), 1 << 16))
-    rows = max(1, min(-(-count // threads[1]), 1 << 15))
-    return (columns, rows), threads
+    columns, rows = -(-n // threads[0]), -(-count // threads[1])
+    layers = -(-rows // _MOST_ROWS)
+    return (columns, -(-rows // layers), layers), threads
 
 
 def run(kernel: Any, shape: Shape, stream: Any, *arguments: Any) -> None:

@@ -13,7 +13,6 @@ from numba_car._cuda.jit import IS_SIMULATED, kernel
 from numba_car._rows import Array, DType
 
 _THREADS = 32 if IS_SIMULATED else 256
-_MOST_BLOCKS = 1 << 16
 
 
 class NoDriverError(RuntimeError):
@@ -122,19 +121,19 @@ def new_like(array: Any, shape: tuple[int, ...], dtype: DType, stream: Any) -> A
 def _gather(source, offset, shape, strides, out):
     """Copy elements of any layout, in order."""
     i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    while i < out.size:
-        rest, place = i, offset
+    if i < out.size:
+        rest, place = type(shape[0])(i), offset
         for back in range(len(shape)):
             axis = len(shape) - 1 - back
-            place += rest % shape[axis] * strides[axis]
-            rest //= shape[axis]
+            above = type(rest)(rest // shape[axis])
+            place += np.int64(type(rest)(rest - above * shape[axis])) * strides[axis]
+            rest = above
         out[i] = source[place]
-        i += np.int64(cuda.gridDim.x) * cuda.blockDim.x
 
 
 def blocks_for(size: int) -> int:
-    """How many blocks run over so many elements."""
-    return max(1, min(-(-size // _THREADS), _MOST_BLOCKS))
+    """How many blocks have a thread for each of so many elements; the most are 2**31."""
+    return max(1, -(-size // _THREADS))
 
 
 def packed(view: View, dtype: DType, stream: Any) -> Any:
@@ -155,7 +154,8 @@ def packed(view: View, dtype: DType, stream: Any) -> Any:
     start = view.pointer + lowest * itemsize
     source = flat(start, highest - lowest + 1, view.dtype, view.owner)
     out = empty(math.prod(shape), dtype, stream)
-    sizes = tuple(map(np.int64, shape or (1,)))
+    # To divide 64 bits takes many times as long; elements that need them are those of 4 GB at least.
+    sizes = tuple(map(np.uint32 if out.size < 1 << 32 else np.uint64, shape or (1,)))
     _gather[blocks_for(out.size), _THREADS, stream](
         source, np.int64(-lowest), sizes, tuple(map(np.int64, steps or (0,))), out
     )
@@ -165,9 +165,8 @@ def packed(view: View, dtype: DType, stream: Any) -> Any:
 @kernel
 def _cast(source, out):
     i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    while i < out.size:
+    if i < out.size:
         out[i] = source[i]
-        i += np.int64(cuda.gridDim.x) * cuda.blockDim.x
 
 
 def cast(source: Any, out: Any, stream: Any) -> None:

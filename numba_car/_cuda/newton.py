@@ -37,42 +37,55 @@ def is_short(lane):
 
 
 @device
-def inspect(row, slack, lane, terms, team):
-    """Store room and |delta| of a row; return the largest |delta| and a verdict on the values."""
-    n = row[5]
-    speed, bad, i = 0.0, 0.0, place_in(team)
-    while i < n:
+def judge(row, slack, team):
+    """Say what is wrong with a row of which something is suspect, and may be a rounding."""
+    bad, i = 0.0, place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        if not (delta - delta == 0 and x - x == 0):
+            bad = 2.0
+        elif not lower <= upper or is_outside(x, lower, upper, slack):
+            bad = max(bad, 1.0)
+        i += size_of(team)
+    bad = team_max(bad, team)
+    return NOT_FINITE if bad == 2.0 else OUTSIDE if bad == 1.0 else GO_ON
+
+
+@device
+def look(row, lane, terms, team):
+    """Store room and |delta| of a row; return the largest |delta|, and whether to judge the values."""
+    speed, suspect, i = type(lane)(0), False, place_in(team)
+    while i < row[5]:
         x, delta, lower, upper = element(row, i, type(lane))
         if len(terms) == 3:
             terms[0][np.uint64(terms[2] + i)] = room(x, delta, lower, upper)
             terms[1][np.uint64(terms[2] + i)] = abs(delta)
-        speed = max(speed, np.float64(abs(delta)))
-        if not (lower <= x <= upper and delta - delta == 0 and x - x == 0):
-            # The GPU's largest drops NaN: what is not finite must be seen by itself.
-            finite = delta - delta == 0 and x - x == 0
-            wide = np.float64(x), np.float64(lower), np.float64(upper)
-            is_wrong = not lower <= upper or is_outside(wide[0], wide[1], wide[2], slack)
-            found = 1.0 if is_wrong else 0.0
-            bad = max(bad, found if finite else 2.0)
+        speed = max(speed, abs(delta))
+        # The GPU's largest drops NaN: what is not finite must be seen by itself.
+        suspect |= not (lower <= x <= upper and delta - delta == 0 and x - x == 0)
         i += size_of(team)
-    speed, bad = team_max(speed, team), team_max(bad, team)
-    if bad == 2.0:
-        return speed, NOT_FINITE
-    return speed, OUTSIDE if bad == 1.0 else GO_ON
+    return team_max(speed, team), team_max(1.0 if suspect else 0.0, team) > 0
+
+
+@device
+def inspect(row, slack, lane, terms, team):
+    """Store room and |delta| of a row; return the largest |delta| and a verdict on the values."""
+    speed, is_suspect = look(row, lane, terms, team)
+    return speed, judge(row, slack, team) if is_suspect else GO_ON
 
 
 @device
 def raise_powers(n, norm, unit, speed, lane, terms, team):
-    """Turn a row's rooms and |delta| into their powers; return the sum of the weights."""
+    """Turn a row's rooms and |delta| into their powers; return about the sum of the weights."""
     caps, weights, base = terms
     by_unit, by_speed = divisor(type(lane)(unit), norm), divisor(type(lane)(speed), norm)
-    total, i = 0.0, place_in(team)
+    total, i = type(lane)(0), place_in(team)
     while i < n:
         place = np.uint64(base + i)
         caps[place] = term(relative(caps[place], by_unit, norm), norm)
         weight = term(relative(weights[place], by_speed, norm), norm)
         weights[place] = weight
-        total += np.float64(weight)
+        total += weight
         i += size_of(team)
     return team_sum(total, team)
 
@@ -93,7 +106,7 @@ def weight_and_cap_at(terms, i, lane):
 def newton_sums(n, t, terms, team):
     """Sum the caps that are reached at t, and the weights that are free."""
     clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
-    nothing, i = 0 * t, place_in(team)
+    nothing, i = type(t)(0), place_in(team)  # 0 * t would be a float64
     while i < n:
         stop = min(n, i + CHAIN * size_of(team))
         a, b = nothing, nothing

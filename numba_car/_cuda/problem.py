@@ -141,7 +141,7 @@ def problem(x: Any, delta: Any, eps: Any, p: float, bounds: Any, axis: Any) -> D
         as_rows(name, view, shape, axes, compute, stream)
         for name, view in zip(("x", "delta"), views, strict=True)
     )
-    lower, upper = _bounds(bounds, shape, axes, dtype, stream)
+    lower, upper = _bounds(bounds, shape, axes, dtype, compute, stream)
     return DeviceProblem(
         x=x_rows,
         delta=delta_rows,
@@ -176,7 +176,12 @@ def _eps(eps: Any, shape: tuple[int, ...], axes: tuple[int, ...], stream: Any) -
 
 
 def _bounds(
-    bounds: Any, shape: tuple[int, ...], axes: tuple[int, ...], dtype: DType, stream: Any
+    bounds: Any,
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    dtype: DType,
+    compute: DType,
+    stream: Any,
 ) -> tuple[Any, ...]:
     lower, upper = pair(bounds)
     given = -math.inf if lower is None else lower, math.inf if upper is None else upper
@@ -192,6 +197,6 @@ def _bounds(
     return tuple(
         as_rows("bounds", view_of(bound), shape, axes, dtype, stream)
         if number is None
-        else (rounded(number.item(), dtype),)
+        else (compute.type(rounded(number.item(), dtype)),)
         for bound, number in zip(given, numbers, strict=True)
     )

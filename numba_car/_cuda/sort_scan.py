@@ -66,7 +66,8 @@ def scan(sums, before):
 def pick(n, target, caps, weights, keys, order, sums, team):
     """Return t on the first piece that reaches the target, and whether there is one."""
     me, threads = np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x)
-    share = (n + threads - 1) // threads
+    # A row that there is memory to sort in is short enough: 64 bits take long to divide.
+    share = np.int64(np.uint32(n + threads - 1) // np.uint32(threads))
     start, stop = min(n, me * share), min(n, (me + 1) * share)
     capped, weight, k = 0.0, 0.0, start
     while k < stop:
