@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from numba_car._api import Call, options_of, restore
 from numba_car._arrays import Axis, Bounds, Problem, as_numeric, by_element, by_row, pair, problem
-from numba_car._dispatch import differentiator_of, refuse_libraries
+from numba_car._dispatch import differentiator_of
 from numba_car._rows import Array, Rows
 
 
@@ -265,7 +265,9 @@ def eta_jvp(
     array([1.09108945])
     """
     given = tangent_x, tangent_delta, tangent_eps
-    refuse_libraries(x, delta, eps, *pair(bounds), *given)
+    if library := differentiator_of(x, delta, eps, *pair(bounds), *given):
+        call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
+        return library.eta_jvp(x, delta, eps, given, call)
     from numba_car._cpu import gradients
 
     task = problem(x, delta, eps, p, bounds, axis)
@@ -324,7 +326,9 @@ def rescale_jvp(
     array([[0.        , 1.09108945]])
     """
     given = tangent_x, tangent_delta, tangent_eps
-    refuse_libraries(x, delta, eps, *pair(bounds), *given)
+    if library := differentiator_of(x, delta, eps, *pair(bounds), *given):
+        call = Call(p, bounds, axis, False, infeasible, method, num_threads)
+        return library.rescale_jvp(x, delta, eps, given, call)
     from numba_car._cpu import gradients
 
     task = problem(x, delta, eps, p, bounds, axis)

@@ -268,6 +268,80 @@ def test_gradients_of_numbers_are_sums_over_rows():
             )
 
 
+def compare(found, expected, **options):
+    for ours, theirs in zip(found, expected, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            on_host = to_host(ours)
+            assert (on_host.shape, on_host.dtype) == (np.shape(theirs), np.asarray(theirs).dtype)
+            np.testing.assert_allclose(on_host, theirs, rtol=1e-9, atol=1e-11, **options)
+
+
+@pytest.mark.parametrize(
+    ("x", "delta", "eps", "bounds", "axis"),
+    [
+        ((2, 1), (2, 2, 5), (1, 2), ((2, 1, 1), (5,)), -1),
+        ((2, 3, 4), (1, 3, 1), (3,), ((1, 1, 1), (2, 3, 4)), (0, 2)),
+        ((2, 1), (2, 67), (2,), (None, (67,)), None),
+        ((1,), (5,), (), (None, (1,)), None),
+    ],
+)
+def test_gradients_of_what_was_broadcast(x, delta, eps, bounds, axis):
+    rng = np.random.default_rng(9)
+    shape = np.broadcast_shapes(x, delta)
+    x, delta = rng.random(x), rng.standard_normal(delta)
+    eps = 0.3 + rng.random(eps)
+    lower, upper = bounds
+    bounds = (None if lower is None else -0.2 * rng.random(lower), 1 + 0.2 * rng.random(upper))
+    g = rng.standard_normal(shape)
+    expected = car.rescale_vjp(x, delta, eps, g, bounds=bounds, axis=axis)
+    given = *map(cuda.to_device, (x, delta)), cuda.to_device(np.asarray(eps)), cuda.to_device(g)
+    options = {"bounds": [None if b is None else cuda.to_device(b) for b in bounds], "axis": axis}
+    found = car.rescale_vjp(*given, **options)
+    compare(found, expected)
+    for first, second in zip(found, car.rescale_vjp(*given, **options), strict=True):
+        assert first is None or to_host(first).tobytes() == to_host(second).tobytes()
+
+
+@pytest.mark.parametrize("p", POWERS)
+def test_tangents(p):
+    rng = np.random.default_rng(10)
+    x, (delta, of_x, of_delta), of_eps = (
+        rng.random((4, 5)),
+        rng.random((3, 4, 5)) - 0.5,
+        rng.random(4),
+    )
+    eps = np.array([0, 0.4, 1.7, 0.4]) * car.max_norm(x, delta, p=p)
+    delta[0, 0], x[3, 1] = 0, np.nan
+    tangents = of_x, of_delta, of_eps
+    arrays, on_device = (
+        [cuda.to_device(a) for a in given] for given in ((x, delta, eps), tangents)
+    )
+    expected = car.rescale_jvp(x, delta, eps, *tangents, p=p)
+    compare([car.rescale_jvp(*arrays, *on_device, p=p)], [expected])
+    expected = car.eta_jvp(x, delta, eps, None, of_delta[:1], p=p, keepdims=True)
+    found = car.eta_jvp(*arrays, None, cuda.to_device(of_delta[:1]), p=p, keepdims=True)
+    compare([found], [expected])
+
+
+def test_tangents_along_the_first_axis():
+    rng = np.random.default_rng(12)
+    x, delta, of_x = rng.random((5, 3)), rng.standard_normal((5, 3)), rng.random((5, 1))
+    arrays = map(cuda.to_device, (x, delta))
+    expected = car.rescale_jvp(x, delta, 0.4, of_x, tangent_eps=0.5, axis=0)
+    found = car.rescale_jvp(*arrays, 0.4, cuda.to_device(of_x), tangent_eps=0.5, axis=0)
+    compare([found], [expected])
+
+
+def test_rows_along_any_axes():
+    rng = np.random.default_rng(11)
+    x, delta = rng.random((4, 3, 5)), rng.standard_normal((4, 3, 5))
+    arrays = cuda.to_device(x), cuda.to_device(delta)
+    for axis in (1, (0, 2)):
+        found = to_host(car.rescale(*arrays, 0.4, axis=axis))
+        np.testing.assert_allclose(found, car.rescale(x, delta, 0.4, axis=axis), rtol=1e-13)
+
+
 def test_results_are_the_same_from_run_to_run():
     arrays = (*on_device(list(rows_of(np.float32, 2.0, (0.5,)))),)
     first, second = (to_host(car.eta(*arrays)) for _ in range(2))

@@ -27,11 +27,12 @@ from numba_car._core.norms import norm_of
 from numba_car._cuda import thread
 from numba_car._cuda.apply import rescale_rows
 from numba_car._cuda.backward import backward_rows
-from numba_car._cuda.gradients import _sum_all
+from numba_car._cuda.forward import forward_rows
 from numba_car._cuda.memory import _cast, _gather
 from numba_car._cuda.newton import look, newton_sums, raise_powers, solve_kernel
 from numba_car._cuda.norms import judge_rows, measure_rows
 from numba_car._cuda.sort_scan import sort_rows
+from numba_car._cuda.sums import fold_rows
 from numba_car._cuda.team import SLOTS
 
 POWERS = (1.0, 2.0, 3.3, math.inf)
@@ -116,7 +117,7 @@ def cases():
         yield Case("copy of any layout", name, 0, "", _gather,
                    (array(element), INT, sizes, steps, array(element)))  # fmt: skip
         yield Case("cast", name, 0, "", _cast, (array(DOUBLE), array(element)))
-    yield Case("sum", "float64", 0, "", _sum_all, (array(DOUBLE), array(DOUBLE)))
+        yield Case("sum", name, 0, "", fold_rows, (array(element), INT, INT, INT, array(DOUBLE)))
     yield Case("judge", "float32", 0, "", judge_rows,
                (number(), array(DOUBLE), array(types.float32), types.boolean, array(DOUBLE),
                 array(types.boolean), array(INT)))  # fmt: skip
@@ -137,6 +138,9 @@ def norm_cases(name, element, p, bounds, rows):
         yield Case("sort and scan", name, p, bounds, sort_rows, sorting)
     measuring = (*rows, norm, array(INT), batch(DOUBLE), array(DOUBLE))
     yield Case("norms", name, p, bounds, measure_rows, measuring)
+    tangents = types.Tuple((batch(element), number(), number()))
+    given = tangents, norm, number(), array(DOUBLE), batch(element), array(DOUBLE)
+    yield Case("rescale_jvp", name, p, bounds, forward_rows, (*rows, *given))
     targets = batch(element) if bounds == "arrays" else number()
     outputs = types.Tuple((batch(element), batch(element), targets, targets))
     sums = types.UniTuple(array(DOUBLE), 3)

@@ -49,6 +49,28 @@ def by_room(x, delta, lower, upper, norm, inverse, rate):
 
 
 @formula
+def eta_tangent(x, delta, lower, upper, norm, inverse, tangent_x, tangent_delta, eta, rate):
+    """Return what the tangents of x and delta of one coordinate bring to that of eta."""
+    if is_free(x, delta, lower, upper, eta):
+        return by_delta(delta, norm, eta, inverse, rate) * tangent_delta
+    to_room = by_room(x, delta, lower, upper, norm, inverse, rate)
+    return (-to_room if delta > 0 else to_room) * tangent_x
+
+
+@formula
+def decider_tangent(delta, tangent_x, tangent_delta, eta, saturated):
+    """Return the same of a coordinate that decides alone."""
+    return -(eta * tangent_delta + (tangent_x if saturated else 0.0)) / delta
+
+
+@formula
+def moved_tangent(x, delta, lower, upper, tangent_x, tangent_delta, eta, of_eta):
+    """Return the tangent of one coordinate of clip(x + eta*delta), from those of x, delta and eta."""
+    moved = tangent_x + eta * tangent_delta + of_eta * delta
+    return moved if is_free(x, delta, lower, upper, eta) else type(moved)(0)
+
+
+@formula
 def pull_back(x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rate):
     """Return the gradients of x, delta, lower and upper of one coordinate of clip(x + eta*delta).
 

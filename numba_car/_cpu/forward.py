@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.gradient import by_delta, by_room, is_free
+from numba_car._core.gradient import decider_tangent, eta_tangent, moved_tangent
 from numba_car._core.limits import SMALLEST_UNIT
 from numba_car._cpu.analysis import analyse
 from numba_car._cpu.views import at, element, row_of, rows_of, store
@@ -16,11 +16,8 @@ def _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate):
     total = 0.0
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
-        if is_free(x, delta, lower, upper, eta):
-            total += by_delta(delta, norm, eta, inverse, rate) * np.float64(at(tangent_delta, i))
-        else:
-            to_room = by_room(x, delta, lower, upper, norm, inverse, rate)
-            total += (-to_room if delta > 0 else to_room) * np.float64(at(tangent_x, i))
+        of_x, of_delta = np.float64(at(tangent_x, i)), np.float64(at(tangent_delta, i))
+        total += eta_tangent(x, delta, lower, upper, norm, inverse, of_x, of_delta, eta, rate)
     return total
 
 
@@ -36,15 +33,12 @@ def forward_row(row, tangent_x, tangent_delta, tangent_eps, norm, eps, eta, out)
     tangent = _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate)
     tangent += by_eps * tangent_eps
     if decider >= 0:
-        delta = np.float64(row[1][decider])
-        tangent -= eta / delta * np.float64(at(tangent_delta, decider))
-        if saturated:
-            tangent -= np.float64(at(tangent_x, decider)) / delta
+        of_x, of_delta = np.float64(at(tangent_x, decider)), np.float64(at(tangent_delta, decider))
+        tangent += decider_tangent(np.float64(row[1][decider]), of_x, of_delta, eta, saturated)
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
-        moved = np.float64(at(tangent_x, i)) + eta * np.float64(at(tangent_delta, i))
-        free = is_free(x, delta, lower, upper, eta)
-        store(out, i, moved + delta * tangent if free else 0.0)
+        of_x, of_delta = np.float64(at(tangent_x, i)), np.float64(at(tangent_delta, i))
+        store(out, i, moved_tangent(x, delta, lower, upper, of_x, of_delta, eta, tangent))
     return tangent
 
 

@@ -3,19 +3,16 @@
 import math
 
 import numpy as np
-from numba import cuda
 
 from numba_car._core.problem import arrive
 from numba_car._cuda.jit import kernel
-from numba_car._cuda.views import element, store
+from numba_car._cuda.views import element, my_element, store
 
 
 @kernel
 def rescale_rows(x, delta, lower, upper, count, n, eta, largest, out):
     """Rescale all rows; out may be x or delta. A row without an eta (NaN) has no result either."""
-    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    layer = np.int64(cuda.blockIdx.z) * cuda.gridDim.y
-    r = (layer + cuda.blockIdx.y) * cuda.blockDim.y + cuda.threadIdx.y
+    r, i = my_element()
     if r < count and i < n:
         scale = eta[r]
         x_i, delta_i, low, high = element((x, delta, lower, upper, r, n), i, np.float64)

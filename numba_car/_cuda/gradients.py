@@ -1,38 +1,16 @@
-"""Gradients of a batch in device memory."""
+"""Derivatives of a batch in device memory."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import cuda
 
 from numba_car._cuda import launch, memory
 from numba_car._cuda.backward import backward_rows
-from numba_car._cuda.jit import kernel
+from numba_car._cuda.forward import forward_rows
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._cuda.solver import Solved
-from numba_car._cuda.team import SLOTS, team_sum
-
-
-@kernel
-def _sum_all(values: Any, total: Any) -> None:
-    """Sum float64 by one team, in an order that depends on nothing but their number."""
-    team = (cuda.shared.array(SLOTS, np.float64),)
-    found, i = 0.0, np.int64(cuda.threadIdx.x)
-    while i < values.size:
-        found += values[i]
-        i += cuda.blockDim.x
-    found = team_sum(found, team)
-    if cuda.threadIdx.x == 0:
-        total[0] = found
-
-
-def total(values: Any, stream: Any) -> Any:
-    """Return one number, the sum, as flat memory."""
-    result = memory.empty(1, np.float64, stream)
-    launch.run(_sum_all, launch.Shape(1, launch.threads_of(values.size)), stream, values, result)
-    return result
 
 
 def vjp(
@@ -52,3 +30,21 @@ def vjp(
         arguments = *task.rows, *upstream, *given, targets, sums
         launch.run(backward_rows, shape, task.stream, *arguments)
     return sums
+
+
+def jvp(
+    task: DeviceProblem,
+    solved: Solved,
+    tangents: tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]],
+    target: tuple[Any, ...],
+) -> Any:
+    """Return the tangents of eta, by row, and store those of clip(x + eta*delta).
+
+    Given are those of x and delta, as rows, and of eps.
+    """
+    result = memory.empty(task.count, np.float64, task.stream)
+    if task.count:
+        shape = launch.row_teams(task.count, task.n)
+        given = tangents, task.norm, task.eps, solved.eta
+        launch.run(forward_rows, shape, task.stream, *task.rows, *given, target, result)
+    return result

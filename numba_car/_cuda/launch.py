@@ -70,7 +70,7 @@ def sorting_blocks(count: int, n: int, element_bytes: int) -> tuple[Shape, int]:
 
 def elements_grid(count: int, n: int) -> tuple[tuple[int, int, int], tuple[int, int]]:
     """Blocks and threads of a launch with a thread an element."""
-    threads = (WARP, 1) if IS_SIMULATED else (256, 1) if n >= 256 else (WARP, 8)
+    threads = (4, 8) if IS_SIMULATED else (256, 1) if n >= 256 else (WARP, 8)
     columns, rows = -(-n // threads[0]), -(-count // threads[1])
     layers = -(-rows // _MOST_ROWS)
     return (columns, -(-rows // layers), layers), threads

@@ -75,8 +75,14 @@ def flat(pointer: int, size: int, dtype: DType, owner: Any) -> Any:
     return np.asarray(memory) if IS_SIMULATED else cuda.as_cuda_array(memory, sync=False)
 
 
+def flat_of(array: Any) -> Any:
+    """Return the memory of a contiguous array as kernels take it."""
+    view = view_of(array)
+    return flat(view.pointer, math.prod(view.shape), view.dtype, array)
+
+
 def reshaped(view: View, shape: tuple[int, ...]) -> View:
-    """Return a view with other axes of length 1."""
+    """Return a view of another shape, where that needs no copy."""
     return view._replace(shape=shape, strides=view.as_numpy().reshape(shape, copy=False).strides)
 
 
@@ -136,8 +142,8 @@ def blocks_for(size: int) -> int:
     return max(1, -(-size // _THREADS))
 
 
-def packed(view: View, dtype: DType, stream: Any) -> Any:
-    """Copy an array of any layout into flat memory of a dtype."""
+def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
+    """Copy an array of any layout into flat memory of a dtype, new unless it is given."""
     shape, strides, itemsize = view.shape, view.strides, view.dtype.itemsize
     if view.pointer % itemsize or any(stride % itemsize for stride in strides):
         # Misaligned: byte by byte first.
@@ -147,13 +153,13 @@ def packed(view: View, dtype: DType, stream: Any) -> Any:
         copy = packed(as_bytes, np.dtype(np.uint8), stream)
         pointer = view_of(copy).pointer
         view = View(pointer, shape, _packed(shape, itemsize), view.dtype, None, copy)
-        return packed(view, dtype, stream)
+        return packed(view, dtype, stream, out)
     steps = tuple(stride // itemsize for stride in strides)
     ends = [step * (size - 1) for step, size in zip(steps, shape, strict=True)]
     lowest, highest = (sum(pick(end, 0) for end in ends) for pick in (min, max))
     start = view.pointer + lowest * itemsize
     source = flat(start, highest - lowest + 1, view.dtype, view.owner)
-    out = empty(math.prod(shape), dtype, stream)
+    out = empty(math.prod(shape), dtype, stream) if out is None else out
     # To divide 64 bits takes many times as long; elements that need them are those of 4 GB at least.
     sizes = tuple(map(np.uint32 if out.size < 1 << 32 else np.uint64, shape or (1,)))
     _gather[blocks_for(out.size), _THREADS, stream](

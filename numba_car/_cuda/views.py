@@ -11,8 +11,17 @@ the test for a negative one.
 """
 
 import numpy as np
+from numba import cuda
 
 from numba_car._cuda.jit import device
+
+
+@device
+def my_element():
+    """Return the row and the element of this thread in a launch with a thread an element."""
+    layer = np.int64(cuda.blockIdx.z) * cuda.gridDim.y
+    r = (layer + cuda.blockIdx.y) * cuda.blockDim.y + cuda.threadIdx.y
+    return r, np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
 
 
 @device

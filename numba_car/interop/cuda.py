@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -17,6 +18,7 @@ try:
     from numba_car._cuda import gradients, memory, solver
     from numba_car._cuda.jit import IS_SIMULATED
     from numba_car._cuda.problem import DeviceProblem, as_rows, is_on_device, problem
+    from numba_car._cuda.results import ByElement, by_row
 except ImportError as error:  # numba without CUDA: numba-cuda is an extra
     raise ImportError(
         "arrays in device memory need numba-cuda: pip install 'numba_car[cuda13]' (or cuda12); "
@@ -55,16 +57,8 @@ def _let_the_cpu_word_errors(function: Callable[..., Any]) -> Callable[..., Any]
 
 def _by_row(task: DeviceProblem, values: Any, keepdims: bool) -> Any:
     """Return one number a row, as the caller's kind of array."""
-    shape = batch_of(task.shape, task.axes, keepdims=keepdims)
     dtype = task.dtype if values.dtype == np.float64 else values.dtype
-    out = memory.new_like(task.like, shape, dtype, task.stream)
-    memory.cast(values, _flat_of(out, task.count), task.stream)
-    return out
-
-
-def _flat_of(out: Any, size: int) -> Any:
-    view = memory.view_of(out)
-    return memory.flat(view.pointer, size, view.dtype, out)
+    return by_row(task, values, batch_of(task.shape, task.axes, keepdims=keepdims), dtype)
 
 
 def _rows_of(task: DeviceProblem, out: Any) -> tuple[Any, ...]:
@@ -83,7 +77,9 @@ def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> Any:
     """`numba_car.rescale` in device memory."""
     task, options = _prepare(x, delta, eps, call)
     if out is None:
-        out = memory.new_like(x, task.shape, task.dtype, task.stream)
+        result = ByElement(task, task.shape)
+        solver.rescale(task, solver.solve(task, options), result.rows)
+        return result.finish()
     view = memory.view_of(out)
     if (view.shape, view.dtype) != (task.shape, task.dtype):
         raise ValueError(
@@ -126,65 +122,81 @@ def _max_norm(x: Any, delta: Any, eps: Any, call: Call) -> Any:
 
 
 def eta_vjp(x: Any, delta: Any, eps: Any, grad_eta: Any, call: Call) -> Gradients:
-    """`numba_car.eta_vjp` in device memory; where arguments broadcast, only numbers may."""
+    """`numba_car.eta_vjp` in device memory."""
     found: Gradients = _vjp(x, delta, eps, call, 0.0, grad_eta)
     return found
 
 
 def rescale_vjp(x: Any, delta: Any, eps: Any, grad_out: Any, call: Call) -> Gradients:
-    """`numba_car.rescale_vjp` in device memory; where arguments broadcast, only numbers may."""
+    """`numba_car.rescale_vjp` in device memory."""
     found: Gradients = _vjp(x, delta, eps, call, grad_out, 0.0)
     return found
 
 
-def _check_full(name: str, value: Any, shape: tuple[int, ...]) -> None:
-    """Raise where a gradient would have to be summed over some axes but not all."""
-    if is_on_device(value) and memory.view_of(value).shape != shape:
-        found = memory.view_of(value).shape
-        raise ValueError(
-            f"{name} must be a number or of shape {shape} for gradients on the device, found {found}; "
-            "broadcast it first"
-        )
-
-
-def _summed(task: DeviceProblem, values: Any) -> Any:
-    """Return the sum over all rows as an array of no axes."""
-    out = memory.new_like(task.like, (), task.dtype, task.stream)
-    memory.cast(gradients.total(values, task.stream), _flat_of(out, 1), task.stream)
-    return out
-
-
-def _upstream(name: str, value: Any, task: DeviceProblem, *, by_row: bool) -> tuple[Any, ...]:
+def _like_elements(name: str, value: Any, task: DeviceProblem) -> tuple[Any, ...]:
+    """Return an array that broadcasts to x as rows, or a number."""
     if not is_on_device(value):
         return (float(as_numeric(name, value).reshape(())),)
-    view, shape = memory.view_of(value), task.shape
-    if by_row:
-        shape = batch_of(task.shape, task.axes, keepdims=True)
-        view = memory.reshaped(view, kept_shape(name, view.shape, task.shape, task.axes))
+    view, double = memory.view_of(value), np.dtype(np.float64)
+    return as_rows(name, view, task.shape, task.axes, double, task.stream)
+
+
+def _like_eps(name: str, value: Any, task: DeviceProblem) -> tuple[Any, ...]:
+    """Return an array that broadcasts to the rows, or a number."""
+    if not is_on_device(value):
+        return (float(as_numeric(name, value).reshape(())),)
+    view, shape = memory.view_of(value), batch_of(task.shape, task.axes, keepdims=True)
+    view = memory.reshaped(view, kept_shape(name, view.shape, task.shape, task.axes))
     return as_rows(name, view, shape, task.axes, np.dtype(np.float64), task.stream)
+
+
+def _shape_of(value: Any) -> tuple[int, ...]:
+    return memory.view_of(value).shape if is_on_device(value) else ()
 
 
 @_let_the_cpu_word_errors
 def _vjp(x: Any, delta: Any, eps: Any, call: Call, grad_out: Any, grad_eta: Any) -> Gradients:
     task, options = _prepare(x, delta, eps, call)
-    lower, upper = pair(call.bounds)
-    for name, value in (("x", x), ("delta", delta), ("bounds", lower), ("bounds", upper)):
-        _check_full(name, value, task.shape)
-    _check_full("eps", eps, batch_of(task.shape, task.axes, keepdims=False))
-    solved = solver.solve(task, options)
     upstream = (
-        _upstream("grad_out", grad_out, task, by_row=False),
-        _upstream("grad_eta", grad_eta, task, by_row=True),
+        _like_elements("grad_out", grad_out, task),
+        _like_eps("grad_eta", grad_eta, task),
     )
-    outs = [
-        memory.new_like(x, task.shape, task.dtype, task.stream) if is_on_device(value) else None
-        for value in (x, delta, lower, upper)
+    bounds = pair(call.bounds)
+    shapes = [_shape_of(bound) for bound in bounds]
+    results = [
+        *(ByElement(task, _shape_of(value)) for value in (x, delta)),
+        # The kernel sums up what one number gets.
+        *(None if math.prod(shape) == 1 else ByElement(task, shape) for shape in shapes),
     ]
-    targets = tuple((0.0,) if out is None else _rows_of(task, out) for out in outs)
-    sums = gradients.vjp(task, solved, upstream, targets)
-    of_eps = _by_row(task, sums[0], False) if is_on_device(eps) else _summed(task, sums[0])
+    targets = tuple((0.0,) if result is None else result.rows for result in results)
+    sums = gradients.vjp(task, solver.solve(task, options), upstream, targets)
+    of_x, of_delta, *found = (None if result is None else result.finish() for result in results)
     of_bounds = (
-        None if bound is None else _summed(task, values) if out is None else out
-        for bound, out, values in zip((lower, upper), outs[2:], sums[1:], strict=True)
+        None if bound is None else by_row(task, values, shape, task.dtype) if of is None else of
+        for bound, shape, values, of in zip(bounds, shapes, sums[1:], found, strict=True)
     )
-    return Gradients(outs[0], outs[1], of_eps, *of_bounds)
+    return Gradients(of_x, of_delta, by_row(task, sums[0], _shape_of(eps), task.dtype), *of_bounds)
+
+
+def eta_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], call: Call) -> Any:
+    """`numba_car.eta_jvp` in device memory."""
+    return _jvp(x, delta, eps, call, tangents)[0]
+
+
+def rescale_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], call: Call) -> Any:
+    """`numba_car.rescale_jvp` in device memory."""
+    return _jvp(x, delta, eps, call, tangents)[1]
+
+
+@_let_the_cpu_word_errors
+def _jvp(x: Any, delta: Any, eps: Any, call: Call, tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+    task, options = _prepare(x, delta, eps, call)
+    of_x, of_delta, of_eps = (0.0 if tangent is None else tangent for tangent in tangents)
+    given = (
+        _like_elements("tangent_x", of_x, task),
+        _like_elements("tangent_delta", of_delta, task),
+        _like_eps("tangent_eps", of_eps, task),
+    )
+    moved = ByElement(task, task.shape)
+    of_eta = gradients.jvp(task, solver.solve(task, options), given, moved.rows)
+    return _by_row(task, of_eta, call.keepdims), moved.finish()
