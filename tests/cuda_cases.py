@@ -15,6 +15,7 @@ import pytest
 from oracle import Row
 from strategies import FAMILIES, family_arrays
 from test_gradients import check_against_differences
+from test_slow_rows import slow_row
 
 import numba_car as car
 
@@ -83,6 +84,26 @@ def test_rows_too_long_for_the_chip(monkeypatch, p):
     assert launch.solving_teams(len(rows), N, np.dtype(np.float64))[1] > 0
     for row, eta in zip(rows, to_host(car.eta(*on_device(rows), p=p)), strict=True):
         check(row, eta)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
+def test_rows_built_to_be_slow_are_bisected(p):
+    from numba_car._core.newton import SLOW
+    from numba_car._cuda import jit, newton, team
+
+    @jit.kernel
+    def settle(caps, weights, target, found):
+        slots = (cuda.shared.array(team.SLOTS, np.float64),)
+        terms, lane = (caps, weights, np.int64(0)), np.float64(0)
+        _, found[0] = newton.settle(np.int64(caps.size), target, 0.0, lane, terms, slots)
+
+    row = slow_row(p, copies=1)
+    found = cuda.to_device(np.zeros(1, np.int64))
+    powers = (cuda.to_device(sizes**p) for sizes in (1 - row.x, row.delta))
+    settle[1, 32](*powers, row.eps**p, found)
+    assert to_host(found)[0] == SLOW
+    x, delta = (cuda.to_device(values[None]) for values in (row.x, row.delta))
+    check(row, to_host(car.eta(x, delta, row.eps, p=p))[0])
 
 
 @pytest.mark.parametrize("p", [0.7, 1.0, 2.0, 4.7])

@@ -207,14 +207,14 @@ def figures(case, code, capability):
 
 
 def pass_figures(capability):
-    """Yield how much arithmetic there is in the innermost loop of each pass."""
+    """Yield how much arithmetic there is in the innermost loops of each pass."""
     for (name, function), (dtype, one) in itertools.product(PASSES.items(), DTYPES.items()):
         for bounds in (number(one), batch(one)):
             norm = types.UniTuple(DOUBLE, len(norm_of(2.0)))
             given = batch(one), batch(one), bounds, bounds, INT, norm, array(one), array(DOUBLE)
             text = ptx_of(compiled(function, given, capability), capability)
-            (loop,) = ptx.innermost_loops(text)
-            counts = {k: len(ptx.arithmetic(loop, k)) for k in ("f32", "f64")}
+            lines = [line for loop in ptx.innermost_loops(text) for line in loop]
+            counts = {k: len(ptx.arithmetic(lines, k)) for k in ("f32", "f64")}
             yield {"pass": name, "dtype": dtype, **counts}
 
 

@@ -26,7 +26,8 @@ SMALL_P = 0.6
 # Beyond these, p makes no difference that float64 could show; within, products with it are exact.
 SMALLEST_P, LARGEST_P = 2.0**-900, 2.0**900
 
-# Newton's passes before sorting is the better deal: a pass costs about 1/100 of a sort.
+# Newton's passes before sorting is the better deal: a pass costs about 1/100 of a sort. On GPUs, those
+# before bisection is, of some 140 passes.
 MAX_PASSES = 32
 
 # The gradients' formulas hold in any unit of length; eps is one, unless its inverse overflows.

@@ -7,7 +7,7 @@ import numpy as np
 from numba import cuda
 
 from numba_car._core.double_double import two_sum
-from numba_car._core.limits import NEAR_FLOAT32
+from numba_car._core.limits import MAX_PASSES, NEAR_FLOAT32
 from numba_car._core.newton import (
     DONE,
     GO_ON,
@@ -15,6 +15,7 @@ from numba_car._core.newton import (
     OUT_OF_RANGE,
     OUTSIDE,
     SATURATED,
+    SLOW,
     advance,
     conclude,
     in_range,
@@ -127,18 +128,20 @@ def newton_sums(n, t, terms, team):
 def settle(n, target, start, lane, terms, team):
     """Iterate from any start until the free set repeats; return t and the verdict.
 
-    The free set shrinks in each pass but the first, so this ends, if slowly in rows built for that.
+    The free set shrinks in each pass but the first, by one element in rows built for that: those are
+    SLOW, and left to `bisect`, whose passes are about 140 whatever the row.
     """
-    t, is_first = start, True
+    t, passes = start, 0
     near = NEAR_FLOAT32 if is_short(lane) else 0.0
-    while True:
+    while passes < MAX_PASSES:
         clipped, free = newton_sums(n, type(lane)(t), terms, team)
-        t, verdict = advance(t, target, clipped, free, is_first, near)
+        t, verdict = advance(t, target, clipped, free, passes == 0, near)
         if is_short(lane) and not is_safe(t, clipped, free):
             return t, OUT_OF_RANGE
         if verdict != GO_ON:
             return t, verdict
-        is_first = False
+        passes += 1
+    return t, SLOW
 
 
 @device
