@@ -8,6 +8,7 @@ import math
 import sys
 from dataclasses import replace
 
+import ml_dtypes
 import mpmath
 import numpy as np
 import oracle
@@ -361,6 +362,65 @@ def test_rows_along_any_axes():
     for axis in (1, (0, 2)):
         found = to_host(car.rescale(*arrays, 0.4, axis=axis))
         np.testing.assert_allclose(found, car.rescale(x, delta, 0.4, axis=axis), rtol=1e-13)
+
+
+def as_brain(values):
+    """Round to bfloat16, which numba has no arrays of: as two bytes each, as PyTorch names it."""
+    return cuda.to_device(np.asarray(values).astype(ml_dtypes.bfloat16).view("V2"))
+
+
+def from_brain(found):
+    return to_host(found).view(ml_dtypes.bfloat16).astype(np.float32)
+
+
+def test_bfloat16_rounds_to_nearest_even():
+    from numba_car._core import bfloat16
+    from numba_car._jit import interpreted
+
+    narrow, widen = (interpreted(f, {}) for f in (bfloat16.narrow, bfloat16.widen))
+    values = np.random.default_rng(13).integers(0, 2**32, 2000, np.uint32)
+    values[:4] = 0x7F800000, 0xFF800000, 0x3F808000, 0x3F818000  # infinite, and halfway between
+    for value in values.view(np.float32):
+        expected = np.float32(value).astype(ml_dtypes.bfloat16)
+        if not np.isnan(value):
+            assert narrow(value) == expected.view(np.uint16)
+        np.testing.assert_equal(widen(narrow(value)), np.float32(expected))
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.3, math.inf])
+def test_bfloat16(p):
+    rng = np.random.default_rng(14)
+    x, delta = rng.random((2, 3, 7)), rng.standard_normal((2, 3, 7))
+    brain = as_brain(x), as_brain(delta)
+    x, delta = map(from_brain, brain)
+    eps = 0.5 * float(car.max_norm(x, delta, p=p).min())
+    found = car.rescale(*brain, eps, p=p)
+    assert to_host(found).dtype == np.dtype("V2")
+    expected = car.rescale(x, delta, eps, p=p).astype(ml_dtypes.bfloat16).astype(np.float32)
+    np.testing.assert_allclose(from_brain(found), expected, rtol=2**-7)
+    found, expected = car.solve(*brain, eps, p=p), car.solve(x, delta, eps, p=p)
+    np.testing.assert_allclose(from_brain(found.eta), expected.eta, rtol=2**-8)
+    np.testing.assert_allclose(from_brain(found.max_norm), expected.max_norm, rtol=2**-8)
+    np.testing.assert_array_equal(to_host(found.saturated), expected.saturated)
+
+
+def test_bfloat16_among_others():
+    rng = np.random.default_rng(15)
+    x, delta, g = rng.random((2, 9)), rng.standard_normal((2, 9)), rng.standard_normal((2, 9))
+    brain, upper = as_brain(x), 1 + rng.random(9)
+    exact = from_brain(brain)
+    found = car.eta(brain, cuda.to_device(delta), 0.4)
+    compare([found], [car.eta(exact.astype(float), delta, 0.4)])
+    given = brain, as_brain(delta), 0.4, as_brain(g)
+    found = car.rescale_vjp(*given, axis=0, bounds=(0.0, cuda.to_device(upper)))
+    bounds = 0.0, from_brain(as_brain(upper))
+    given = exact, from_brain(given[1]), 0.4, from_brain(given[3])
+    expected = car.rescale_vjp(*given, axis=0, bounds=bounds)
+    for name in ("x", "delta", "eps", "upper"):
+        ours = from_brain(getattr(found, name))
+        np.testing.assert_allclose(ours, getattr(expected, name), rtol=2**-7, atol=1e-6)
+    with pytest.raises(ValueError, match="elements do not"):
+        car.eta(brain, brain, 0.4, bounds=(0.5, 1.0))
 
 
 def test_results_are_the_same_from_run_to_run():

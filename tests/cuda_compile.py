@@ -97,6 +97,9 @@ def batch(element):
     return types.Tuple((array(element), INT))
 
 
+BRAIN = types.Tuple((array(types.uint16), INT, INT, INT))  # rows of bfloat16
+
+
 def number(element=DOUBLE):
     return types.Tuple((element,))
 
@@ -115,12 +118,30 @@ def cases():
     sizes, steps = types.UniTuple(types.uint32, 4), types.UniTuple(INT, 4)
     for name, element in DTYPES.items():
         yield Case("copy of any layout", name, 0, "", _gather,
-                   (array(element), INT, sizes, steps, array(element)))  # fmt: skip
-        yield Case("cast", name, 0, "", _cast, (array(DOUBLE), array(element)))
+                   (batch(element), INT, sizes, steps, batch(element)))  # fmt: skip
+        yield Case("cast", name, 0, "", _cast, (array(DOUBLE), batch(element)))
         yield Case("sum", name, 0, "", fold_rows, (array(element), INT, INT, INT, array(DOUBLE)))
     yield Case("judge", "float32", 0, "", judge_rows,
-               (number(), array(DOUBLE), array(types.float32), types.boolean, array(DOUBLE),
+               (number(), array(DOUBLE), batch(types.float32), types.boolean, array(DOUBLE),
                 array(types.boolean), array(INT)))  # fmt: skip
+    yield from bfloat16_cases(sizes, steps)
+
+
+def bfloat16_cases(sizes, steps):
+    """Kernels that load and store bfloat16; between, they are those of float32."""
+    one, norm = types.float32, types.UniTuple(DOUBLE, 2)
+    rows = BRAIN, BRAIN, number(one), number(one), INT, INT
+    moved = array(DOUBLE), DOUBLE, BRAIN
+    results = array(DOUBLE), array(INT), array(INT)
+    solving = batch(DOUBLE), norm, DOUBLE, array(one), *results
+    layout = INT, sizes, steps
+    for kernel, p, function, arguments in (
+        ("rescale", 0, rescale_rows, (*rows, *moved)),
+        ("newton, on chip", 2.0, solve_kernel(np.dtype(np.float32), "on chip"), (*rows, *solving)),
+        ("copy of any layout", 0, _gather, (BRAIN, *layout, batch(one))),
+        ("cast", 0, _cast, (array(DOUBLE), BRAIN)),
+    ):
+        yield Case(kernel, "bfloat16", p, "numbers", function, arguments)
 
 
 def norm_cases(name, element, p, bounds, rows):

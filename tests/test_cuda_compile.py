@@ -54,7 +54,9 @@ def test_kernels_compile_without_spilling():
     figures, passes = ([line for line in lines if key in line] for key in ("kernel", "pass"))
     assert {f["kernel"] for f in figures} == KERNELS
     for kernel in KERNELS - {"judge"}:
-        assert {f["dtype"] for f in figures if f["kernel"] == kernel} == DTYPES
+        assert {f["dtype"] for f in figures if f["kernel"] == kernel} >= DTYPES
+    brain = {"cast", "copy of any layout", "newton, on chip", "rescale"}
+    assert {f["kernel"] for f in figures if f["dtype"] == "bfloat16"} == brain
     for figure in figures:
         assert figure["spilled"] == figure["stack"] == 0, figure
         assert figure["shared"] < MOST_SHARED, figure

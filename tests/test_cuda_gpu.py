@@ -1,5 +1,6 @@
 """CUDA on a real GPU: ``pytest -m gpu`` on a machine that has one; elsewhere these are left out."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 from cuda_cases import *
@@ -57,6 +58,40 @@ def test_sorting_agrees_with_newton(count, n):
         car.eta(x, delta, 3.0, method=method).copy_to_host() for method in ("newton", "sort")
     )
     np.testing.assert_allclose(first, second, rtol=1e-14)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.3, np.inf])
+def test_tangents_agree_with_the_cpu(p):
+    x, delta = batch_of(256, 3072, np.float64)
+    of_x, of_delta = batch_of(256, 3072, np.float64, seed=1)
+    eps = 0.3 * float(np.median(car.max_norm(x[:8], delta[:8], p=p)))
+    arrays = [*map(cuda.to_device, (x, delta, of_x, of_delta))]
+    for function in (car.eta_jvp, car.rescale_jvp):
+        expected = function(x, delta, eps, of_x, of_delta, 0.5, p=p)
+        found = function(*arrays[:2], eps, *arrays[2:], 0.5, p=p).copy_to_host()
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_gradients_of_channels_and_pictures_agree_with_the_cpu():
+    rng = np.random.default_rng(2)
+    x, delta = rng.random((3, 1, 1)), rng.standard_normal((64, 3, 40, 40))
+    lower, upper, eps = np.full((64, 1, 1, 1), -0.1), 1 + rng.random((40, 40)), np.full((1,), 3.0)
+    g = rng.standard_normal(delta.shape)
+    expected = car.rescale_vjp(x, delta, eps, g, bounds=(lower, upper))
+    on_device = [*map(cuda.to_device, (x, delta, eps, g))]
+    bounds = cuda.to_device(lower), cuda.to_device(upper)
+    found, again = (car.rescale_vjp(*on_device, bounds=bounds) for _ in range(2))
+    for ours, second, theirs in zip(found, again, expected, strict=True):
+        assert ours.copy_to_host().tobytes() == second.copy_to_host().tobytes()
+        np.testing.assert_allclose(ours.copy_to_host(), theirs, rtol=1e-9, atol=1e-9)
+
+
+def test_a_large_batch_of_bfloat16():
+    x, delta = (values.astype(ml_dtypes.bfloat16) for values in batch_of(1024, 784, np.float32))
+    found = car.rescale(*(cuda.to_device(a.view("V2")) for a in (x, delta)), 3.0).copy_to_host()
+    expected = car.rescale(x, delta, 3.0).astype(np.float32)
+    found = found.view(ml_dtypes.bfloat16).astype(np.float32)
+    np.testing.assert_allclose(found, expected, rtol=2**-7)
 
 
 def test_streams_of_cupy():

@@ -9,9 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
+from numba_car._core.bfloat16 import widen
 from numba_car._cuda.jit import IS_SIMULATED, kernel
+from numba_car._cuda.views import store
 from numba_car._rows import Array, DType
 
+# What PyTorch and ml_dtypes say in such an interface; kernels are handed the bits, see `views`.
+BFLOAT16, _BITS = np.dtype("V2"), np.dtype(np.uint16)
 _THREADS = 32 if IS_SIMULATED else 256
 
 
@@ -71,8 +75,16 @@ def flat(pointer: int, size: int, dtype: DType, owner: Any) -> Any:
     """Return `size` elements from a pointer on as kernels take them."""
     if size == 0:
         return empty(0, dtype)
+    dtype = _BITS if dtype == BFLOAT16 else dtype
     memory = _Memory(pointer, size, dtype, owner)
     return np.asarray(memory) if IS_SIMULATED else cuda.as_cuda_array(memory, sync=False)
+
+
+def batch_of(flat: Any, dtype: DType, stride: int, step: int = 1) -> tuple[Any, ...]:
+    """Return flat memory of a dtype as `views` says; with a step of 0 it is one number."""
+    if dtype == BFLOAT16:
+        return flat, np.int64(stride), np.int64(step), np.int64(0)
+    return (flat, np.int64(stride)) if step else (flat, np.int64(0), np.int64(0))
 
 
 def flat_of(array: Any) -> Any:
@@ -93,6 +105,7 @@ def pointer_of(memory: Any) -> int:
 
 def empty(shape: int | tuple[int, ...], dtype: Any, stream: Any = 0) -> Any:
     """Return new memory of our own."""
+    dtype = _BITS if dtype == BFLOAT16 else dtype
     if IS_SIMULATED:
         return np.empty(shape, dtype)
     return cuda.device_array(shape, dtype, stream=stream)
@@ -119,7 +132,8 @@ def new_like(array: Any, shape: tuple[int, ...], dtype: DType, stream: Any) -> A
         return import_module("cupy").empty(shape, dtype)
     if library == "torch":
         torch = import_module("torch")
-        return torch.empty(shape, dtype=getattr(torch, dtype.name), device=array.device)
+        name = "bfloat16" if dtype == BFLOAT16 else dtype.name
+        return torch.empty(shape, dtype=getattr(torch, name), device=array.device)
     return cuda.device_array(shape, dtype, stream=stream)
 
 
@@ -127,14 +141,17 @@ def new_like(array: Any, shape: tuple[int, ...], dtype: DType, stream: Any) -> A
 def _gather(source, offset, shape, strides, out):
     """Copy elements of any layout, in order."""
     i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if i < out.size:
+    if i < out[0].size:
         rest, place = type(shape[0])(i), offset
         for back in range(len(shape)):
             axis = len(shape) - 1 - back
             above = type(rest)(rest // shape[axis])
             place += np.int64(type(rest)(rest - above * shape[axis])) * strides[axis]
             rest = above
-        out[i] = source[place]
+        if len(source) == 4:
+            store(out, 0, i, widen(source[0][place]))
+        else:
+            store(out, 0, i, source[0][place])
 
 
 def blocks_for(size: int) -> int:
@@ -162,20 +179,29 @@ def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
     out = empty(math.prod(shape), dtype, stream) if out is None else out
     # To divide 64 bits takes many times as long; elements that need them are those of 4 GB at least.
     sizes = tuple(map(np.uint32 if out.size < 1 << 32 else np.uint64, shape or (1,)))
-    _gather[blocks_for(out.size), _THREADS, stream](
-        source, np.int64(-lowest), sizes, tuple(map(np.int64, steps or (0,))), out
-    )
+    given, wanted = (view.dtype, dtype) if dtype != view.dtype else (_BITS, _BITS)
+    batches = batch_of(source, given, 0), batch_of(out, wanted, 0)
+    places = np.int64(-lowest), sizes, tuple(map(np.int64, steps or (0,)))
+    _gather[blocks_for(out.size), _THREADS, stream](batches[0], *places, batches[1])
     return out
 
 
 @kernel
 def _cast(source, out):
     i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
-    if i < out.size:
-        out[i] = source[i]
+    if i < source.size:
+        store(out, 0, i, source[i])
 
 
-def cast(source: Any, out: Any, stream: Any) -> None:
-    """Fill a flat array from another, of another dtype."""
+def cast(source: Any, out: Any, stream: Any, dtype: DType | None = None) -> None:
+    """Fill flat memory, of a dtype that it may not tell itself, from other flat memory."""
     if out.size:
-        _cast[blocks_for(out.size), _THREADS, stream](source, out)
+        batch = batch_of(out, dtype or out.dtype, 0)
+        _cast[blocks_for(out.size), _THREADS, stream](source, batch)
+
+
+def shown(values: Any, dtype: DType, stream: Any) -> tuple[Any, ...]:
+    """Return values by row as a dtype shows them."""
+    out = empty(values.size, dtype, stream)
+    cast(values, out, stream, dtype)
+    return batch_of(out, dtype, 1)

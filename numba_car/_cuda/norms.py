@@ -34,7 +34,7 @@ def judge_rows(eps, max_norm, shown, discards, eta, saturated, first):
     """
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
     while r < max_norm.size:
-        reachable = max(max_norm[r], np.float64(shown[r]))
+        reachable = max(max_norm[r], at(shown, r, 0, np.float64))
         beyond = at(eps, r, 0, np.float64) > reachable
         saturated[r] = beyond
         if beyond:

@@ -11,6 +11,7 @@ from numba import cuda
 
 from numba_car._arrays import (
     PRECISIONS,
+    Precision,
     as_numeric,
     batch_of,
     check_eps,
@@ -23,10 +24,13 @@ from numba_car._arrays import (
     result_dtype,
     rounded,
 )
+from numba_car._core.bfloat16 import narrow, widen
 from numba_car._core.limits import LARGEST_P, SLACK, SMALLEST_P
 from numba_car._core.norms import norm_of
 from numba_car._cuda.jit import IS_SIMULATED
-from numba_car._cuda.memory import View, check_driver, flat, packed, reshaped, view_of
+from numba_car._cuda.memory import BFLOAT16, View, check_driver, flat, packed, reshaped, view_of
+from numba_car._cuda.memory import batch_of as as_batch
+from numba_car._jit import interpreted
 from numba_car._rows import Array, DType
 
 
@@ -92,17 +96,17 @@ def as_rows(
     count = math.prod(moved.shape[: len(others)])
     n = math.prod(moved.shape[len(others) :])
     if math.prod(view.shape) == 1 and shape != view.shape:
-        return flat(view.pointer, 1, view.dtype, view.owner), np.int64(0), np.int64(0)
+        return as_batch(flat(view.pointer, 1, view.dtype, view.owner), view.dtype, 0, 0)
     if 0 in shape:
-        return flat(0, 0, view.dtype, None), np.int64(n)
+        return as_batch(flat(0, 0, view.dtype, None), view.dtype, n)
     itemsize, stride = view.dtype.itemsize, _row_stride(moved, count, n)
     is_wide = view.dtype.kind == "f" and itemsize > most.itemsize
     if stride is not None and view.pointer % itemsize == 0 and not is_wide:
         size = (count - 1) * stride + n
-        return flat(view.pointer, size, view.dtype, view.owner), np.int64(stride)
+        return as_batch(flat(view.pointer, size, view.dtype, view.owner), view.dtype, stride)
     dtype = most if is_wide else view.dtype
     there = view._replace(shape=moved.shape, strides=moved.strides)
-    return packed(there, dtype, stream), np.int64(n)
+    return as_batch(packed(there, dtype, stream), dtype, n)
 
 
 def _row_stride(moved: Array, count: int, n: int) -> int | None:
@@ -118,6 +122,25 @@ def _row_stride(moved: Array, count: int, n: int) -> int | None:
     return int(outer // itemsize)
 
 
+def _promoted(x: DType, delta: DType) -> DType:
+    """Promote as NumPy does; bfloat16 with anything else is float32."""
+    if x == delta == BFLOAT16:
+        return BFLOAT16
+    known = (np.empty(0, np.float32 if d == BFLOAT16 else d) for d in (x, delta))
+    return result_dtype(*((array, array) for array in known))
+
+
+def _precision(dtype: DType) -> Precision | None:
+    return PRECISIONS["bfloat16"] if dtype == BFLOAT16 else precision_of(dtype)
+
+
+def _rounded(value: float, dtype: DType) -> float:
+    if dtype == BFLOAT16:
+        bits = interpreted(narrow, {})(np.float32(value))
+        return float(interpreted(widen, {})(bits))
+    return rounded(value, dtype)
+
+
 def _numbers(bound: Any, name: str) -> Array:
     return as_numeric(f"the {name} of bounds", bound)
 
@@ -131,11 +154,11 @@ def problem(x: Any, delta: Any, eps: Any, p: float, bounds: Any, axis: Any) -> D
             raise TypeError(f"{name} must be on the device as well, found {type(value).__name__}")
     views = view_of(x), view_of(delta)
     stream = stream_of(views[0])
-    dtype = result_dtype(*((np.empty(0, v.dtype), np.empty(0, v.dtype)) for v in views))
+    dtype = _promoted(*(view.dtype for view in views))
     compute = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     shape, axes = common_shape(views[0].shape, views[1].shape, axis)
-    precision = precision_of(dtype) or PRECISIONS["float64"]
-    of_x = precision_of(views[0].dtype) or precision
+    precision = _precision(dtype) or PRECISIONS["float64"]
+    of_x = _precision(views[0].dtype) or precision
     count = math.prod(batch_of(shape, axes, keepdims=False))
     x_rows, delta_rows = (
         as_rows(name, view, shape, axes, compute, stream)
@@ -197,6 +220,6 @@ def _bounds(
     return tuple(
         as_rows("bounds", view_of(bound), shape, axes, dtype, stream)
         if number is None
-        else (compute.type(rounded(number.item(), dtype)),)
+        else (compute.type(_rounded(number.item(), dtype)),)
         for bound, number in zip(given, numbers, strict=True)
     )

@@ -20,7 +20,8 @@ def by_row(task: DeviceProblem, values: Any, shape: tuple[int, ...], dtype: DTyp
     kept = kept_shape("eps", () if is_one else shape, task.shape, task.axes)
     sizes, wanted = (batch_of(found, task.axes, keepdims=False) for found in (task.shape, kept))
     out = memory.new_like(task.like, shape, dtype, task.stream)
-    memory.cast(sum_to(values, sizes, wanted, task.stream), memory.flat_of(out), task.stream)
+    summed = sum_to(values, sizes, wanted, task.stream)
+    memory.cast(summed, memory.flat_of(out), task.stream, dtype)
     return out
 
 
@@ -36,12 +37,11 @@ class ByElement:
         self._order = others + task.axes
         self._wanted = (1,) * (len(task.shape) - len(shape)) + shape
         self._is_direct = shape == task.shape and list(self._order) == sorted(self._order)
-        flat = (
-            memory.flat_of(self._out)
-            if self._is_direct
-            else memory.empty(task.count * task.n, task.compute, task.stream)
-        )
-        self.rows = flat, np.int64(task.n)
+        if self._is_direct:
+            self.rows = memory.batch_of(memory.flat_of(self._out), task.dtype, task.n)
+        else:
+            flat = memory.empty(task.count * task.n, task.compute, task.stream)
+            self.rows = memory.batch_of(flat, task.compute, task.n)
 
     def finish(self) -> Any:
         """Return the result, once the rows are filled."""

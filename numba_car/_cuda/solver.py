@@ -103,8 +103,7 @@ def judge(task: DeviceProblem, solved: Solved, rule: str, max_norm: Any = None) 
     if task.count == 0:
         return saturated
     max_norm = max_norms(task, solved) if max_norm is None else max_norm
-    shown = memory.empty(task.count, task.dtype, task.stream)
-    memory.cast(max_norm, shown, task.stream)
+    shown = memory.shown(max_norm, task.dtype, task.stream)
     first = _first(task)
     shape = launch.Shape(memory.blocks_for(task.count), (32, 1))
     arguments = task.eps, max_norm, shown, rule == "nan", solved.eta, saturated, first

@@ -4,6 +4,7 @@
 ``(array, stride)``     rows in flat memory, and the stride between them
 ``(number,)``           one number for all elements
 ``(array, 0, 0)``       the same, as the one element of an array
+``(bits, s, d, 0)``     bfloat16: rows s apart, elements d apart
 ======================  =============================================
 
 As with norms, a tuple's length picks the code. Indices are cast to unsigned, which spares each access
@@ -13,6 +14,7 @@ the test for a negative one.
 import numpy as np
 from numba import cuda
 
+from numba_car._core.bfloat16 import narrow, widen
 from numba_car._cuda.jit import device
 
 
@@ -31,6 +33,8 @@ def at(batch, r, i, lane):
         return lane(batch[0])
     if len(batch) == 3:
         return lane(batch[0][0])
+    if len(batch) == 4:
+        return lane(widen(batch[0][np.uint64(r * batch[1] + i * batch[2])]))
     return lane(batch[0][np.uint64(r * batch[1] + i)])
 
 
@@ -39,6 +43,8 @@ def store(batch, r, i, value):
     """Store an element; what is one number stores nothing."""
     if len(batch) == 2:
         batch[0][np.uint64(r * batch[1] + i)] = value
+    if len(batch) == 4:
+        batch[0][np.uint64(r * batch[1] + i * batch[2])] = narrow(value)
 
 
 @device

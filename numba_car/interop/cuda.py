@@ -30,7 +30,8 @@ def _host(value: Any) -> Any:
     if not is_on_device(value):
         return value
     view = memory.view_of(value)
-    flat = memory.packed(view, view.dtype, 0)
+    dtype = np.dtype(np.float32) if view.dtype == memory.BFLOAT16 else view.dtype
+    flat = memory.packed(view, dtype, 0)
     return np.array(flat if IS_SIMULATED else flat.copy_to_host()).reshape(view.shape)
 
 
@@ -102,9 +103,9 @@ def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
     solved = solver.solve(task, options)
     max_norm = solver.max_norms(task, solved)
     saturated = solver.judge(task, solved, "saturate", max_norm)
-    shown = memory.empty(task.count, task.dtype, task.stream)
-    memory.cast(solved.eta, shown, task.stream)  # the norm is that of eta as it is returned
-    norm = solver.measure(task, solved, (shown, np.int64(1)))
+    # The norm is that of eta as it is returned.
+    shown = memory.shown(solved.eta, task.dtype, task.stream)
+    norm = solver.measure(task, solved, shown)
     found = solved.eta, norm, max_norm, saturated
     return Solution(*(_by_row(task, values, call.keepdims) for values in found))
 
