@@ -70,19 +70,12 @@ def library_of(*arrays: Any) -> Any:
 
 
 def differentiator_of(*arrays: Any) -> Any:
-    """Return the module that has explicit gradients for the arrays, or None where NumPy's are meant."""
+    """Return the module that has explicit derivatives for the arrays, or None where NumPy's are meant."""
     library = library_of(*arrays)
     if library is None or hasattr(library, "eta_vjp"):
         return library
-    return refuse_libraries(*arrays)
-
-
-def refuse_libraries(*arrays: Any) -> None:
-    """Raise TypeError unless the arrays are NumPy's."""
-    library = library_of(*arrays)
-    if library is not None:
-        name = library.__name__.rpartition(".")[2]
-        raise TypeError(
-            f"arrays must be NumPy arrays or convert to them, found {name}'s; where a framework "
-            "differentiates by itself, call eta or rescale and differentiate those"
-        )
+    name = library.__name__.rpartition(".")[2]
+    raise TypeError(
+        f"arrays must be NumPy arrays or convert to them, found {name}'s; where a framework "
+        "differentiates by itself, call eta or rescale and differentiate those"
+    )

@@ -324,6 +324,13 @@ def test_wrong_shapes_are_named():
         car.rescale_vjp(x, x, 0.1, x * 1j)
 
 
+def test_a_row_by_itself_whose_x_is_broadcast():
+    x, delta, g = np.array([0.4]), np.array([0.1, -0.2, 0.3]), np.array([1.0, 2.0, 3.0])
+    found = car.rescale_vjp(x, delta, 0.2, g)
+    full = car.rescale_vjp(np.full(3, 0.4), delta, 0.2, g)
+    np.testing.assert_allclose(found.x, [full.x.sum()])
+
+
 def test_the_gradient_of_a_tiny_delta_is_as_large_as_it_is():
     row = problem(2.0, 0.5)
     given, options = arguments(row)
