@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -32,6 +33,24 @@ def check_driver() -> None:
         )
 
 
+def _library_of(array: Any) -> str:
+    return type(array).__module__.partition(".")[0]
+
+
+def is_on_device(value: Any) -> bool:
+    """Whether a value is an array in device memory."""
+    if IS_SIMULATED:
+        return _library_of(value) in ("numba", "torch", "numba_car")
+    return hasattr(value, "__cuda_array_interface__")
+
+
+def device_of(array: Any) -> Any:
+    """Return a context in which the device that holds an array is the current one."""
+    if IS_SIMULATED or not hasattr(array, "__dlpack_device__"):  # numba's arrays name none
+        return contextlib.nullcontext()
+    return cuda.gpus[int(array.__dlpack_device__()[1])]
+
+
 class View(NamedTuple):
     """An array in device memory; strides are in bytes, and nothing here reads what it points to."""
 
@@ -48,9 +67,19 @@ class View(NamedTuple):
         return np.lib.stride_tricks.as_strided(nothing, self.shape, self.strides)
 
 
+def _said_by(array: Any) -> dict[str, Any]:
+    if not IS_SIMULATED:
+        said: dict[str, Any] = array.__cuda_array_interface__
+        return said
+    if _library_of(array) == "torch":  # its tensors on the host stand for those on a GPU
+        array = array.numpy()
+    simulated: dict[str, Any] = array.__array_interface__
+    return simulated
+
+
 def view_of(array: Any) -> View:
     """Describe an array by its ``__cuda_array_interface__``."""
-    said = array.__array_interface__ if IS_SIMULATED else array.__cuda_array_interface__
+    said = _said_by(array)
     if said.get("mask") is not None:
         raise TypeError("masked arrays are not supported")
     shape, dtype = tuple(said["shape"]), np.dtype(said["typestr"])
@@ -63,11 +92,17 @@ def _packed(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 
 class _Memory:
-    """Part of another array's memory, as a flat array."""
+    """Part of another array's memory, as an array of some other layout."""
 
-    def __init__(self, pointer: int, size: int, dtype: DType, owner: Any) -> None:
-        self.owner = owner
-        said = {"data": (pointer, False), "shape": (size,), "typestr": dtype.str, "version": 3}
+    def __init__(self, view: View) -> None:
+        self.owner = view.owner
+        said = {
+            "data": (view.pointer, False),
+            "shape": view.shape,
+            "strides": view.strides,
+            "typestr": view.dtype.str,
+            "version": 3,
+        }
         setattr(self, "__array_interface__" if IS_SIMULATED else "__cuda_array_interface__", said)
 
 
@@ -76,7 +111,7 @@ def flat(pointer: int, size: int, dtype: DType, owner: Any) -> Any:
     if size == 0:
         return empty(0, dtype)
     dtype = _BITS if dtype == BFLOAT16 else dtype
-    memory = _Memory(pointer, size, dtype, owner)
+    memory = _Memory(View(pointer, (size,), (dtype.itemsize,), dtype, None, owner))
     return np.asarray(memory) if IS_SIMULATED else cuda.as_cuda_array(memory, sync=False)
 
 
@@ -85,6 +120,13 @@ def batch_of(flat: Any, dtype: DType, stride: int, step: int = 1) -> tuple[Any, 
     if dtype == BFLOAT16:
         return flat, np.int64(stride), np.int64(step), np.int64(0)
     return (flat, np.int64(stride)) if step else (flat, np.int64(0), np.int64(0))
+
+
+def broadcast(array: Any, shape: tuple[int, ...]) -> Any:
+    """Return an array of that shape in an array's memory."""
+    view = view_of(array)
+    strides = np.broadcast_to(view.as_numpy(), shape).strides
+    return _Memory(view._replace(shape=shape, strides=strides))
 
 
 def flat_of(array: Any) -> Any:
@@ -127,7 +169,7 @@ def to_host(array: Any, stream: Any) -> Array:
 
 def new_like(array: Any, shape: tuple[int, ...], dtype: DType, stream: Any) -> Any:
     """Return new memory of the kind of array that this is."""
-    library = type(array).__module__.partition(".")[0]
+    library = _library_of(array)
     if library == "cupy":
         return import_module("cupy").empty(shape, dtype)
     if library == "torch":
@@ -152,6 +194,16 @@ def _gather(source, offset, shape, strides, out):
             store(out, 0, i, widen(source[0][place]))
         else:
             store(out, 0, i, source[0][place])
+
+
+def on_host(value: Any) -> Any:
+    """Return an array of any layout as NumPy's; what is not on the device, as it is."""
+    if not is_on_device(value):
+        return value
+    view = view_of(value)
+    dtype = np.dtype(np.float32) if view.dtype == BFLOAT16 else view.dtype
+    flat_copy = packed(view, dtype, 0)
+    return np.array(flat_copy if IS_SIMULATED else flat_copy.copy_to_host()).reshape(view.shape)
 
 
 def blocks_for(size: int) -> int:

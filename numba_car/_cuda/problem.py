@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,16 @@ from numba_car._core.bfloat16 import narrow, widen
 from numba_car._core.limits import LARGEST_P, SLACK, SMALLEST_P
 from numba_car._core.norms import norm_of
 from numba_car._cuda.jit import IS_SIMULATED
-from numba_car._cuda.memory import BFLOAT16, View, check_driver, flat, packed, reshaped, view_of
+from numba_car._cuda.memory import (
+    BFLOAT16,
+    View,
+    check_driver,
+    flat,
+    is_on_device,
+    packed,
+    reshaped,
+    view_of,
+)
 from numba_car._cuda.memory import batch_of as as_batch
 from numba_car._jit import interpreted
 from numba_car._rows import Array, DType
@@ -62,19 +72,11 @@ class DeviceProblem:
         return (*parts, np.int64(self.count), np.int64(self.n))
 
 
-def is_on_device(value: Any) -> bool:
-    """Whether a value is an array in device memory."""
-    if IS_SIMULATED:
-        return type(value).__module__.startswith("numba.")
-    return hasattr(value, "__cuda_array_interface__")
-
-
 def stream_of(view: View) -> Any:
     """Return the stream that the caller's array is ready on."""
     library = type(view.owner).__module__.partition(".")[0]
-    if library == "torch":
-        import torch
-
+    if library == "torch" and not IS_SIMULATED:
+        torch = import_module("torch")
         return cuda.external_stream(torch.cuda.current_stream(view.owner.device).cuda_stream)
     if view.stream is None or IS_SIMULATED:
         return cuda.default_stream()

@@ -119,3 +119,12 @@ def rescale(task: DeviceProblem, solved: Solved, out: tuple[Any, ...]) -> None:
         blocks, threads = launch.elements_grid(task.count, task.n)
         arguments = *task.rows, solved.eta, task.largest, out
         rescale_rows[blocks, threads, task.stream](*arguments)
+
+
+def solution(task: DeviceProblem, options: Options) -> tuple[Any, Any, Any, Any]:
+    """Return eta, the norm that it reaches as it is shown, R, and who asks for more, by row."""
+    solved = solve(task, options)
+    reachable = max_norms(task, solved)
+    saturated = judge(task, solved, "saturate", reachable)
+    shown = memory.shown(solved.eta, task.dtype, task.stream)
+    return solved.eta, measure(task, solved, shown), reachable, saturated

@@ -12,27 +12,12 @@ import numpy as np
 from numba_car import _api
 from numba_car._api import Call, Solution, options_of
 from numba_car._arrays import Options, as_numeric, batch_of, kept_shape, pair
+from numba_car._cuda import gradients, memory, solver
+from numba_car._cuda.memory import is_on_device
+from numba_car._cuda.problem import DeviceProblem, as_rows, problem
+from numba_car._cuda.results import ByElement, by_row
 from numba_car._derivatives import Gradients
 
-try:
-    from numba_car._cuda import gradients, memory, solver
-    from numba_car._cuda.jit import IS_SIMULATED
-    from numba_car._cuda.problem import DeviceProblem, as_rows, is_on_device, problem
-    from numba_car._cuda.results import ByElement, by_row
-except ImportError as error:  # numba without CUDA: numba-cuda is an extra
-    raise ImportError(
-        "arrays in device memory need numba-cuda: pip install 'numba_car[cuda13]' (or cuda12); "
-        "the CPU path works: pass NumPy arrays"
-    ) from error
-
-
-def _host(value: Any) -> Any:
-    if not is_on_device(value):
-        return value
-    view = memory.view_of(value)
-    dtype = np.dtype(np.float32) if view.dtype == memory.BFLOAT16 else view.dtype
-    flat = memory.packed(view, dtype, 0)
-    return np.array(flat if IS_SIMULATED else flat.copy_to_host()).reshape(view.shape)
 
 
 def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[DeviceProblem, Options]:
@@ -45,13 +30,14 @@ def _let_the_cpu_word_errors(function: Callable[..., Any]) -> Callable[..., Any]
 
     @wraps(function)
     def guarded(x: Any, delta: Any, eps: Any, call: Call, *more: Any) -> Any:
-        try:
-            return function(x, delta, eps, call, *more)
-        except solver.BadRowError:
-            lower, upper = pair(call.bounds)
-            on_host = call._replace(bounds=(_host(lower), _host(upper)))
-            _api.eta(_host(x), _host(delta), _host(eps), **on_host._asdict())
-            raise ValueError("x, eps or bounds broke a rule in some row") from None
+        with memory.device_of(x):
+            try:
+                return function(x, delta, eps, call, *more)
+            except solver.BadRowError:
+                lower, upper = pair(call.bounds)
+                on_host = call._replace(bounds=(memory.on_host(lower), memory.on_host(upper)))
+                _api.eta(*map(memory.on_host, (x, delta, eps)), **on_host._asdict())
+                raise ValueError("x, eps or bounds broke a rule in some row") from None
 
     return guarded
 
@@ -100,13 +86,7 @@ def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> Any:
 def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
     """`numba_car.solve` in device memory."""
     task, options = _prepare(x, delta, eps, call)
-    solved = solver.solve(task, options)
-    max_norm = solver.max_norms(task, solved)
-    saturated = solver.judge(task, solved, "saturate", max_norm)
-    # The norm is that of eta as it is returned.
-    shown = memory.shown(solved.eta, task.dtype, task.stream)
-    norm = solver.measure(task, solved, shown)
-    found = solved.eta, norm, max_norm, saturated
+    found = solver.solution(task, options)
     return Solution(*(_by_row(task, values, call.keepdims) for values in found))
 
 

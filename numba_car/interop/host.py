@@ -45,15 +45,18 @@ class Task(NamedTuple):
     method: str = "auto"
     num_threads: int | None = None
 
+    def limits(self) -> Precision:
+        """How far results may be off, and how large they may be."""
+        rounding = max(PRECISIONS[name].rounding for name in (self.precision, self.of_x))
+        return Precision(rounding, PRECISIONS[self.precision].largest)
+
 
 def _problem(arrays: Arrays, task: Task) -> Problem:
     x, delta, eps, lower, upper = arrays
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     if np.broadcast_shapes(x.shape, delta.shape) != shape:
         delta = np.broadcast_to(delta, shape)  # a batch, vmapped over others than x and delta
-    rounding = max(PRECISIONS[name].rounding for name in (task.precision, task.of_x))
-    precision = Precision(rounding, PRECISIONS[task.precision].largest)
-    return problem(x, delta, eps, task.p, (lower, upper), task.axes, precision)
+    return problem(x, delta, eps, task.p, (lower, upper), task.axes, task.limits())
 
 
 def compute_directly(

@@ -53,9 +53,10 @@ def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[Arguments, Torch
     if len(devices) > 1:
         raise TypeError(f"tensors must be on one device, found {sorted(map(str, devices))}")
     (device,) = devices
-    if device.type != "cpu":
+    if device.type not in ("cpu", "cuda"):
         raise NotImplementedError(
-            f"tensors must be on the CPU for now, found {device}: tensor.cpu() brings them there"
+            f"tensors must be on the CPU or a CUDA device, found {device}: "
+            "tensor.cpu() brings them to the first"
         )
     floats = [a.dtype for a in (x, delta) if isinstance(a, Tensor) and a.is_floating_point()]
     lib = Torch(device, floats[0] if floats else None)

@@ -45,10 +45,20 @@ def tensor_of(found: Any) -> Tensor:
     return torch.from_numpy(np.asarray(found, order="C"))
 
 
+def is_on_host(tensor: Tensor) -> bool:
+    """Whether the CPU solves for this tensor."""
+    return bool(tensor.device.type == "cpu")
+
+
 def _compute(name: str, *arguments: Any) -> Any:
-    arrays = Arrays(*(tensor.detach().numpy() for tensor in arguments[:5]))
-    found = host.compute(name, arrays, _task(arguments[5:]))
-    tensors = tuple(tensor_of(values) for values in found)
+    arrays, task = Arrays(*(t.detach() for t in arguments[:5])), _task(arguments[5:])
+    if is_on_host(arrays.x):
+        found = host.compute(name, Arrays(*(tensor.numpy() for tensor in arrays)), task)
+        tensors = tuple(tensor_of(values) for values in found)
+    else:
+        from numba_car.interop import device
+
+        tensors = device.compute(name, arrays, task)
     return tensors if len(tensors) > 1 else tensors[0]
 
 
@@ -108,14 +118,20 @@ def _differentiate(
     wanted: Sequence[bool],
     *task: Any,
 ) -> tuple[Tensor, ...]:
-    tensors = x, delta, eps, lower, upper
-    arrays = Arrays(*(tensor.detach().numpy() for tensor in tensors))
-    g = None if grad_out is None else grad_out.detach().numpy()
-    h = grad_eta.detach().numpy()
-    found = host.differentiate(arrays, eta.numpy(), h, g, Arrays(*wanted), _task(task))
+    tensors = Arrays(*(tensor.detach() for tensor in (x, delta, eps, lower, upper)))
+    upstream = [None if g is None else g.detach() for g in (eta, grad_eta, grad_out)]
+    if is_on_host(x):
+        arrays = Arrays(*(tensor.numpy() for tensor in tensors))
+        given = (None if g is None else g.numpy() for g in upstream)
+        found = host.differentiate(arrays, *given, Arrays(*wanted), _task(task))
+        gradients = (tensor_of(gradient) for gradient in found)
+    else:
+        from numba_car.interop import device
+
+        gradients = iter(device.differentiate(tensors, *upstream, Arrays(*wanted), _task(task)))
     return tuple(
-        tensor_of(gradient) if want else tensor.new_empty(0)
-        for gradient, tensor, want in zip(found, tensors, wanted, strict=True)
+        gradient if want else tensor.new_empty(0)
+        for gradient, tensor, want in zip(gradients, tensors, wanted, strict=True)
     )
 
 
