@@ -1,4 +1,4 @@
-"""Row-level jitted functions, for calls from a user's own ``@njit`` code.
+"""Row-level jitted functions, for calls from a user's own ``@njit`` and ``@cuda.jit`` code.
 
 Each takes one row: `x` and `delta` one-dimensional contiguous arrays of float32 or float64, `lower`
 and `upper` numbers or arrays like x (infinite for no bound), `eps` >= 0 and `p` in (0, inf]. Sums
@@ -16,11 +16,22 @@ rounding, or with arrays of different lengths gives NaN.
 ...     return result
 >>> etas(np.full((2, 3), 0.9), np.ones((2, 3)), 0.1)
 array([0.05773503, 0.05773503])
+
+In a kernel for CUDA, which needs numba-cuda, a thread takes a row (a warp or a block a row is what
+`numba_car.eta` does for arrays in device memory)::
+
+    @cuda.jit
+    def etas(x, delta, eps, result):
+        row = cuda.grid(1)
+        if row < len(x):
+            result[row] = kernels.eta(x[row], delta[row], eps, 2.0, 0.0, 1.0)
 """
 
 import math
 
 import numpy as np
+from numba.core import config
+from numba.core.registry import CPUDispatcher
 
 from numba_car._core.limits import (
     BLOCK_POWERS,
@@ -39,6 +50,32 @@ from numba_car._cpu.views import is_even, size_of
 from numba_car._jit import kernel, rows
 
 __all__ = ["backward", "eta", "max_norm", "rescale"]
+
+
+class _Shared(CPUDispatcher):  # type: ignore[misc]
+    """A jitted function that is another one in ``@cuda.jit`` code: its namesake in `_cuda.thread`."""
+
+    @property
+    def _CUDATypingContext__dispatcher(self):  # noqa: N802
+        # Under this name numba-cuda keeps the device function that it made of one for the CPU.
+        return self._on_device
+
+    @property
+    def _on_device(self):
+        from numba_car._cuda import thread
+
+        return getattr(thread, self.__name__)
+
+    if config.ENABLE_CUDASIM:
+
+        def __call__(self, *arguments):
+            is_simulated = any(type(a).__module__.startswith("numba.cuda") for a in arguments)
+            return self._on_device(*arguments) if is_simulated else super().__call__(*arguments)
+
+
+def _shared(dispatcher):
+    dispatcher.__class__ = _Shared
+    return dispatcher
 
 
 @rows
@@ -86,6 +123,7 @@ def _solve(row, eps, p):
     return extended.to_float(*pair), OUT_OF_RANGE, pair
 
 
+@_shared
 @kernel
 def eta(x, delta, eps, p, lower, upper):
     """Scale of one row: the smallest eta >= 0 with N(eta) = min(eps, R); see `numba_car.eta`.
@@ -117,6 +155,7 @@ def eta(x, delta, eps, p, lower, upper):
     return _solve((x, delta, lower, upper), np.float64(eps), np.float64(p))[0]
 
 
+@_shared
 @kernel
 def rescale(x, delta, eps, p, lower, upper, out):
     """Fill out with clip(x + eta*delta, lower, upper) of one row, and return eta.
@@ -155,6 +194,7 @@ def rescale(x, delta, eps, p, lower, upper, out):
     return eta
 
 
+@_shared
 @kernel
 def max_norm(x, delta, p, lower, upper):
     """R of one row, the largest norm within reach; see `numba_car.max_norm`.
@@ -189,6 +229,7 @@ def max_norm(x, delta, p, lower, upper):
     return extended.max_norm(row, (norm[0], 0.0), norm[1:])
 
 
+@_shared
 @kernel
 def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out_delta):
     """Fill out_x and out_delta with the gradients of one row whose eta is known; return that of eps.

@@ -19,6 +19,7 @@ from test_gradients import check_against_differences
 from test_slow_rows import slow_row
 
 import numba_car as car
+from numba_car import kernels
 
 sys.setswitchinterval(1e-5)  # the simulator polls, which keeps the threads it waits for waiting
 cuda = pytest.importorskip("numba.cuda")
@@ -448,13 +449,11 @@ def test_the_butterfly():
 @pytest.mark.parametrize("p", POWERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_one_thread_a_row(dtype, p):
-    from numba_car._cuda import jit, thread
-
-    @jit.kernel
+    @cuda.jit
     def rescale_all(x, delta, eps, p, out, found):
         r = cuda.grid(1)
         if r < found.size:
-            found[r] = thread.rescale(x[r], delta[r], eps[r], p, 0.0, 1.0, out[r])
+            found[r] = kernels.rescale(x[r], delta[r], eps[r], p, 0.0, 1.0, out[r])
 
     rows = list(rows_of(dtype, p, (0.3, 0.9, 1.5)))
     x, delta, eps = on_device(rows)
@@ -465,3 +464,51 @@ def test_one_thread_a_row(dtype, p):
         with np.errstate(all="ignore"):
             expected = np.clip(row.x.astype(float) + eta * row.delta.astype(float), 0, 1)
         np.testing.assert_array_equal(moved, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("p", POWERS)
+def test_kernels_with_bounds_per_element(p):
+    @cuda.jit
+    def solve_all(x, delta, eps, p, lower, upper, g, results, out_x, out_delta):
+        r = cuda.grid(1)
+        if r < x.shape[0]:
+            eta = kernels.eta(x[r], delta[r], eps, p, lower[r], upper)
+            results[r, 0], results[r, 1] = eta, kernels.max_norm(x[r], delta[r], p, lower[r], 1.0)
+            results[r, 2] = kernels.backward(
+                x[r], delta[r], eps, p, lower[r], upper, eta, g[r], 0.5, out_x[r], out_delta[r]
+            )
+
+    rng = np.random.default_rng(3)
+    x, delta, g = rng.random((4, 9)), rng.standard_normal((4, 9)), rng.standard_normal((4, 9))
+    x[1, 4], lower, upper = np.nan, x - rng.random((4, 9)), 1 + rng.random(9)
+    lower[1] = 0
+    found = np.zeros((4, 3)), np.zeros((4, 9)), np.zeros((4, 9))
+    arrays = [*map(cuda.to_device, (x, delta, lower, upper, g, *found))]
+    solve_all[1, 32](*arrays[:2], 0.4, p, *arrays[2:])
+    (eta, reachable, of_eps), of_x, of_delta = to_host(arrays[5]).T, *map(to_host, arrays[6:])
+    options = {"p": p, "bounds": (lower, upper)}
+    np.testing.assert_allclose(eta, car.eta(x, delta, 0.4, **options), rtol=1e-13)
+    expected = car.max_norm(x, delta, p=p, bounds=(lower, 1.0))
+    np.testing.assert_allclose(reachable, expected, rtol=1e-13)
+    first = car.rescale_vjp(x, delta, np.full(4, 0.4), g, **options)
+    second = car.eta_vjp(x, delta, np.full(4, 0.4), 0.5, **options)
+    for name, ours in (("x", of_x), ("delta", of_delta), ("eps", of_eps)):
+        theirs = getattr(first, name) + getattr(second, name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12)
+        assert list(np.isnan(ours.reshape(4, -1)).all(axis=1)) == [False, True, False, False]
+
+
+def test_kernels_with_arrays_of_other_lengths():
+    @cuda.jit
+    def solve(x, longer, found, out):
+        found[0] = kernels.eta(x, longer, 0.1, 2.0, 0.0, 1.0)
+        found[1] = kernels.eta(x, x, 0.1, 2.0, longer, 1.0)
+        found[2] = kernels.rescale(x, x, 0.1, 2.0, 0.0, 1.0, longer)
+        found[3] = kernels.max_norm(x, x, 2.0, 0.0, longer)
+        found[4] = kernels.backward(x, x, 0.1, 2.0, 0.0, 1.0, 0.1, 0.0, 1.0, longer, out)
+
+    x, longer, found, out = (cuda.to_device(np.full(n, 0.5)) for n in (3, 4, 5, 3))
+    solve[1, 1](x, longer, found, out)
+    assert np.isnan(to_host(found)).all()
+    assert np.isnan(to_host(out)).all()
+    assert (to_host(longer)[3:] == 0.5).all()

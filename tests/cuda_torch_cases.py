@@ -1,20 +1,97 @@
-"""PyTorch's operators over the CUDA kernels: what test_torch.py asks of tensors on the host.
+"""PyTorch's operators over the CUDA kernels, in the simulator: see test_cuda_simulator.py.
 
-In the simulator, tensors on the host stand for those of a GPU; see test_cuda_simulator.py.
+There, tensors on the host stand for those of a GPU, once the fixture below has all of them solved as if
+they were. tests/test_cuda_gpu.py has tensors that are on one.
 """
 
+import math
 import sys
 
+import numpy as np
 import pytest
-from test_torch import *
+import torch
+from test_torch import (
+    problem,
+    rescale,
+    test_a_bad_row_spoils_no_other,
+    test_bad_input,
+    test_dtypes_promote_as_in_torch,
+    test_gradients_of_one_argument_alone,
+    test_no_silent_trip_to_the_host,
+    test_nothing_to_do,
+    test_opcheck_of_the_gradients,
+    test_out,
+    test_the_operators_give_the_same_values,
+    test_vmap_of_a_gradient,
+    test_without_bounds,
+    test_x_may_be_out_by_its_own_rounding,
+    with_bounds,
+)
 
+import numba_car as car
+from numba_car.interop import host, torch_operators
 from numba_car.interop import torch as entry
-from numba_car.interop import torch_operators
 
 sys.setswitchinterval(1e-5)  # as in cuda_cases.py
 
 
 @pytest.fixture(autouse=True)
 def on_the_device(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("no trip to the host is wanted")
+
     monkeypatch.setattr(torch_operators, "is_on_host", lambda tensor: False)
     monkeypatch.setattr(entry, "_on_host", lambda *values: None)
+    monkeypatch.setattr(host, "differentiate", refuse)
+
+
+@pytest.mark.parametrize("p", [0.7, 1, 2, 3.5, math.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_are_close_to_those_of_numpy(dtype, p):
+    x, delta, eps = problem(dtype, (3, 7))
+    given, close = (x.numpy(), delta.numpy(), eps.numpy()), 16 * torch.finfo(dtype).eps
+    found = (car.rescale(x, delta, eps, p=p), *car.solve(x, delta, eps, p=p))
+    expected = (car.rescale(*given, p=p), *car.solve(*given, p=p))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert isinstance(ours, torch.Tensor)
+        assert ours.numpy().dtype == theirs.dtype
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=close, atol=close)
+    np.testing.assert_allclose(car.max_norm(x, delta, p=p), car.max_norm(*given[:2], p=p), close)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_short_floats(dtype):
+    x, delta, eps = problem(dtype, (2, 40))
+    moved = car.rescale(x, delta, eps)
+    assert moved.dtype == dtype
+    reached = (moved.double() - x.double()).norm(dim=1)
+    torch.testing.assert_close(reached, eps[:2], rtol=4 * torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize(("axis", "keepdims"), [((0, 2), True), (1, False), ((), False)])
+def test_axes_and_broadcasting(axis, keepdims):
+    x, delta, _ = problem(shape=(2, 3, 4))
+    delta, lower = delta[:, :, :1].requires_grad_(), torch.full((3, 1), -0.1, requires_grad=True)
+    given = x.numpy(), delta.detach().numpy(), 0.3
+    options = {"axis": axis, "keepdims": keepdims}
+    bounds = lower.detach().numpy(), 1.0
+    expected = car.rescale(*given, bounds=bounds, **options)
+    found = car.rescale(x, delta, 0.3, bounds=(lower, 1.0), **options)
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-13)
+    found.square().sum().backward()
+    pulled = car.rescale_vjp(*given, 2 * expected, bounds=bounds, axis=axis)
+    np.testing.assert_allclose(delta.grad.numpy(), pulled.delta, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(lower.grad.numpy(), pulled.lower, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
+def test_derivatives(p):
+    arrays = tuple(array.requires_grad_() for array in with_bounds(2, 3))
+    assert torch.autograd.gradcheck(lambda *a: rescale(*a, p=p), arrays)
+
+
+def test_vmap_over_the_second_argument():
+    x, delta, eps = problem(shape=(2, 4))
+    deltas = torch.stack([delta, 0.9 * delta, -delta])
+    found = torch.vmap(car.rescale, in_dims=(None, 0, None))(x, deltas, eps)
+    assert torch.equal(found, torch.stack([car.rescale(x, d, eps) for d in deltas]))

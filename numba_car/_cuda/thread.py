@@ -1,42 +1,86 @@
-"""One thread a row: the solver as device functions, for callers' own ``@cuda.jit`` code.
+"""One thread a row: what callers' own ``@cuda.jit`` code gets for the functions of `numba_car.kernels`.
 
-Each takes one row: `x` and `delta` one-dimensional contiguous arrays, `lower` and `upper` numbers
-(infinite for no bound), `eps` >= 0 and `p` in (0, inf]. Each pass reads the row again, in float64.
-They raise nothing: a row with NaN or inf, or with x outside its bounds by more than rounding, gives NaN.
+They take what their namesakes there take, and return the same to within rounding. Each pass reads the
+row again, in float64, and nothing is stored but results.
 """
 
 import math
 
 import numpy as np
+from numba import types
+from numba.cuda.extending import overload
 
 from numba_car._core.limits import SLACK
 from numba_car._core.newton import GO_ON
 from numba_car._core.norms import any_norm
 from numba_car._core.problem import arrive
+from numba_car._cuda.backward import backward_row
 from numba_car._cuda.jit import device
-from numba_car._cuda.measure import LARGEST, solve_largest
+from numba_car._cuda.measure import LARGEST, norm_reached, solve_largest
 from numba_car._cuda.newton import inspect, is_short, solve_finite
+from numba_car._cuda.views import at
 
 _ALONE = ()
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+
+
+def as_batch(values):
+    """View an array or a number as `views` has it; this form is for the simulator."""
+    return (values, np.int64(0)) if hasattr(values, "__len__") else (values,)
+
+
+@overload(as_batch)
+def _as_batch(values):
+    if isinstance(values, types.Array):
+        return lambda values: (values, np.int64(0))
+    return lambda values: (values,)
+
+
+def size_of(values, default):
+    """How many elements there are, a number having as many as asked for; for the simulator."""
+    return len(values) if hasattr(values, "__len__") else default
+
+
+@overload(size_of)
+def _size_of(values, default):
+    if isinstance(values, types.Array):
+        return lambda values, default: values.size
+    return lambda values, default: default
 
 
 @device
 def _row_of(x, delta, lower, upper):
-    nowhere = np.int64(0)
-    return (x, nowhere), (delta, nowhere), (lower,), (upper,), nowhere, np.int64(x.size)
+    bounds = as_batch(lower), as_batch(upper)
+    return as_batch(x), as_batch(delta), bounds[0], bounds[1], np.int64(0), np.int64(x.size)
+
+
+@device
+def _largest_of(array):
+    return _LARGEST_FLOAT32 if is_short(array.dtype.type(0)) else LARGEST
+
+
+@device
+def _inspected(x, delta, p, lower, upper):
+    """Return the largest |delta| of a row, and whether the row and p are sound."""
+    n = x.size
+    if not (p > 0 and delta.size == n and size_of(lower, n) == n and size_of(upper, n) == n):
+        return 0.0, False
+    slack = SLACK * (2.0**-23 if is_short(x.dtype.type(0)) else 2.0**-52)
+    row = _row_of(x, delta, lower, upper)
+    speed, found = inspect(row, slack, np.float64(0), _ALONE, _ALONE)
+    return speed, found == GO_ON
 
 
 @device
 def eta(x, delta, eps, p, lower, upper):
-    """Scale of one row: the smallest eta >= 0 with N(eta) = min(eps, R); see `numba_car.eta`."""
-    row, eps, p = _row_of(x, delta, lower, upper), np.float64(eps), np.float64(p)
-    slack = SLACK * (2.0**-23 if is_short(x.dtype.type(0)) else 2.0**-52)
-    speed, found = inspect(row, slack, np.float64(0), _ALONE, _ALONE)
-    if found != GO_ON or not (p > 0 and 0 <= eps < math.inf and delta.size == x.size):
+    """See `numba_car.kernels.eta`."""
+    eps, p = np.float64(eps), np.float64(p)
+    speed, is_sound = _inspected(x, delta, p, lower, upper)
+    if not (is_sound and 0 <= eps < math.inf):
         return math.nan
     if eps == 0 or speed == 0:
         return 0.0
-    lane = np.float64(0)
+    row, lane = _row_of(x, delta, lower, upper), np.float64(0)
     if p == math.inf:
         return solve_largest(row, eps, _ALONE)
     if p == 1:
@@ -48,10 +92,42 @@ def eta(x, delta, eps, p, lower, upper):
 
 @device
 def rescale(x, delta, eps, p, lower, upper, out):
-    """Fill out with clip(x + eta*delta, lower, upper) of one row, and return eta; out may be x."""
-    scale = eta(x, delta, eps, p, lower, upper)
-    low, high = max(np.float64(lower), -LARGEST), min(np.float64(upper), LARGEST)
+    """See `numba_car.kernels.rescale`."""
+    if out.size != x.size:
+        return math.nan
+    scale, largest = eta(x, delta, eps, p, lower, upper), _largest_of(out)
+    lower, upper = as_batch(lower), as_batch(upper)
     for i in range(out.size):
+        low = max(at(lower, 0, i, np.float64), -largest)
+        high = min(at(upper, 0, i, np.float64), largest)
         moved = arrive(np.float64(x[i]), np.float64(delta[i]), low, high, scale)
         out[i] = math.nan if math.isnan(scale) else moved
     return scale
+
+
+@device
+def max_norm(x, delta, p, lower, upper):
+    """See `numba_car.kernels.max_norm`."""
+    p = np.float64(p)
+    if not _inspected(x, delta, p, lower, upper)[1]:
+        return math.nan
+    row = _row_of(x, delta, lower, upper)
+    if p == math.inf:
+        return norm_reached(row, (math.inf, 0.0, 0.0, 0.0), math.inf, _ALONE)
+    return norm_reached(row, any_norm(p), math.inf, _ALONE)
+
+
+@device
+def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out_delta):
+    """See `numba_car.kernels.backward`."""
+    p, eps, h, n = np.float64(p), np.float64(eps), np.float64(grad_eta), x.size
+    is_even = size_of(grad_out, n) == n and out_x.size == n and out_delta.size == n
+    is_sound = is_even and 0 <= eps < math.inf and _inspected(x, delta, p, lower, upper)[1]
+    eta = np.float64(eta) if is_sound else math.nan
+    row, g = _row_of(x, delta, lower, upper), as_batch(grad_out)
+    outputs = as_batch(out_x), as_batch(out_delta), (0.0,), (0.0,)
+    largest = _largest_of(x)
+    if p == math.inf:
+        highest = (math.inf, 0.0, 0.0, 0.0)
+        return backward_row(row, g, h, highest, eps, eta, largest, outputs, _ALONE)[0]
+    return backward_row(row, g, h, any_norm(p), eps, eta, largest, outputs, _ALONE)[0]
