@@ -23,8 +23,8 @@ from cuda.bindings import nvjitlink
 from numba import cuda, types
 from numba.cuda import dispatcher
 
+from numba_car import kernels
 from numba_car._core.norms import norm_of
-from numba_car._cuda import thread
 from numba_car._cuda.apply import rescale_rows
 from numba_car._cuda.backward import backward_rows
 from numba_car._cuda.forward import forward_rows
@@ -56,7 +56,17 @@ class Case(NamedTuple):
 def _rescale_alone(x, delta, eps, p, out):
     r = cuda.grid(1)
     if r < x.shape[0]:
-        thread.rescale(x[r], delta[r], eps, p, 0.0, 1.0, out[r])
+        kernels.rescale(x[r], delta[r], eps, p, 0.0, 1.0, out[r])
+
+
+@cuda.jit
+def _differentiate_alone(x, delta, eps, p, lower, upper, g, out_x, out_delta):
+    r = cuda.grid(1)
+    if r < x.shape[0]:
+        eta = kernels.eta(x[r], delta[r], eps, p, lower[r], upper)
+        eps = min(eps, kernels.max_norm(x[r], delta[r], p, lower[r], upper))
+        row = x[r], delta[r], eps, p, lower[r], upper
+        kernels.backward(*row, eta, g[r], 0.0, out_x[r], out_delta[r])
 
 
 @cuda.jit
@@ -113,8 +123,11 @@ def cases():
             for p in POWERS:
                 yield from norm_cases(name, element, p, bounds, rows)
     for name, element in DTYPES.items():
+        table = types.Array(element, 2, "C")
         yield Case("a thread a row", name, 0, "numbers", _rescale_alone,
-                   (*2 * [types.Array(element, 2, "C")], DOUBLE, DOUBLE, types.Array(element, 2, "C")))  # fmt: skip
+                   (table, table, DOUBLE, DOUBLE, table))  # fmt: skip
+        yield Case("a thread a row, backward", name, 0, "arrays", _differentiate_alone,
+                   (table, table, DOUBLE, DOUBLE, table, array(element), table, table, table))  # fmt: skip
     sizes, steps = types.UniTuple(types.uint32, 4), types.UniTuple(INT, 4)
     for name, element in DTYPES.items():
         yield Case("copy of any layout", name, 0, "", _gather,
@@ -241,7 +254,7 @@ def pass_figures(capability):
 
 def is_quick(case):
     """Whether a case is among those that every run of the tests compiles: each kernel and dtype."""
-    return case.p in ((0, 2.0) if case.bounds != "arrays" else (3.3,))
+    return case.p in ((0, 2.0) if case.bounds != "arrays" else (3.3,)) or "thread" in case.kernel
 
 
 def table(found):

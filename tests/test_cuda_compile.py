@@ -12,8 +12,10 @@ import pytest
 pytestmark = pytest.mark.cuda
 
 SCRIPT = Path(__file__).with_name("cuda_compile.py")
+INDEX_TYPES = SCRIPT.with_name("cuda_index_types.py")
 KERNELS = {
     "a thread a row",
+    "a thread a row, backward",
     "cast",
     "copy of any layout",
     "eta_vjp",
@@ -38,19 +40,22 @@ def has_compiler():
     ) and importlib.util.find_spec("cuda.bindings")
 
 
-@pytest.mark.skipif(
+needs_compiler = pytest.mark.skipif(
     not has_compiler(), reason="needs numba-cuda with its compiler: numba_car[cuda13]"
 )
-def test_kernels_compile_without_spilling():
+
+
+def output_of(*command):
     found = subprocess.run(
-        [sys.executable, SCRIPT, "90", "--quick"],
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
+        [sys.executable, *command], capture_output=True, text=True, timeout=1800, check=False
     )
     assert found.returncode == 0, found.stderr[-5000:]
-    lines = [json.loads(line) for line in found.stdout.splitlines()]
+    return found.stdout
+
+
+@needs_compiler
+def test_kernels_compile_without_spilling():
+    lines = [json.loads(line) for line in output_of(SCRIPT, "90", "--quick").splitlines()]
     figures, passes = ([line for line in lines if key in line] for key in ("kernel", "pass"))
     assert {f["kernel"] for f in figures} == KERNELS
     for kernel in KERNELS - {"judge"}:
@@ -66,3 +71,31 @@ def test_kernels_compile_without_spilling():
     for figure in passes:
         assert figure["f32"] == 0 if figure["dtype"] == "float64" else figure["f64"] == 0, figure
         assert figure["f32"] + figure["f64"] > 2, figure  # the reader of the PTX found them
+
+
+@needs_compiler
+def test_indices_have_64_bits():
+    """Arrays may have more elements, and batches more rows, than 32 bits can tell."""
+    found = [json.loads(line) for line in output_of(INDEX_TYPES).splitlines()]
+    by_function = {f["function"]: set() for f in found}
+    for f in found:
+        by_function[f["function"]].add(f["bits"])
+    assert {"at", "store", "rescale_rows", "_gather", "_cast"} <= set(by_function)
+    assert {name for name, bits in by_function.items() if bits != {64}} == set()
+
+
+@needs_compiler
+def test_few_rows_are_launched_without_a_warning():
+    """numba's, of grids too small to fill a GPU, still comes to callers for kernels of their own."""
+    code = """
+import warnings
+from numba import cuda
+from numba_car._cuda.apply import rescale_rows
+warnings.simplefilter("error")
+rescale_rows[(1, 1), (32, 1)]
+try:
+    cuda.jit(lambda: None)[1, 32]
+except Warning as warning:
+    print(warning)
+"""
+    assert "Grid size 1 will likely" in output_of("-c", code)

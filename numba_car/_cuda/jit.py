@@ -5,6 +5,7 @@ Device functions call the formulas of `_core` as they are: numba compiles those 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
@@ -41,6 +42,25 @@ def device(function: Callable[..., Any]) -> Any:
     return _simulated(function) if IS_SIMULATED else cuda.jit(device=True)(function)
 
 
+class _Kernel:
+    """A kernel that may be launched in few blocks: numba warns of those, not knowing how few rows there are."""
+
+    _configuring = threading.Lock()
+
+    def __init__(self, dispatcher: Any) -> None:
+        self._dispatcher = dispatcher
+        self.py_func = dispatcher.py_func
+
+    def __getitem__(self, shape: tuple[Any, ...]) -> Any:
+        with self._configuring:
+            before = config.CUDA_LOW_OCCUPANCY_WARNINGS
+            config.CUDA_LOW_OCCUPANCY_WARNINGS = 0
+            try:
+                return self._dispatcher[shape]
+            finally:
+                config.CUDA_LOW_OCCUPANCY_WARNINGS = before
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Jit an entry point that the host launches; lazily, since importing must need no driver."""
-    return cuda.jit(_simulated(function) if IS_SIMULATED else function)
+    return cuda.jit(_simulated(function)) if IS_SIMULATED else _Kernel(cuda.jit(function))
