@@ -25,6 +25,7 @@ sys.setswitchinterval(1e-5)  # the simulator polls, which keeps the threads it w
 cuda = pytest.importorskip("numba.cuda")
 POWERS = (0.7, 1.0, 2.0, 4.7, math.inf)
 N = 20
+few_blocks = pytest.mark.filterwarnings("ignore:Grid size")  # numba's, of callers' kernels
 
 
 def to_host(found):
@@ -446,6 +447,7 @@ def test_the_butterfly():
     assert to_host(found)[0] == pytest.approx(sum(i**2 for i in range(32)) / 7)
 
 
+@few_blocks
 @pytest.mark.parametrize("p", POWERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_one_thread_a_row(dtype, p):
@@ -466,6 +468,7 @@ def test_one_thread_a_row(dtype, p):
         np.testing.assert_array_equal(moved, expected.astype(dtype))
 
 
+@few_blocks
 @pytest.mark.parametrize("p", POWERS)
 def test_kernels_with_bounds_per_element(p):
     @cuda.jit
@@ -498,6 +501,7 @@ def test_kernels_with_bounds_per_element(p):
         assert list(np.isnan(ours.reshape(4, -1)).all(axis=1)) == [False, True, False, False]
 
 
+@few_blocks
 def test_kernels_with_arrays_of_other_lengths():
     @cuda.jit
     def solve(x, longer, found, out):

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from test_torch import (
+from test_torch import (  # noqa: F401 - tests of the host's tensors that run here as well
     problem,
     rescale,
     test_a_bad_row_spoils_no_other,

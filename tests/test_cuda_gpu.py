@@ -17,7 +17,6 @@ except ImportError:
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not HAS_GPU, reason="no CUDA device was found"),
-    pytest.mark.filterwarnings("ignore:Grid size"),
 ]
 SHAPES = ((4096, 784), (256, 3072), (8, 150528))
 
@@ -102,3 +101,83 @@ def test_streams_of_cupy():
         found = car.eta(*arrays, 3.0)
     assert isinstance(found, cupy.ndarray)
     np.testing.assert_allclose(cupy.asnumpy(found), car.eta(x, delta, 3.0), rtol=1e-6)
+
+
+def torch_on_the_gpu():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    if not torch.cuda.is_available():
+        pytest.skip("PyTorch was built without CUDA")
+    return torch
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_tensors_of_torch(dtype):
+    torch = torch_on_the_gpu()
+    x, delta = (torch.tensor(a).to(getattr(torch, dtype)) for a in batch_of(64, 784, np.float64))
+    close = 4 * torch.finfo(x.dtype).eps
+    found = (car.rescale(x.cuda(), delta.cuda(), 3.0), *car.solve(x.cuda(), delta.cuda(), 3.0))
+    expected = (car.rescale(x, delta, 3.0), *car.solve(x, delta, 3.0))
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.is_cuda
+        torch.testing.assert_close(ours.cpu(), theirs, rtol=close, atol=close)
+    with pytest.raises(ValueError, match="x must lie within its bounds"):
+        car.eta(x.cuda() + 3, delta.cuda(), 1.0)
+
+
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.5, np.inf])
+def test_derivatives_of_torch(p):
+    torch = torch_on_the_gpu()
+    x, delta = (torch.tensor(a, device="cuda") for a in batch_of(3, 6, np.float64))
+    eps, upper = torch.rand(3, device="cuda").double() + 0.1, torch.ones(6, device="cuda").double()
+    arrays = tuple(tensor.requires_grad_() for tensor in (x, delta, eps, upper))
+
+    def rescale(x, delta, eps, upper):
+        return car.rescale(x, delta, eps, p=p, bounds=(0.0, upper))
+
+    assert torch.autograd.gradcheck(rescale, arrays)
+    assert torch.autograd.gradgradcheck(rescale, arrays)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.filterwarnings("ignore::UserWarning:torch")
+def test_torch_on_a_stream_of_its_own_and_compiled():
+    torch = torch_on_the_gpu()
+    x, delta = (torch.tensor(a) for a in batch_of(512, 3072, np.float32))
+    expected = car.rescale(x, delta, 3.0).mean()
+
+    def mean(x, delta):
+        return car.rescale(x * 1, delta * 1, 3.0).mean()
+
+    for function in (mean, torch.compile(mean, fullgraph=True)):
+        with torch.cuda.stream(torch.cuda.Stream()):
+            x_there, delta_there = x.cuda(), delta.cuda()
+            for _ in range(5):  # what runs on another stream would read memory that is in use again
+                torch.testing.assert_close(function(x_there, delta_there).cpu(), expected)
+
+
+def fill(values, value):
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    while i < values.size:
+        values[i] = value
+        i += np.int64(cuda.gridDim.x) * cuda.blockDim.x
+
+
+def memory_for(gigabytes):
+    free = cuda.current_context().get_memory_info().free
+    if free < gigabytes * 1e9:
+        pytest.skip(f"needs {gigabytes} GB of device memory, of which {free / 1e9:.0f} are free")
+
+
+@pytest.mark.parametrize(("count", "n"), [(3, 2**30), (2**31 + 5, 1)])
+def test_more_elements_and_rows_than_32_bits_can_tell(count, n):
+    """Rows of one element, or few long ones, all alike but for the last: x is read from one place."""
+    memory_for(60)
+    x = cuda.to_device(np.full((count, 1), 0.5, np.float32) if n > 1 else np.full(1, 0.5, "f4"))
+    delta = cuda.device_array((count, n), np.float32)
+    cuda.jit(fill)[4096, 256](delta.reshape(-1), np.float32(1.0))
+    last = (count - 1) * n  # where the last row begins
+    delta.reshape(-1)[last : last + 1].copy_to_device(np.full(1, -1.0, np.float32))
+    found = car.rescale(x, delta, 0.25 * n**0.5).reshape(-1)
+    places = 0, last - 1, last, count * n - 1
+    values = [found[i : i + 1].copy_to_host()[0] for i in places]
+    np.testing.assert_allclose(values, [0.75, 0.75, 0.25, 0.75 if n > 1 else 0.25], rtol=1e-6)

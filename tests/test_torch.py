@@ -447,3 +447,27 @@ def test_no_silent_trip_to_the_host():
     x = torch.zeros(2, 3, device="meta")
     with pytest.raises(NotImplementedError, match=r"found meta: tensor\.cpu\(\)"):
         car.eta(x, x, 0.1)
+
+
+def test_tensors_of_a_gpu_have_results_there():
+    """Shapes, dtypes and devices, of tensors without values: these need no GPU."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode(), torch.no_grad():
+        x = torch.empty(4, 3, 5, device="cuda:1", dtype=torch.float16)
+        delta, eps = torch.empty_like(x), torch.empty(4, device="cuda:1")
+        found = (car.rescale(x, delta, eps), *car.solve(x, delta, eps, keepdims=True))
+        assert [tuple(value.shape) for value in found] == [(4, 3, 5), *4 * [(4, 1, 1)]]
+        assert [value.dtype for value in found] == [*4 * [torch.float16], torch.bool]
+        assert {str(value.device) for value in found} == {"cuda:1"}
+        bound, by_row = (torch.empty(n, 1, 1, device="cuda:1") for n in (1, 4))
+        full = [x.float(), delta.float(), by_row, bound, bound]
+        upstream = by_row.double(), by_row, full[0]
+        task = 2.0, [-2, -1], "float32", "float32", "saturate", "auto", None
+        gradients = torch.ops.numba_car.gradients(*full, *upstream, 5 * [True], *task)
+        for given, gradient in zip(full, gradients, strict=True):
+            assert gradient.shape == given.shape
+            assert gradient.dtype == given.dtype
+            assert gradient.device == given.device
+        with pytest.raises(TypeError, match=r"one device, found \['cpu', 'cuda:1'\]"):
+            car.eta(x, delta, torch.empty(4))
