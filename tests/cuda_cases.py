@@ -516,3 +516,77 @@ def test_kernels_with_arrays_of_other_lengths():
     assert np.isnan(to_host(found)).all()
     assert np.isnan(to_host(out)).all()
     assert (to_host(longer)[3:] == 0.5).all()
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    from numba_car._cuda import staging
+
+    monkeypatch.setattr(staging, "_CHUNK", 2 * 24 * 4)  # two rows of float32
+    monkeypatch.setattr(staging, "free_memory", lambda: 1e9)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_host_arrays_in_chunks(dtype, small_chunks):
+    from numba_car import cuda as on_gpu
+
+    rng = np.random.default_rng(9)
+    x, delta = rng.random((5, 4, 6)).astype(dtype), rng.standard_normal((5, 4, 6)).astype(dtype)
+    lower, eps = x - rng.random((5, 4, 6)).astype(dtype), rng.random(5)
+    close = {"rtol": 4 * np.finfo(dtype).eps, "atol": 2 * np.finfo(dtype).eps}
+    for given, options in (
+        ((x, delta, eps), {"p": 3.3}),
+        ((x, delta, eps), {"bounds": (lower, None), "keepdims": True}),
+        ((x, delta[:, :1], 0.3), {"axis": (0, 2), "p": np.inf}),
+        ((x.T, delta.T[::-1], 0.3), {"method": "sort"}),
+        ((x[:, 0, 0], delta[:, 0, 0], 9.0), {"infeasible": "nan"}),
+    ):
+        found = on_gpu.rescale(*given, **options)
+        expected = car.rescale(*given, **options)
+        assert (type(found), found.dtype, found.shape) == (np.ndarray, x.dtype, expected.shape)
+        np.testing.assert_allclose(found, expected, **close)
+        for ours, theirs in zip(
+            (on_gpu.eta(*given, **options), *on_gpu.solve(*given, **options)),
+            (car.eta(*given, **options), *car.solve(*given, **options)),
+            strict=True,
+        ):
+            assert type(ours) is type(theirs)
+            assert ours.dtype == theirs.dtype
+            np.testing.assert_allclose(ours, theirs, **close)
+    np.testing.assert_allclose(on_gpu.max_norm(x, delta), car.max_norm(x, delta), **close)
+
+
+def test_errors_of_host_arrays_name_the_row_in_all_of_them(small_chunks):
+    from numba_car import cuda as on_gpu
+
+    x, delta, out = np.full((7, 24), 0.5), np.ones((7, 24)), np.full((7, 24), 9.0)
+    x[5, 3] = 1.5
+    for function in (on_gpu.rescale, car.rescale):
+        with pytest.raises(ValueError, match=r"1 of 168 elements do not, the first at .*\(5, 3\)"):
+            function(x, delta, 1.0, out=out)
+    assert (out == 9).all()
+    x[5, 3] = 0.5
+    eps = np.array([1, 1, 1, 1, 99.0, 1, 99.0])
+    with pytest.raises(ValueError, match=r"2 of 7 rows.*index \(4,\): eps 99.0"):
+        on_gpu.eta(x, delta, eps, infeasible="raise")
+    assert on_gpu.rescale(x, delta, 1.0, out=x) is x
+    np.testing.assert_allclose(np.linalg.norm(x - 0.5, axis=1), 1.0)
+    with pytest.raises(ValueError, match="out must have the shape"):
+        on_gpu.rescale(x, delta, 1.0, out=out[1:])
+    with pytest.raises(TypeError, match="NumPy arrays"):
+        on_gpu.eta(cuda.to_device(x), cuda.to_device(x), 1.0)
+    small_chunks.setattr("numba_car._cuda.staging.free_memory", lambda: 900.0)
+    with pytest.raises(MemoryError, match=r"a row of 24 elements takes .* bytes on the device"):
+        on_gpu.eta(x, delta, 1.0)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
+def test_no_host_arrays_to_speak_of(shape):
+    from numba_car import cuda as on_gpu
+
+    x = np.zeros(shape)
+    for name in ("eta", "rescale", "solve"):
+        found, expected = (getattr(m, name)(x, x, 1.0) for m in (on_gpu, car))
+        np.testing.assert_equal(found, expected)
+    np.testing.assert_equal(on_gpu.max_norm(x, x), car.max_norm(x, x))

@@ -22,7 +22,7 @@ PACKAGE = Path(car.__file__).parent
 LAYERS = (
     ("cli",),
     ("offline",),
-    ("__init__", "kernels"),
+    ("__init__", "cuda", "kernels"),
     ("interop",),
     ("_derivatives",),
     ("_api",),

@@ -1,0 +1,193 @@
+"""Rows in host memory, solved on the GPU chunk by chunk.
+
+Two threads, each with a stream and memory of its own on both sides, take turns: while the rows of one are
+solved or on their way, the other's are brought into pinned memory, or out of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from numba_car._arrays import Options, Problem
+from numba_car._core.limits import LARGEST_P, SMALLEST_P
+from numba_car._core.norms import norm_of
+from numba_car._cuda import memory, solver
+from numba_car._cuda.jit import IS_SIMULATED
+from numba_car._cuda.problem import DeviceProblem
+from numba_car._rows import Array, DType, Rows
+
+_STREAMS = 1 if IS_SIMULATED else 2  # the simulator launches one kernel at a time
+_CHUNK = 1 << 25  # bytes of x at a time: enough for all of a bus's speed
+_BY_ROW = 100  # bytes that a row's eta and the like take
+_SHARE = 0.8  # of the free memory: the kernels' code and what the driver keeps need some
+
+
+def free_memory() -> float:
+    """Bytes that are free on the device."""
+    return float(cuda.current_context().get_memory_info().free)
+
+
+def rows_per_chunk(task: Problem, options: Options) -> int:
+    """How many rows to take at a time, or raise MemoryError where not one would fit."""
+    itemsize, bounds = task.x.dtype.itemsize, [task.lower, task.upper]
+    arrays = 3 + sum(isinstance(bound, Rows) for bound in bounds)
+    aside = 8 * (8 if options.method == "sort" else 2)  # powers in scratch memory, and their order
+    row = task.n * (arrays * itemsize + aside) + _BY_ROW
+    free = free_memory()
+    fitting = min(task.count, _SHARE * free / _STREAMS // row)
+    if fitting < 1:
+        raise MemoryError(
+            f"a row of {task.n} elements takes {row:.3g} bytes on the device, for each of {_STREAMS} "
+            f"streams, and {free:.3g} are free"
+        )
+    return max(1, min(int(fitting), _CHUNK // (task.n * itemsize)))
+
+
+def _table(block: Array, stride: int, shape: tuple[int, int]) -> Array:
+    """View flat rows, which lie a stride apart, as a table."""
+    strides = (stride * block.itemsize, block.itemsize)
+    return np.lib.stride_tricks.as_strided(block, shape, strides)
+
+
+class _Buffer:
+    """Pinned memory for a chunk, and memory on the device."""
+
+    def __init__(self, size: int, dtype: DType, stream: Any) -> None:
+        self._here = np.empty(size, dtype) if IS_SIMULATED else cuda.pinned_array(size, dtype)
+        self._there = memory.empty(size, dtype, stream)
+        self._stream = stream
+
+    def part(self, size: int) -> Any:
+        """Return as much of the device's as a chunk needs."""
+        return self._there[:size]
+
+    def upload(self, block: Array, stride: int, shape: tuple[int, int]) -> Any:
+        """Bring rows to the device, where they are flat."""
+        size = math.prod(shape)
+        np.copyto(self._here[:size].reshape(shape), _table(block, stride, shape))
+        if IS_SIMULATED:
+            self._there[:size] = self._here[:size]
+        else:
+            self._there[:size].copy_to_device(self._here[:size], stream=self._stream)
+        return self._there[:size]
+
+    def download(self, size: int) -> Array:
+        """Bring values back, and wait for them."""
+        if IS_SIMULATED:
+            return np.array(self._there[:size])
+        found: Array = self._there[:size].copy_to_host(self._here[:size], stream=self._stream)
+        self._stream.synchronize()
+        return found
+
+
+class _Lane:
+    """What one thread works with."""
+
+    def __init__(self, task: Problem, options: Options, rows: int) -> None:
+        self._task, self._options = task, options
+        self._stream = cuda.stream()
+        names = [
+            name
+            for name in ("x", "delta", "lower", "upper")
+            if isinstance(getattr(task, name), Rows)
+        ]
+        dtype, size = task.x.dtype, rows * task.n
+        self._buffers = {name: _Buffer(size, dtype, self._stream) for name in (*names, "out")}
+        self._eps = _Buffer(rows, np.dtype(np.float64), self._stream)
+
+    def _rows_of(self, name: str, start: int, stop: int) -> tuple[Any, ...]:
+        rows = getattr(self._task, name)
+        if not isinstance(rows, Rows):
+            return (self._task.x.dtype.type(rows),)
+        block = rows.block(start, stop)
+        shape = stop - start, self._task.n
+        return self._buffers[name].upload(*block, shape), np.int64(self._task.n)
+
+    def problem(self, start: int, stop: int) -> DeviceProblem:
+        """Bring a chunk to the device."""
+        task, count = self._task, stop - start
+        eps = self._eps.upload(np.ascontiguousarray(task.eps[start:stop]), 1, (count, 1))
+        x, delta, lower, upper = (
+            self._rows_of(name, start, stop) for name in ("x", "delta", "lower", "upper")
+        )
+        p = task.p if task.p == math.inf else min(max(task.p, SMALLEST_P), LARGEST_P)
+        return DeviceProblem(
+            x=x,
+            delta=delta,
+            lower=lower,
+            upper=upper,
+            eps=(eps, np.int64(1)),
+            count=count,
+            n=task.n,
+            norm=norm_of(p),
+            shape=(count, task.n),
+            axes=(1,),
+            dtype=task.dtype,
+            compute=task.x.dtype,
+            largest=task.largest,
+            slack=task.slack,
+            stream=self._stream,
+            like=x[0],
+        )
+
+    def by_row(self, name: str, start: int, stop: int) -> tuple[Array, ...]:
+        """Return what `solve`, `max_norm` or `eta` finds of a chunk."""
+        rows = self.problem(start, stop)
+        found: tuple[Any, ...]
+        if name == "solve":
+            found = solver.solution(rows, self._options)
+        elif name == "max_norm":
+            solved = solver.solve(rows, self._options, for_eps=False)
+            found = (solver.max_norms(rows, solved),)
+        else:
+            found = (solver.solve(rows, self._options).eta,)
+        return tuple(memory.to_host(values, self._stream) for values in found)
+
+    def rescale(self, out: Rows, start: int, stop: int) -> None:
+        """Rescale a chunk into host memory."""
+        rows, shape = self.problem(start, stop), (stop - start, self._task.n)
+        moved = self._buffers["out"].part(math.prod(shape))
+        solver.rescale(rows, solver.solve(rows, self._options), (moved, np.int64(self._task.n)))
+        block, stride = out.scratch(start, stop)
+        found = self._buffers["out"].download(math.prod(shape))
+        np.copyto(_table(block, stride, shape), found.reshape(shape))
+        out.store(start, stop, block)
+
+
+def run(name: str, task: Problem, options: Options, out: Rows | None = None) -> tuple[Array, ...]:
+    """Do what the public function of that name does; return its values by row, or fill `out`."""
+    memory.check_driver()
+    size = rows_per_chunk(task, options)
+    starts = deque(range(0, task.count, size))
+    found: dict[int, tuple[Array, ...]] = {}
+    here = contextlib.nullcontext() if IS_SIMULATED else cuda.gpus[cuda.get_current_device().id]
+
+    def work(_: int) -> None:
+        with here:
+            lane = _Lane(task, options, min(size, task.count))
+            while True:
+                try:
+                    start = starts.popleft()
+                except IndexError:  # the other thread has the last one
+                    return
+                stop = min(start + size, task.count)
+                if out is not None:
+                    lane.rescale(out, start, stop)
+                else:
+                    found[start] = lane.by_row(name, start, stop)
+
+    with ThreadPoolExecutor(_STREAMS, "numba_car_cuda") as pool:
+        try:
+            list(pool.map(work, range(min(_STREAMS, len(starts)))))
+        except BaseException:
+            starts.clear()
+            raise
+    parts = [found[start] for start in sorted(found)]
+    return tuple(map(np.concatenate, zip(*parts, strict=True)))

@@ -1,0 +1,209 @@
+"""The public functions for NumPy arrays, computed on a GPU: what they take and return is the same.
+
+The arrays may be larger than the GPU's memory, but for a single row: they go there in chunks of rows. All
+but a few bits of the results are those of the CPU, and errors are the same. It needs numba-cuda, and
+raises RuntimeError where there is no driver or no GPU.
+
+Arrays that are in device memory already go into `numba_car.rescale` and the other functions as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from numba_car._api import Call, Solution, options_of, restore
+from numba_car._arrays import Axis, Bounds, Options, Problem, pair, problem, result_rows
+from numba_car._cpu import solver as cpu
+from numba_car._cuda import staging
+from numba_car._cuda.solver import BadRowError
+from numba_car._dispatch import refuse_libraries
+from numba_car._rows import Array, Rows
+
+__all__ = ["eta", "max_norm", "rescale", "solve"]
+
+
+def _run(name: str, task: Problem, options: Options, out: Rows | None = None) -> Any:
+    if not (task.count and task.n):
+        found = () if out is not None else getattr(cpu, name)(task, options)
+        return found if isinstance(found, tuple) else (found,)
+    try:
+        return staging.run(name, task, options, out)
+    except BadRowError:  # the CPU's solver finds them again, and words the error
+        cpu.eta(task, options)
+        raise ValueError("x, eps or bounds broke a rule in some row") from None
+
+
+def _by_row(name: str, x: Any, delta: Any, eps: Any, call: Call) -> list[Any]:
+    refuse_libraries(x, delta, eps, *pair(call.bounds))
+    options = options_of(call.infeasible, call.method, call.num_threads)
+    task = problem(x, delta, eps, call.p, call.bounds, call.axis)
+    with np.errstate(over="ignore"):
+        return [
+            restore(
+                values if values.dtype == np.bool_ else values.astype(task.dtype, copy=False),
+                task,
+                call.keepdims,
+            )
+            for values in _run(name, task, options)
+        ]
+
+
+def eta(
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    *,
+    p: float = 2,
+    bounds: Bounds = (0.0, 1.0),
+    axis: Axis = None,
+    keepdims: bool = False,
+    infeasible: str = "saturate",
+    method: str = "auto",
+    num_threads: int | None = None,
+) -> Any:
+    """Scale that puts each row's clipped perturbation at norm eps.
+
+    Parameters
+    ----------
+    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
+        As for `numba_car.eta`, for NumPy arrays; threads find errors again, to word them.
+
+    Returns
+    -------
+    ndarray or scalar
+        As of `numba_car.eta`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As by `numba_car.eta`.
+    RuntimeError
+        If there is no driver or no GPU.
+    MemoryError
+        If a single row does not fit the GPU's memory.
+    """
+    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
+    return _by_row("eta", x, delta, eps, call)[0]
+
+
+def rescale(
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    *,
+    p: float = 2,
+    bounds: Bounds = (0.0, 1.0),
+    axis: Axis = None,
+    keepdims: bool = False,  # noqa: ARG001
+    infeasible: str = "saturate",
+    method: str = "auto",
+    num_threads: int | None = None,
+    out: Array | None = None,
+) -> Any:
+    """Perturb x along delta by exactly eps, inside the bounds.
+
+    Parameters
+    ----------
+    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads, out
+        As for `numba_car.rescale`, for NumPy arrays; threads find errors again, to word them.
+
+    Returns
+    -------
+    ndarray
+        As of `numba_car.rescale`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As by `numba_car.rescale`.
+    RuntimeError
+        If there is no driver or no GPU.
+    MemoryError
+        If a single row does not fit the GPU's memory.
+    """
+    refuse_libraries(x, delta, eps, *pair(bounds), out)
+    options = options_of(infeasible, method, num_threads)
+    task = problem(x, delta, eps, p, bounds, axis)
+    result_rows(task, out)  # which raises where out does not fit
+    result, rows, _ = result_rows(task, None)
+    _run("rescale", task, options, rows)
+    if out is None:
+        return result[()]
+    out[...] = result
+    return out
+
+
+def solve(
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    *,
+    p: float = 2,
+    bounds: Bounds = (0.0, 1.0),
+    axis: Axis = None,
+    keepdims: bool = False,
+    infeasible: str = "saturate",
+    method: str = "auto",
+    num_threads: int | None = None,
+) -> Solution:
+    """Eta together with the norm that it reaches and the largest that can be reached.
+
+    Parameters
+    ----------
+    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
+        As for `numba_car.solve`, for NumPy arrays; threads find errors again, to word them.
+
+    Returns
+    -------
+    Solution
+        As of `numba_car.solve`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As by `numba_car.solve`.
+    RuntimeError
+        If there is no driver or no GPU.
+    MemoryError
+        If a single row does not fit the GPU's memory.
+    """
+    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
+    return Solution(*_by_row("solve", x, delta, eps, call))
+
+
+def max_norm(
+    x: ArrayLike,
+    delta: ArrayLike,
+    *,
+    p: float = 2,
+    bounds: Bounds = (0.0, 1.0),
+    axis: Axis = None,
+    keepdims: bool = False,
+    num_threads: int | None = None,
+) -> Any:
+    """Largest norm that a perturbation along delta can reach inside the bounds.
+
+    Parameters
+    ----------
+    x, delta, p, bounds, axis, keepdims, num_threads
+        As for `numba_car.max_norm`, for NumPy arrays; threads find errors again, to word them.
+
+    Returns
+    -------
+    ndarray or scalar
+        As of `numba_car.max_norm`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As by `numba_car.max_norm`.
+    RuntimeError
+        If there is no driver or no GPU.
+    MemoryError
+        If a single row does not fit the GPU's memory.
+    """
+    call = Call(p, bounds, axis, keepdims, num_threads=num_threads)
+    return _by_row("max_norm", x, delta, 0.0, call)[0]
