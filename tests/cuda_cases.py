@@ -590,3 +590,22 @@ def test_no_host_arrays_to_speak_of(shape):
         found, expected = (getattr(m, name)(x, x, 1.0) for m in (on_gpu, car))
         np.testing.assert_equal(found, expected)
     np.testing.assert_equal(on_gpu.max_norm(x, x), car.max_norm(x, x))
+
+
+def test_files(tmp_path, small_chunks):
+    from numba_car import offline
+
+    rng = np.random.default_rng(4)
+    np.save(tmp_path / "x.npy", rng.integers(0, 256, (7, 24), np.uint8))
+    options = {"eps": 0.5, "noise": "gaussian", "eta_out": tmp_path / "eta.npy"}
+    moved = {}
+    for device in ("cpu", "cuda"):
+        out = tmp_path / f"{device}.npy"
+        report = offline.rescale(
+            tmp_path / "x.npy", out=out, device=device, force=True, num_threads=1, **options
+        )
+        assert report["parameters"]["device"] == device
+        assert report["norm"]["mean"] == pytest.approx(0.5, rel=1e-6)
+        moved[device] = np.load(out), np.load(tmp_path / "eta.npy")
+    for ours, theirs in zip(moved["cuda"], moved["cpu"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)

@@ -75,7 +75,7 @@ def test_every_option_reaches_the_function(monkeypatch):
         "--p", "inf", "--bounds", "none", "high.npy", "--infeasible", "nan", "--nan", "fail",
         "--dtype", "float64", "--input-range", "0", "9", "--round", "--eta-out", "e.npy",
         "--report", "r.json", "--memory", "1GiB", "--num-threads", "1", "--resume", "--force",
-        "--scheduler", "local", "--workers", "3",
+        "--scheduler", "local", "--workers", "3", "--device", "cuda",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert callable(seen.pop("progress"))
@@ -84,7 +84,7 @@ def test_every_option_reaches_the_function(monkeypatch):
         "eps_uniform": (1, 2), "out": "v.npy", "p": np.inf, "bounds": (None, "high.npy"),
         "infeasible": "nan", "nan": "fail", "dtype": "float64", "input_range": (0, 9),
         "round": True, "eta_out": "e.npy", "report": "r.json", "plot": None, "memory": "1GiB",
-        "num_threads": 1, "scheduler": "local", "workers": 3, "device": "cpu", "resume": True, "force": True,
+        "num_threads": 1, "scheduler": "local", "workers": 3, "device": "cuda", "resume": True, "force": True,
     }  # fmt: skip
 
 
@@ -100,6 +100,14 @@ def test_every_option_reaches_the_function(monkeypatch):
 )
 def test_wrong_arguments_exit_with_2(arguments, message):
     assert message in fails(2, *arguments)
+
+
+def test_without_a_gpu(monkeypatch):
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
+    monkeypatch.setattr("numba.cuda.is_available", lambda: False)
+    message = fails(1, "x.npy", *NOISE, "--device", "cuda")
+    assert message.startswith("Error: device cuda: no CUDA driver was found")
+    assert not Path("v.npy.partial").exists()
 
 
 @pytest.mark.parametrize(

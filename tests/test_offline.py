@@ -272,7 +272,7 @@ def test_the_plot(folder):
         ({"infeasible": "maybe"}, "infeasible must be one of"),
         ({"nan": "drop"}, "nan must be one of keep, fail"),
         ({"dtype": "int8"}, "dtype must be one of"),
-        ({"device": "cuda"}, "device must be one of cpu"),
+        ({"device": "tpu"}, "device must be one of cpu, cuda"),
         ({"seed": -1}, "seed must be from 0"),
         ({"out": "v.txt"}, r"must end in \.npy"),
         ({"round": True}, r"round must be False unless x holds integers.*x\.npy"),

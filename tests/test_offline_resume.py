@@ -192,6 +192,15 @@ def test_other_settings_are_refused(folder, monkeypatch, changes, message):
     assert Path("v.npy.partial").exists()
 
 
+def test_another_device_is_refused(folder, monkeypatch):
+    """Its results may differ in their last bits."""
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
+    monkeypatch.setattr("numba_car._cuda.memory.check_driver", lambda: None)
+    stopped_after(2, monkeypatch)
+    with pytest.raises(offline.OfflineError, match='device was "cpu", is "cuda"'):
+        offline.rescale("x.npy", resume=True, device="cuda", **CALL)
+
+
 @pytest.mark.parametrize(("small", "row"), [(ROWS * 4 * N, 1), (0, ROWS - 1)])
 def test_a_changed_input_is_refused(folder, monkeypatch, small, row):
     """Any row of a small file; of a larger one the last, which is always looked at."""

@@ -159,7 +159,11 @@ Examples:
     show_default="all CPUs",
 )
 @in_group(
-    "Machine", "--device", type=click.Choice(["cpu"]), default="cpu", help="Where to compute."
+    "Machine",
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    help="Where to compute.",
 )
 @in_group(
     "Machine",

@@ -116,8 +116,9 @@ def rescale(
         How much the process may take, in bytes or as in "2GiB"; on a cluster, each worker.
     num_threads : int, optional
         As for `numba_car.rescale`.
-    device : {"cpu"}, optional
-        Where to compute.
+    device : {"cpu", "cuda"}, optional
+        Where to compute: on a GPU by `numba_car.cuda`, whose results differ from the CPU's in their last
+        bits. A run goes on where it began.
     resume : bool, optional
         Go on where a run stopped. Where none did, begin.
     force : bool, optional
@@ -179,8 +180,9 @@ def rescale(
         round=round,
         with_eta=eta_out is not None or plot is not None,
         num_threads=num_threads,
+        device=device,
     )
-    check_job(job, device)
+    check_job(job)
     check_distinct(job, out=out, eta_out=eta_out, report=report, plot=plot)
     check_side_files(eta_out, plot, force, resume)
     check_folders(eta_out, report, plot)
@@ -196,6 +198,8 @@ def rescale(
         loop = partial(run_on_cluster, scheduler=scheduler, workers=workers)
     work = Work(job)
     check_rows(work)
+    if scheduler is None:
+        _ = work.functions
     size = rows_per_block(work, memory, output.grain(work))
     with closing(prepared(output, work, size, resume, force)) as state:
         try:

@@ -39,14 +39,14 @@ def two_numbers(name: str, values: Any) -> tuple[float, float] | None:
     return low, high
 
 
-def check_job(job: Job, device: str) -> None:
+def check_job(job: Job) -> None:
     """Raise unless the settings are possible, whatever the files hold."""
     _one_of(delta=job.delta, noise=job.noise)
     _one_of(eps=job.eps, eps_uniform=job.eps_uniform)
     _choice("noise", job.noise, (None, *KINDS))
     _choice("nan", job.nan, ("keep", "fail"))
     _choice("dtype", job.dtype, (None, *(name for name in PRECISIONS if name != "bfloat16")))
-    _choice("device", device, ("cpu",))
+    _choice("device", job.device, ("cpu", "cuda"))
     options_of(job.infeasible, "auto", job.num_threads)
     if not 0 <= job.seed < 2**64:
         raise ValueError(f"seed must be from 0 to 2**64 - 1, found {job.seed}")

@@ -41,6 +41,7 @@ class Job:
     round: bool
     with_eta: bool
     num_threads: int | None
+    device: str = "cpu"
 
     def settings(self) -> dict[str, Any]:
         """All that the result depends on, besides what the files hold."""
@@ -53,6 +54,20 @@ class Job:
     def described(self) -> dict[str, Any]:
         """All settings, without the elements of arrays."""
         return asdict(self) | {"bounds": [in_words(bound) for bound in self.bounds]}
+
+
+def _functions_on(device: str) -> Any:
+    """Return the module that has the public functions for a device."""
+    if device == "cpu":
+        return car
+    try:
+        from numba_car import cuda
+        from numba_car._cuda.memory import check_driver
+
+        check_driver()
+    except (ImportError, RuntimeError) as error:
+        raise OfflineError(f"device {device}: {error}") from error
+    return cuda
 
 
 def _shape_error(source: Source, rule: str) -> OfflineError:
@@ -86,6 +101,11 @@ class Work:
         pairs = zip(reversed(delta.shape[1:]), reversed(self.x.shape[1:]), strict=False)
         if len(delta.shape) != len(self.x.shape) or any(a not in (1, b) for a, b in pairs):
             raise _shape_error(delta, f"must broadcast to {self.x.shape}, the shape of x")
+
+    @cached_property
+    def functions(self) -> Any:
+        """Where `rescale`, `eta` and `solve` are for the job's device; OfflineError without one."""
+        return _functions_on(self.job.device)
 
     @property
     def count(self) -> int:
@@ -167,11 +187,11 @@ class Work:
         try:
             box.check()
             x = box.enter(raw, self.compute_dtype)
-            v = car.rescale(x, delta, eps, **options)
+            v = self.functions.rescale(x, delta, eps, **options)
             if job.with_eta:
-                records["eta"] = car.eta(x, delta, eps, **options)
+                records["eta"] = self.functions.eta(x, delta, eps, **options)
             records["saturated"] = self._saturated(x, delta, eps, v, box)
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:
             files = " and ".join(source.place.name for source in self.sources.values())
             where = f"{files}, rows {start} to {stop - 1} (counted from {start}, each"
             raise OfflineError(f"{where} of shape {raw.shape[1:]}): {error}") from error
@@ -198,7 +218,7 @@ class Work:
         asked = np.flatnonzero(~free.any(axis=1))
         if asked.size:
             job, axis = self.job, tuple(range(1, x.ndim))
-            found[asked] = car.solve(
+            found[asked] = self.functions.solve(
                 x[asked], delta[asked], eps[asked], p=job.p, axis=axis,
                 bounds=box.of_rows(asked, x.shape), num_threads=job.num_threads,
             ).saturated  # fmt: skip
