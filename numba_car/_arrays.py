@@ -100,6 +100,15 @@ class Options(NamedTuple):
     num_threads: int | None = None
 
 
+_CUDA, _CUDA_MANAGED = 2, 13  # DLPack's numbers of kinds of devices
+
+
+def exports_device_memory(value: Any) -> bool:
+    """Whether an array offers memory of a CUDA device by DLPack."""
+    device = getattr(type(value), "__dlpack_device__", None)
+    return device is not None and device(value)[0] in (_CUDA, _CUDA_MANAGED)
+
+
 def as_numeric(name: str, value: ArrayLike) -> Array:
     """Return value as an array of booleans, integers or floats, or raise TypeError."""
     if isinstance(value, np.ma.MaskedArray):

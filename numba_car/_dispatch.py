@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from numba_car._arrays import exports_device_memory
+
 # The module in `interop` for each library, by the first part of its types' module.
 _INTEROP = {
     "torch": "torch",
@@ -40,7 +42,9 @@ def _kind_of(array_type: type) -> str:
     in_simulator = array_type.__module__.startswith("numba.cuda")  # without such an interface
     if hasattr(array_type, "__cuda_array_interface__") or in_simulator:
         return "cuda"
-    return "numpy" if issubclass(array_type, np.ndarray) else ""
+    if issubclass(array_type, np.ndarray):
+        return "numpy"
+    return "dlpack" if hasattr(array_type, "__dlpack_device__") else ""
 
 
 def library_of(*arrays: Any) -> Any:
@@ -51,6 +55,8 @@ def library_of(*arrays: Any) -> Any:
         kind = _kinds.get(array_type)
         if kind is None:
             kind = _kinds[array_type] = _kind_of(array_type)
+        if kind == "dlpack":  # the type does not say where the memory is
+            kind = "cuda" if exports_device_memory(array) else ""
         if kind and kind != found:
             if found:
                 raise TypeError(f"arrays must be of one library, found {found} and {kind}")

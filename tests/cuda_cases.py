@@ -5,6 +5,7 @@ test_cuda_simulator.py runs this in numba's simulator, test_cuda_gpu.py on a GPU
 
 import itertools
 import math
+import os
 import sys
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ sys.setswitchinterval(1e-5)  # the simulator polls, which keeps the threads it w
 cuda = pytest.importorskip("numba.cuda")
 POWERS = (0.7, 1.0, 2.0, 4.7, math.inf)
 N = 20
+IS_GPU = os.environ.get("NUMBA_ENABLE_CUDASIM") != "1"
 few_blocks = pytest.mark.filterwarnings("ignore:Grid size")  # numba's, of callers' kernels
 
 
@@ -516,6 +518,33 @@ def test_kernels_with_arrays_of_other_lengths():
     assert np.isnan(to_host(found)).all()
     assert np.isnan(to_host(out)).all()
     assert (to_host(longer)[3:] == 0.5).all()
+
+
+class Exported:
+    """An array that has nothing but DLPack: NumPy's memory, which stands for a device's."""
+
+    def __init__(self, array, device=2):
+        self.array, self.device = array, device
+
+    def __dlpack__(self, **_):
+        return self.array.__dlpack__()
+
+    def __dlpack_device__(self):
+        return self.device, 0
+
+
+def test_arrays_that_have_dlpack_alone():
+    if IS_GPU:
+        pytest.skip("memory of the host stands for a GPU's in the simulator only")
+    rng = np.random.default_rng(1)
+    x, delta = rng.random((6, 4)).T, rng.standard_normal((4, 6))
+    found = car.rescale(Exported(x), Exported(delta), 0.3)
+    assert type(found).__module__.startswith("numba.cuda")
+    np.testing.assert_allclose(to_host(found), car.rescale(x, delta, 0.3), rtol=1e-13)
+    with pytest.raises(ValueError, match="x must lie within its bounds"):
+        car.eta(Exported(x + 2), Exported(delta), 0.3)
+    with pytest.raises(TypeError, match="one library"):
+        car.eta(Exported(x), delta, 0.3)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
+from numba_car._arrays import exports_device_memory
 from numba_car._core.bfloat16 import widen
 from numba_car._cuda.jit import IS_SIMULATED, kernel
 from numba_car._cuda.views import store
@@ -18,6 +19,7 @@ from numba_car._rows import Array, DType
 # What PyTorch and ml_dtypes say in such an interface; kernels are handed the bits, see `views`.
 BFLOAT16, _BITS = np.dtype("V2"), np.dtype(np.uint16)
 _THREADS = 32 if IS_SIMULATED else 256
+_DEFAULT_STREAM = 1  # DLPack's name for it
 
 
 class NoDriverError(RuntimeError):
@@ -39,9 +41,9 @@ def _library_of(array: Any) -> str:
 
 def is_on_device(value: Any) -> bool:
     """Whether a value is an array in device memory."""
-    if IS_SIMULATED:
-        return _library_of(value) in ("numba", "torch", "numba_car")
-    return hasattr(value, "__cuda_array_interface__")
+    if IS_SIMULATED and _library_of(value) in ("numba", "torch", "numba_car"):
+        return True
+    return hasattr(value, "__cuda_array_interface__") or is_imported(value)
 
 
 def device_of(array: Any) -> Any:
@@ -77,8 +79,33 @@ def _said_by(array: Any) -> dict[str, Any]:
     return simulated
 
 
+def is_imported(value: Any) -> bool:
+    """Whether an array comes by DLPack, which tells nothing of its stream."""
+    return not hasattr(value, "__cuda_array_interface__") and exports_device_memory(value)
+
+
+def wait() -> None:
+    """Wait for all that the device was asked to do."""
+    if not IS_SIMULATED:
+        cuda.synchronize()
+
+
+def _imported(array: Any) -> View:
+    """Describe an array by DLPack, once it is ready for whatever stream."""
+    from cuda.core.utils import StridedMemoryView
+
+    found = StridedMemoryView.from_dlpack(array, stream_ptr=_DEFAULT_STREAM)
+    wait()
+    shape, dtype = tuple(found.shape), np.dtype(found.dtype)
+    counts = found.strides or _packed(shape, 1)
+    strides = tuple(count * dtype.itemsize for count in counts)
+    return View(found.ptr, shape, strides, dtype, None, found)
+
+
 def view_of(array: Any) -> View:
-    """Describe an array by its ``__cuda_array_interface__``."""
+    """Describe an array by its ``__cuda_array_interface__``, or else by DLPack."""
+    if is_imported(array):
+        return _imported(array)
     said = _said_by(array)
     if said.get("mask") is not None:
         raise TypeError("masked arrays are not supported")

@@ -1,4 +1,4 @@
-"""Arrays in device memory with a ``__cuda_array_interface__``: numba's and CuPy's; on the caller's stream."""
+"""Arrays in device memory with a ``__cuda_array_interface__``, on the caller's stream, or with DLPack."""
 
 from __future__ import annotations
 
@@ -31,10 +31,13 @@ def _let_the_cpu_word_errors(function: Callable[..., Any]) -> Callable[..., Any]
     @wraps(function)
     def guarded(x: Any, delta: Any, eps: Any, call: Call, *more: Any) -> Any:
         with memory.device_of(x):
+            lower, upper = pair(call.bounds)
             try:
-                return function(x, delta, eps, call, *more)
+                found = function(x, delta, eps, call, *more)
+                if any(map(memory.is_imported, (x, delta, eps, lower, upper, *more))):
+                    memory.wait()  # its library may use the memory again, on a stream of its own
+                return found
             except solver.BadRowError:
-                lower, upper = pair(call.bounds)
                 on_host = call._replace(bounds=(memory.on_host(lower), memory.on_host(upper)))
                 _api.eta(*map(memory.on_host, (x, delta, eps)), **on_host._asdict())
                 raise ValueError("x, eps or bounds broke a rule in some row") from None

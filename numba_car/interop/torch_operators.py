@@ -119,16 +119,17 @@ def _differentiate(
     *task: Any,
 ) -> tuple[Tensor, ...]:
     tensors = Arrays(*(tensor.detach() for tensor in (x, delta, eps, lower, upper)))
-    upstream = [None if g is None else g.detach() for g in (eta, grad_eta, grad_out)]
+    known, h, g = eta.detach(), grad_eta.detach(), None if grad_out is None else grad_out.detach()
+    which, how = Arrays(*wanted), _task(task)
     if is_on_host(x):
         arrays = Arrays(*(tensor.numpy() for tensor in tensors))
-        given = (None if g is None else g.numpy() for g in upstream)
-        found = host.differentiate(arrays, *given, Arrays(*wanted), _task(task))
-        gradients = (tensor_of(gradient) for gradient in found)
+        upstream = h.numpy(), None if g is None else g.numpy()
+        found = host.differentiate(arrays, known.numpy(), *upstream, which, how)
+        gradients = [tensor_of(gradient) for gradient in found]
     else:
         from numba_car.interop import device
 
-        gradients = iter(device.differentiate(tensors, *upstream, Arrays(*wanted), _task(task)))
+        gradients = [*device.differentiate(tensors, known, h, g, which, how)]
     return tuple(
         gradient if want else tensor.new_empty(0)
         for gradient, tensor, want in zip(gradients, tensors, wanted, strict=True)
