@@ -19,10 +19,19 @@ from numba_car._arrays import Axis, Bounds, Options, Problem, pair, problem, res
 from numba_car._cpu import solver as cpu
 from numba_car._cuda import staging
 from numba_car._cuda.solver import BadRowError
-from numba_car._dispatch import refuse_libraries
+from numba_car._dispatch import library_of
 from numba_car._rows import Array, Rows
 
 __all__ = ["eta", "max_norm", "rescale", "solve"]
+
+
+def _check_kind(*arrays: Any) -> None:
+    if library := library_of(*arrays):
+        name = library.__name__.rpartition(".")[2]
+        raise TypeError(
+            f"arrays must be NumPy arrays or convert to them, found {name}'s; those that are on a "
+            "GPU go into numba_car's own functions"
+        )
 
 
 def _run(name: str, task: Problem, options: Options, out: Rows | None = None) -> Any:
@@ -37,7 +46,7 @@ def _run(name: str, task: Problem, options: Options, out: Rows | None = None) ->
 
 
 def _by_row(name: str, x: Any, delta: Any, eps: Any, call: Call) -> list[Any]:
-    refuse_libraries(x, delta, eps, *pair(call.bounds))
+    _check_kind(x, delta, eps, *pair(call.bounds))
     options = options_of(call.infeasible, call.method, call.num_threads)
     task = problem(x, delta, eps, call.p, call.bounds, call.axis)
     with np.errstate(over="ignore"):
@@ -124,7 +133,7 @@ def rescale(
     MemoryError
         If a single row does not fit the GPU's memory.
     """
-    refuse_libraries(x, delta, eps, *pair(bounds), out)
+    _check_kind(x, delta, eps, *pair(bounds), out)
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     result_rows(task, out)  # which raises where out does not fit

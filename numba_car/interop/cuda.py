@@ -19,7 +19,6 @@ from numba_car._cuda.results import ByElement, by_row
 from numba_car._derivatives import Gradients
 
 
-
 def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[DeviceProblem, Options]:
     options = options_of(call.infeasible, call.method, call.num_threads)
     return problem(x, delta, eps, call.p, call.bounds, call.axis), options
