@@ -28,9 +28,11 @@ from numba_car._core.norms import norm_of
 from numba_car._cuda.apply import rescale_rows
 from numba_car._cuda.backward import backward_rows
 from numba_car._cuda.forward import forward_rows
+from numba_car._cuda.long import alone_kernel, rest_kernel
 from numba_car._cuda.memory import _cast, _gather
 from numba_car._cuda.newton import look, newton_sums, raise_powers, solve_kernel
 from numba_car._cuda.norms import judge_rows, measure_rows
+from numba_car._cuda.shared import sharing_kernels
 from numba_car._cuda.sort_scan import sort_rows
 from numba_car._cuda.sums import fold_rows
 from numba_car._cuda.team import SLOTS
@@ -162,11 +164,11 @@ def norm_cases(name, element, p, bounds, rows):
     lane = np.dtype(np.float64 if len(norm_of(p)) == 3 else name)
     results = array(DOUBLE), array(INT), array(INT)
     kept = array(DTYPES[lane.name])
-    solving = (*rows, batch(DOUBLE), norm, DOUBLE, kept, *results)
-    for where in ("on chip", "in scratch", "anew"):
-        wanted = {"on chip": p < math.inf, "in scratch": len(norm) == 3, "anew": len(norm) != 3}
-        if wanted[where]:
-            yield Case(f"newton, {where}", name, p, bounds, solve_kernel(lane, where), solving)
+    where = "on chip" if p < math.inf else "anew"
+    yield Case(f"newton, {where}", name, p, bounds, solve_kernel(lane, where),
+               (*rows, batch(DOUBLE), norm, DOUBLE, *results))  # fmt: skip
+    if p < math.inf:
+        yield from long_cases(name, p, bounds, rows, (batch(DOUBLE), norm), kept, results, lane)
     if p < math.inf:
         sorting = (*rows, INT, batch(DOUBLE), norm, DOUBLE, array(DOUBLE), array(INT), *results)
         yield Case("sort and scan", name, p, bounds, sort_rows, sorting)
@@ -184,6 +186,20 @@ def norm_cases(name, element, p, bounds, rows):
     ):
         given = (*rows, *upstream, norm, number(), array(DOUBLE), DOUBLE, outputs, sums)
         yield Case(kind, name, p, bounds, backward_rows, given)
+
+
+def long_cases(name, p, bounds, rows, aims, kept, results, lane):
+    kernels, norm, aside = sharing_kernels(lane), aims[1], (kept, INT, array(INT))
+    meeting = (*aside, array(DOUBLE), array(DOUBLE))
+    yield Case("long, alone", name, p, bounds, alone_kernel(lane),
+               (*rows, *aims, DOUBLE, INT, *aside, *results))  # fmt: skip
+    yield Case("long, start", name, p, bounds, kernels.start,
+               (*rows[:4], INT, *aims, INT, array(DOUBLE), array(INT)))  # fmt: skip
+    yield Case("long, sift", name, p, bounds, kernels.sift,
+               (*rows, norm, DOUBLE, INT, *meeting, array(INT)))  # fmt: skip
+    yield Case("long, rest", name, p, bounds, rest_kernel(lane), (*rows, *aims, *results))
+    yield Case("long, settle", name, p, bounds, kernels.settle,
+               (INT, *aims, INT, INT, INT, *meeting, types.boolean, DOUBLE, *results))  # fmt: skip
 
 
 def compiled(function, arguments, capability):

@@ -17,6 +17,9 @@ _WARPS = 4  # rows a block then; more would leave fewer blocks to an SM's shared
 _AHEAD = 32  # blocks a multiprocessor may be given before rows are looped over
 _SHARED = 48 * 1024 - 8 * SLOTS  # bytes that numba can ask for besides the slots
 _MOST_ROWS = 1 << 15  # of blocks in a grid, which numbers them with 16 bits
+_SAMPLE = 32 * 1024  # bytes of a sample's powers: 4,096 elements of float32
+_RESIDENT = 2  # blocks of 256 threads a multiprocessor is sure to hold
+_ASIDE = 1 << 28  # bytes of global memory for what is set aside of rows in all
 _SCRATCH = 1 << 30  # bytes of global memory that rows too long for that may take in all
 
 
@@ -49,16 +52,41 @@ def row_teams(count: int, n: int) -> Shape:
     return Shape(max(1, min(-(-count // threads[1]), _AHEAD * multiprocessors())), threads)
 
 
-def solving_teams(count: int, n: int, lane: DType) -> tuple[Shape, int]:
-    """Launch teams that keep powers: on chip, or in so many elements of scratch."""
+def keeping_teams(count: int, n: int, lane: DType) -> Shape | None:
+    """Launch teams that keep a row's powers on chip, if it holds them."""
     shape, row_bytes = row_teams(count, n), 2 * n * lane.itemsize
     while shape.threads[1] > 1 and shape.threads[1] * row_bytes > _SHARED:
         shape = shape._replace(threads=(shape.threads[0], shape.threads[1] // 2))
     shared = shape.threads[1] * row_bytes
-    if shared <= _SHARED:
-        return shape._replace(shared=shared), 0
-    blocks = max(1, min(shape.blocks, 4 * multiprocessors(), _SCRATCH // row_bytes))
-    return shape._replace(blocks=blocks, threads=(shape.threads[0], 1)), blocks * 2 * n
+    return shape._replace(shared=shared) if shared <= _SHARED else None
+
+
+class Narrowing(NamedTuple):
+    """Of launches over long rows: blocks a row, a sample's stride, and layers of what is set aside."""
+
+    shape: Shape
+    blocks: int
+    stride: int
+    layers: int
+
+
+def narrowing(count: int, n: int, lane: DType) -> Narrowing:
+    """Launch a block a row, or several where there are fewer rows than blocks to be had."""
+    threads, most = 2 * WARP if IS_SIMULATED else 256, _SAMPLE // (2 * lane.itemsize)
+    stride = max(8, -(-n // most))
+    shared = 2 * -(-n // (stride * WARP)) * WARP * lane.itemsize  # of a sample
+    resident = _RESIDENT * multiprocessors()
+    blocks = max(1, min(resident // count, -(-n // threads)))
+    shape = Shape(blocks * count if blocks > 1 else min(count, resident), (threads, 1), shared)
+    # A sample of millions leaves less open than one of thousands.
+    wanted = n // 4 if blocks == 1 else n // 32
+    most = _ASIDE // (2 * lane.itemsize * shape.blocks * threads)
+    return Narrowing(shape, blocks, stride, max(4, min(most, -(-wanted // (blocks * threads)))))
+
+
+def settling_threads() -> int:
+    """Threads of a block that goes on among what was set aside."""
+    return 2 * WARP if IS_SIMULATED else LARGEST_TEAM
 
 
 def sorting_blocks(count: int, n: int, element_bytes: int) -> tuple[Shape, int]:

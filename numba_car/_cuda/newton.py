@@ -25,8 +25,8 @@ from numba_car._core.norms import divisor, relative, term, unit_of
 from numba_car._core.problem import is_clipped, is_outside, room
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import bisect, largest_breakpoint, norm_reached, solve_largest
-from numba_car._cuda.team import SLOTS, place_in, size_of, team_max, team_sum
-from numba_car._cuda.views import at, element
+from numba_car._cuda.team import SLOTS, WARP, place_in, size_of, team_max, team_sum
+from numba_car._cuda.views import at, element, four
 
 CHAIN = 16  # terms that a thread adds up in the row's precision before compensation sets in
 
@@ -38,41 +38,75 @@ def is_short(lane):
 
 
 @device
+def is_suspect(values):
+    """Whether an element is not finite, or not between its bounds, or only by rounding."""
+    x, delta, lower, upper = values
+    # The GPU's largest drops NaN: what is not finite must be seen by itself.
+    return not ((lower <= x) & (x <= upper) & (delta - delta == 0) & (x - x == 0))
+
+
+@device
+def worst(bad, values, slack):
+    """Return 2 from the first element on that is not finite, else 1 from one outside its bounds on."""
+    if not is_suspect(values):
+        return bad
+    x, delta, lower, upper = values
+    if not (delta - delta == 0 and x - x == 0):
+        return type(bad)(2)
+    wide = np.float64(x), np.float64(lower), np.float64(upper)
+    is_wrong = not lower <= upper or is_outside(wide[0], wide[1], wide[2], slack)
+    return max(bad, type(bad)(1)) if is_wrong else bad
+
+
+@device
+def verdict_of(bad):
+    """Return the verdict on a row from what is worst in it."""
+    return NOT_FINITE if bad == 2 else OUTSIDE if bad == 1 else GO_ON
+
+
+@device
 def judge(row, slack, team):
     """Say what is wrong with a row of which something is suspect, and may be a rounding."""
     bad, i = 0.0, place_in(team)
     while i < row[5]:
-        x, delta, lower, upper = element(row, i, np.float64)
-        if not (delta - delta == 0 and x - x == 0):
-            bad = 2.0
-        elif not lower <= upper or is_outside(x, lower, upper, slack):
-            bad = max(bad, 1.0)
+        bad = worst(bad, element(row, i, np.float64), slack)
         i += size_of(team)
-    bad = team_max(bad, team)
-    return NOT_FINITE if bad == 2.0 else OUTSIDE if bad == 1.0 else GO_ON
+    return verdict_of(team_max(bad, team))
+
+
+@device
+def look_at(seen, values, i, terms):
+    """Store room and |delta| of an element; return the largest |delta| so far, and what is suspect."""
+    x, delta, lower, upper = values
+    if len(terms) == 3:
+        terms[0][np.uint64(terms[2] + i)] = room(x, delta, lower, upper)
+        terms[1][np.uint64(terms[2] + i)] = abs(delta)
+    return max(seen[0], abs(delta)), seen[1] | is_suspect(values)
 
 
 @device
 def look(row, lane, terms, team):
     """Store room and |delta| of a row; return the largest |delta|, and whether to judge the values."""
-    speed, suspect, i = type(lane)(0), False, place_in(team)
-    while i < row[5]:
-        x, delta, lower, upper = element(row, i, type(lane))
-        if len(terms) == 3:
-            terms[0][np.uint64(terms[2] + i)] = room(x, delta, lower, upper)
-            terms[1][np.uint64(terms[2] + i)] = abs(delta)
-        speed = max(speed, abs(delta))
-        # The GPU's largest drops NaN: what is not finite must be seen by itself.
-        suspect |= not (lower <= x <= upper and delta - delta == 0 and x - x == 0)
-        i += size_of(team)
-    return team_max(speed, team), team_max(1.0 if suspect else 0.0, team) > 0
+    n, i, step = row[5], place_in(team), size_of(team)
+    seen = type(lane)(0), False
+    while i + 3 * step < n:
+        first, second, third, fourth = four(row, i, step, type(lane))
+        seen = look_at(seen, first, i, terms)
+        seen = look_at(seen, second, i + step, terms)
+        seen = look_at(seen, third, i + 2 * step, terms)
+        seen = look_at(seen, fourth, i + 3 * step, terms)
+        i += 4 * step
+    while i < n:
+        seen = look_at(seen, element(row, i, type(lane)), i, terms)
+        i += step
+    return team_max(seen[0], team), team_max(1.0 if seen[1] else 0.0, team) > 0
 
 
 @device
 def inspect(row, slack, lane, terms, team):
     """Store room and |delta| of a row; return the largest |delta| and a verdict on the values."""
-    speed, is_suspect = look(row, lane, terms, team)
-    return speed, judge(row, slack, team) if is_suspect else GO_ON
+    speed, is_to_be_judged = look(row, lane, terms, team)
+    return speed, judge(row, slack, team) if is_to_be_judged else GO_ON
 
 
 @device
@@ -93,10 +127,22 @@ def raise_powers(n, norm, unit, speed, lane, terms, team):
 
 @device
 def weight_and_cap_at(terms, i, lane):
-    """Return the powers of an element, kept as (caps, weights, where), or (row, norm, two divisors)."""
+    """Return the powers of an element: kept as (caps, weights, where), or (row, norm, two divisors).
+
+    Or set aside by `narrow`, as (caps, weights, counts, slot, layers, columns).
+    """
     if len(terms) == 3:
         place = np.uint64(terms[2] + i)
         return terms[1][place], terms[0][place]
+    if len(terms) == 6:
+        caps, weights, counts, slot, layers, columns = terms
+        layer = np.uint32(i) // np.uint32(columns)
+        column = np.uint32(i) - layer * np.uint32(columns)
+        kept = counts[np.uint64((slot * columns + column) // WARP)]
+        place = np.uint64(slot * layers * columns + i)
+        weight, cap = weights[place], caps[place]  # before it is known whether they are any
+        is_kept = np.int64(layer) * WARP + np.int64(column) % WARP < kept
+        return (weight, cap) if is_kept else (type(lane)(0), type(lane)(0))
     row, norm, by_unit, by_speed = terms
     x, delta, lower, upper = element(row, i, type(lane))
     weight = term(relative(abs(delta), by_speed, norm), norm)
@@ -104,44 +150,65 @@ def weight_and_cap_at(terms, i, lane):
 
 
 @device
+def tally(sums, terms, t):
+    """Add an element's cap to the first sum where it is reached at t, else its weight to the other."""
+    weight, cap = terms
+    nothing, reached = type(t)(0), is_clipped(weight, cap, t)
+    return sums[0] + (cap if reached else nothing), sums[1] + (nothing if reached else weight)
+
+
+@device
 def newton_sums(n, t, terms, team):
     """Sum the caps that are reached at t, and the weights that are free."""
     clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
-    nothing, i = type(t)(0), place_in(team)  # 0 * t would be a float64
+    i, step = place_in(team), size_of(team)
     while i < n:
-        stop = min(n, i + CHAIN * size_of(team))
-        a, b = nothing, nothing
+        stop, sums = min(n, i + CHAIN * step), (type(t)(0), type(t)(0))
+        while i + 3 * step < stop:  # four at a time, so that the loads wait for memory together
+            first = weight_and_cap_at(terms, i, t)
+            second = weight_and_cap_at(terms, i + step, t)
+            third = weight_and_cap_at(terms, i + 2 * step, t)
+            fourth = weight_and_cap_at(terms, i + 3 * step, t)
+            sums = tally(tally(tally(tally(sums, first, t), second, t), third, t), fourth, t)
+            i += 4 * step
         while i < stop:
-            weight, cap = weight_and_cap_at(terms, i, t)
-            reached = is_clipped(weight, cap, t)
-            a += cap if reached else nothing
-            b += nothing if reached else weight
-            i += size_of(team)
-        clipped, error = two_sum(clipped, np.float64(a))
+            sums = tally(sums, weight_and_cap_at(terms, i, t), t)
+            i += step
+        clipped, error = two_sum(clipped, np.float64(sums[0]))
         clipped_lost += error
-        free, error = two_sum(free, np.float64(b))
+        free, error = two_sum(free, np.float64(sums[1]))
         free_lost += error
     return team_sum(clipped + clipped_lost, team), team_sum(free + free_lost, team)
 
 
 @device
-def settle(n, target, start, lane, terms, team):
+def nearness(lane):
+    """Return how near a step must be to be the last."""
+    return NEAR_FLOAT32 if is_short(lane) else 0.0
+
+
+@device
+def next_step(t, target, clipped, free, is_first, near, lane):
+    """Return the next t and a verdict; float32 has to hold the sums."""
+    t, verdict = advance(t, target, clipped, free, is_first, near)
+    if is_short(lane) and not is_safe(t, clipped, free):
+        verdict = OUT_OF_RANGE
+    return t, verdict
+
+
+@device
+def settle(n, target, start, near, lane, terms, team):
     """Iterate from any start until the free set repeats; return t and the verdict.
 
     The free set shrinks in each pass but the first, by one element in rows built for that: those are
     SLOW, and left to `bisect`, whose passes are about 140 whatever the row.
     """
-    t, passes = start, 0
-    near = NEAR_FLOAT32 if is_short(lane) else 0.0
-    while passes < MAX_PASSES:
+    t, verdict, passes = start, GO_ON, 0
+    while verdict == GO_ON and passes < MAX_PASSES:
         clipped, free = newton_sums(n, type(lane)(t), terms, team)
-        t, verdict = advance(t, target, clipped, free, passes == 0, near)
-        if is_short(lane) and not is_safe(t, clipped, free):
-            return t, OUT_OF_RANGE
-        if verdict != GO_ON:
-            return t, verdict
+        t, verdict = next_step(t, target, clipped, free, passes == 0, near, lane)
         passes += 1
-    return t, SLOW
+    return t, SLOW if verdict == GO_ON else verdict
 
 
 @device
@@ -169,11 +236,11 @@ def solve_finite(row, norm, eps, speed, lane, terms, team):
     if len(terms) == 3:
         weight = raise_powers(row[5], norm, unit, speed, lane, terms, team)
         start = target / weight if weight > 0 else 0.0
-        t, verdict = settle(row[5], target, start, lane, terms, team)
+        t, verdict = settle(row[5], target, start, nearness(lane), lane, terms, team)
     else:
         divisors = divisor(type(lane)(unit), norm), divisor(type(lane)(speed), norm)
         anew = (row, norm, divisors[0], divisors[1])
-        t, verdict = settle(row[5], target, 0.0, lane, anew, team)
+        t, verdict = settle(row[5], target, 0.0, nearness(lane), lane, anew, team)
     eta, verdict = conclude(unit / speed, t, norm, verdict)
     return finish(row, norm, eps, eta, verdict, team)
 
@@ -190,20 +257,16 @@ def report(r, found, goal, answer, eta, verdict, first):
 
 @functools.cache
 def solve_kernel(dtype, where):
-    """Return the kernel with powers of that dtype: kept "on chip", "in scratch", or taken "anew"."""
+    """Return the kernel with powers of that dtype: kept "on chip", or taken "anew" in each pass."""
     lane_type = dtype.type
 
     @kernel
-    def solve_rows(
-        x, delta, lower, upper, count, n, eps, norm, slack, scratch, eta, verdict, first
-    ):
+    def solve_rows(x, delta, lower, upper, count, n, eps, norm, slack, eta, verdict, first):
         team = (cuda.shared.array(SLOTS, np.float64),)
         lane, r = lane_type(0), np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         if where == "on chip":
             kept = cuda.shared.array(0, lane_type)
             terms = (kept, kept[n:], 2 * n * np.int64(cuda.threadIdx.y))
-        elif where == "in scratch":
-            terms = (scratch, scratch[n:], 2 * n * r)
         else:
             terms = ()  # type: ignore[assignment]
         while r < count:

@@ -77,6 +77,10 @@ class _Warps:
         values, lane = self._gather(value)
         return values[lane ^ distance]
 
+    def ballot_sync(self, mask: int, predicate: Any) -> int:  # noqa: ARG002
+        values, _ = self._gather(predicate)
+        return sum(1 << lane for lane, value in enumerate(values) if value)
+
     def butterfly(self, combine: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
         """Do what `team.butterfly` does, meeting once instead of five times."""
 

@@ -10,10 +10,14 @@ import numpy as np
 from numba_car._arrays import Options
 from numba_car._cuda import launch, memory
 from numba_car._cuda.apply import rescale_rows
+from numba_car._cuda.long import alone_kernel, rest_kernel
 from numba_car._cuda.newton import solve_kernel
 from numba_car._cuda.norms import judge_rows, measure_rows
 from numba_car._cuda.problem import DeviceProblem
+from numba_car._cuda.shared import share_blocks
 from numba_car._cuda.sort_scan import SCRATCH_ROWS, sort_rows
+from numba_car._cuda.team import WARP
+from numba_car._rows import DType
 
 _NOBODY = np.iinfo(np.int64).max
 
@@ -61,15 +65,32 @@ def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...])
     # As on the CPU: float32 has no room for the powers of a general p.
     kind = len(task.norm)
     lane = np.dtype(np.float64) if kind == 3 else task.compute
-    shape, size = launch.solving_teams(task.count, 0 if kind == 4 else task.n, lane)
-    if size and kind < 3:  # powers of 1 and 2 are had for less than it takes to store them
-        shape, size = launch.row_teams(task.count, task.n), 0
-    where = "in scratch" if size else "on chip" if shape.shared else "anew"
+    shape = launch.keeping_teams(task.count, 0 if kind == 4 else task.n, lane)
+    if shape is None:
+        _narrow(task, eps, lane, results)
+    else:
+        kernel = solve_kernel(lane, "on chip" if shape.shared else "anew")
+        launch.run(kernel, shape, task.stream, *task.rows, eps, task.norm, *results)
+
+
+def _narrow(
+    task: DeviceProblem, eps: tuple[Any, ...], lane: DType, results: tuple[Any, ...]
+) -> None:
+    """Solve rows that are too long for the chip."""
+    plan = launch.narrowing(task.count, task.n, lane)
+    rows, norm, stream = task.rows, task.norm, task.stream
     slack, eta, verdict, first = results
-    scratch = memory.empty(size, lane, task.stream)
-    kernel = solve_kernel(lane, where)
-    arguments = *task.rows, eps, task.norm, slack, scratch, eta, verdict, first
-    launch.run(kernel, shape, task.stream, *arguments)
+    columns = plan.shape.blocks * plan.shape.threads[0]  # of all rows, or of those under way
+    scratch = memory.empty(2 * plan.layers * columns, lane, stream)
+    counts = memory.empty(columns // WARP, np.int64, stream)
+    stride, aside = np.int64(plan.stride), (scratch, np.int64(plan.layers), counts)
+    if plan.blocks == 1:
+        arguments = *rows, eps, norm, slack, stride, *aside, eta, verdict, first
+        launch.run(alone_kernel(lane), plan.shape, stream, *arguments)
+    else:
+        share_blocks(task, eps, lane, plan, aside, results)
+    shape = launch.row_teams(task.count, task.n)
+    launch.run(rest_kernel(lane), shape, stream, *rows, eps, norm, eta, verdict, first)
 
 
 def _sort(task: DeviceProblem, results: tuple[Any, ...]) -> None:

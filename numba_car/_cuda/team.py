@@ -17,7 +17,7 @@ if IS_SIMULATED:
 WARP = 32
 LARGEST_TEAM = 512
 SLOTS = WARP  # float64 in shared memory, for teams of several warps
-_ALL = 0xFFFFFFFF
+ALL = 0xFFFFFFFF
 
 
 @device
@@ -49,7 +49,7 @@ def butterfly(combine):
     def across_warp(value):
         distance = 16
         while distance > 0:
-            value = combine(value, cuda.shfl_xor_sync(_ALL, value, distance))
+            value = combine(value, cuda.shfl_xor_sync(ALL, value, distance))
             distance //= 2
         return value
 

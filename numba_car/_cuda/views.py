@@ -52,3 +52,10 @@ def element(row, i, lane):
     """x, delta, lower and upper of an element of row (x, delta, lower, upper, r, n)."""
     x, delta, lower, upper, r, _ = row
     return at(x, r, i, lane), at(delta, r, i, lane), at(lower, r, i, lane), at(upper, r, i, lane)
+
+
+@device
+def four(row, i, step, lane):
+    """Return every step-th element from i on, four in all, so that the loads wait for memory together."""
+    first, second = element(row, i, lane), element(row, i + step, lane)
+    return first, second, element(row, i + 2 * step, lane), element(row, i + 3 * step, lane)

@@ -1,0 +1,105 @@
+"""Rows too long for the chip: kernels that narrow t down, a block a row, and do what that leaves."""
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from numba_car._core.newton import (
+    DONE,
+    GO_ON,
+    NOT_FINITE,
+    OUT_OF_RANGE,
+    OUTSIDE,
+    SATURATED,
+    conclude,
+    in_range,
+)
+from numba_car._cuda.jit import device, kernel
+from numba_car._cuda.measure import fastest
+from numba_car._cuda.narrow import bracket_of_step, close_in, guess, narrow, sample_size
+from numba_car._cuda.newton import finish, nearness, report, solve_finite
+from numba_car._cuda.team import SLOTS
+from numba_car._cuda.views import at
+from numba_car._rows import DType
+
+ROUNDS = 3  # of narrowing; one does unless the sample misled
+
+
+@device
+def usable(goal):
+    """Return an eps that arithmetic can be done with; what is none is reported in the end."""
+    return goal if 0.0 < goal < math.inf else 1.0
+
+
+@device
+def answer_or_leave(r, goal, sums, units, norm, t, step, eta, verdict, first):
+    """Report a row that is done, or not to be done; note else, and return, how far it is."""
+    found = NOT_FINITE if sums[4] == 2 else OUTSIDE if sums[4] == 1 else GO_ON
+    answer, step = conclude(units[0] / units[1], t, norm, step)
+    if sums[3] == 0 or not goal > 0:
+        answer, step = 0.0, DONE
+    elif not in_range(units[2]):
+        step = OUT_OF_RANGE
+    if found != GO_ON or step == DONE:
+        report(r, found, goal, answer, eta, verdict, first)
+        return DONE
+    if cuda.threadIdx.x == 0:
+        verdict[r] = step
+    return step
+
+
+@functools.cache
+def alone_kernel(dtype: DType) -> Any:
+    """Return the kernel that narrows rows down, with powers of that dtype."""
+    lane_type = dtype.type
+
+    @kernel
+    def narrow_rows(
+        x, delta, lower, upper, count, n, eps, norm, slack,
+        stride, scratch, layers, counts, eta, verdict, first,
+    ):  # fmt: skip
+        """Narrow all rows down, a block a row."""
+        team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
+        kept, r = cuda.shared.array(0, lane_type), np.int64(cuda.blockIdx.x)
+        half, column = scratch.size // 2, np.int64(cuda.threadIdx.x)
+        aside = (scratch, scratch[half:], counts, r, layers, np.int64(cuda.blockDim.x))
+        terms, near = (kept, kept[sample_size(n, stride) :], np.int64(0)), nearness(lane)
+        while r < count:
+            row, goal = (x, delta, lower, upper, r, n), at(eps, r, 0, np.float64)
+            units, bracket = guess(row, norm, usable(goal), stride, lane, terms, team)
+            step, k = GO_ON, 0
+            while step == GO_ON and k < ROUNDS:
+                every = np.int64(1)
+                sums = narrow(row, column, every, units, bracket, norm, slack, lane, aside, team)
+                before, t, step = close_in(sums, units[2], bracket, k == 0, near, lane, aside, team)
+                step = answer_or_leave(r, goal, sums, units, norm, t, step, eta, verdict, first)
+                bracket, k = bracket_of_step(before, t), k + 1
+            r += np.int64(cuda.gridDim.x)
+
+    return narrow_rows
+
+
+@functools.cache
+def rest_kernel(dtype: DType) -> Any:
+    """Return the kernel for the rows that narrowing left, with powers of that dtype."""
+    lane_type = dtype.type
+
+    @kernel
+    def solve_rest(x, delta, lower, upper, count, n, eps, norm, eta, verdict, first):
+        """Solve these rows, a block a row; their verdict says why they were left."""
+        team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
+        r = np.int64(cuda.blockIdx.x)
+        while r < count:
+            row, goal, step = (x, delta, lower, upper, r, n), at(eps, r, 0, np.float64), verdict[r]
+            if step == GO_ON:
+                answer = solve_finite(row, norm, goal, fastest(row, team), lane, (), team)
+                report(r, GO_ON, goal, answer, eta, verdict, first)
+            elif step in (SATURATED, OUT_OF_RANGE):
+                answer = finish(row, norm, goal, 0.0, step, team)
+                report(r, GO_ON, goal, answer, eta, verdict, first)
+            r += np.int64(cuda.gridDim.x)
+
+    return solve_rest

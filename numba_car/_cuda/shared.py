@@ -1,0 +1,162 @@
+"""Rows too long for the chip, and too few for a block each: several blocks a row.
+
+They meet between launches: each stores its share of the sums, which the next launch adds up in order.
+A row takes so many rounds of narrowing at most; none waits for the host to see what another found.
+"""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import cuda
+
+from numba_car._core.newton import GO_ON, in_range
+from numba_car._cuda import launch, memory
+from numba_car._cuda.jit import device, kernel
+from numba_car._cuda.long import ROUNDS, answer_or_leave, usable
+from numba_car._cuda.narrow import (
+    ROUGH,
+    around,
+    bracket_of_step,
+    close_in,
+    guess,
+    narrow,
+    sample_size,
+)
+from numba_car._cuda.newton import nearness
+from numba_car._cuda.team import SLOTS, team_max, team_sum
+from numba_car._cuda.views import at
+from numba_car._rows import DType
+
+LARGER = 1 << 20  # elements from which on a second sample, of every 32nd, pays
+LARGER_STRIDE = 32
+SUMS = 6  # that `narrow` returns
+STATE = 6  # numbers: units and bracket
+
+
+@device
+def load_state(state, r):
+    """Return the units and the bracket of a row."""
+    s = STATE * r
+    return (state[s], state[s + 1], state[s + 2]), (state[s + 3], state[s + 4], state[s + 5])
+
+
+@device
+def store_state(state, r, units, bracket):
+    """Keep the units and the bracket of a row for the next launch."""
+    s = STATE * r
+    if cuda.threadIdx.x == 0:
+        state[s], state[s + 1], state[s + 2] = units
+        state[s + 3], state[s + 4], state[s + 5] = bracket
+
+
+@device
+def added_up(parts, r, blocks, team):
+    """Return the sums of a row, from those of its blocks."""
+    clipped, free, middle, speed, bad, most = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    b = np.int64(cuda.threadIdx.x)
+    while b < blocks:
+        s = SUMS * (r * blocks + b)
+        clipped, free, middle = clipped + parts[s], free + parts[s + 1], middle + parts[s + 2]
+        speed, bad, most = max(speed, parts[s + 3]), max(bad, parts[s + 4]), max(most, parts[s + 5])
+        b += np.int64(cuda.blockDim.x)
+    sums = team_sum(clipped, team), team_sum(free, team), team_sum(middle, team)
+    return (*sums, team_max(speed, team), team_max(bad, team), team_max(most, team))
+
+
+class Sharing(NamedTuple):
+    """The kernels of a round, and of what comes before."""
+
+    start: Any
+    sift: Any
+    settle: Any
+
+
+@functools.cache
+def sharing_kernels(dtype: DType) -> Sharing:
+    """Return the kernels with powers of that dtype."""
+    lane_type = dtype.type
+
+    @kernel
+    def start(x, delta, lower, upper, n, eps, norm, stride, state, verdict):
+        """Have a sample of each row suggest a bracket, a block a row."""
+        team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
+        kept, r = cuda.shared.array(0, lane_type), np.int64(cuda.blockIdx.x)
+        row, terms = (x, delta, lower, upper, r, n), (kept, kept[sample_size(n, stride) :], r - r)
+        goal = usable(at(eps, r, 0, np.float64))
+        units, bracket = guess(row, norm, goal, stride, lane, terms, team)
+        store_state(state, r, units, bracket)
+        if cuda.threadIdx.x == 0:
+            verdict[r] = GO_ON
+
+    @kernel
+    def sift(
+        x, delta, lower, upper, count, n, norm, slack,
+        stride, scratch, layers, counts, state, parts, verdict,
+    ):  # fmt: skip
+        """Take the sums of the blocks' parts of rows, or of a sample of them."""
+        team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
+        blocks = np.int64(cuda.gridDim.x) // count
+        r, half = np.int64(cuda.blockIdx.x) // blocks, scratch.size // 2
+        column = (np.int64(cuda.blockIdx.x) - r * blocks) * cuda.blockDim.x + cuda.threadIdx.x
+        aside = (scratch, scratch[half:], counts, r, layers, blocks * cuda.blockDim.x)
+        if verdict[r] == GO_ON:
+            units, bracket = load_state(state, r)
+            row = (x, delta, lower, upper, r, n)
+            sums = narrow(row, column, stride, units, bracket, norm, slack, lane, aside, team)
+            if cuda.threadIdx.x == 0:
+                s = SUMS * np.int64(cuda.blockIdx.x)
+                parts[s], parts[s + 1], parts[s + 2] = sums[0], sums[1], sums[2]
+                parts[s + 3], parts[s + 4], parts[s + 5] = sums[3], sums[4], sums[5]
+
+    @kernel
+    def settle(
+        n, eps, norm, stride, blocks, columns, scratch, layers, counts, state, parts,
+        is_first, drawn, eta, verdict, first,
+    ):  # fmt: skip
+        """Go on among what `sift` set aside; after a sample, with a narrower bracket for the next."""
+        team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
+        r, half = np.int64(cuda.blockIdx.x), scratch.size // 2
+        aside = (scratch, scratch[half:], counts, r, layers, columns)
+        units, bracket = load_state(state, r)
+        if verdict[r] == GO_ON and in_range(units[2]):
+            sums, goal = added_up(parts, r, blocks, team), at(eps, r, 0, np.float64)
+            share = sample_size(n, stride) / n
+            near = nearness(lane) if stride == 1 else ROUGH
+            before, t, step = close_in(
+                sums, units[2] * share, bracket, is_first, near, lane, aside, team
+            )
+            if stride > 1:
+                width = bracket[2] * math.sqrt(drawn / (share * n))
+                bracket = around(t, width if step != GO_ON else bracket[2])
+            else:
+                bracket = bracket_of_step(before, t)
+                answer_or_leave(r, goal, sums, units, norm, t, step, eta, verdict, first)
+            store_state(state, r, units, bracket)
+
+    return Sharing(start, sift, settle)
+
+
+def share_blocks(
+    task: Any, eps: Any, lane: DType, plan: launch.Narrowing, aside: Any, results: Any
+) -> None:
+    """Launch rounds of several blocks a row; rows that are done return at once."""
+    kernels = sharing_kernels(lane)
+    rows, norm, stream = task.rows, task.norm, task.stream
+    slack, eta, verdict, first = results
+    state = memory.empty(STATE * task.count, np.float64, stream)
+    parts = memory.empty(SUMS * plan.shape.blocks, np.float64, stream)
+    block_a_row = plan.shape._replace(blocks=task.count)
+    arguments = *rows[:4], rows[5], eps, norm, np.int64(plan.stride), state, verdict
+    launch.run(kernels.start, block_a_row, stream, *arguments)
+    blocks, columns = np.int64(plan.blocks), np.int64(plan.blocks * plan.shape.threads[0])
+    settling = launch.Shape(task.count, (launch.settling_threads(), 1))
+    strides = ROUNDS * [1] if task.n < LARGER else [LARGER_STRIDE, *ROUNDS * [1]]
+    for k, each in enumerate(strides):
+        stride, is_first = np.int64(each), k == 0 or strides[k - 1] > 1
+        meeting = *aside, state, parts
+        launch.run(kernels.sift, plan.shape, stream, *rows, norm, slack, stride, *meeting, verdict)
+        arguments = task.n / plan.stride, eta, verdict, first
+        sizes = rows[-1], eps, norm, stride, blocks, columns
+        launch.run(kernels.settle, settling, stream, *sizes, *meeting, is_first, *arguments)
