@@ -28,7 +28,7 @@ from numba_car._core.norms import norm_of
 from numba_car._cuda.apply import rescale_rows
 from numba_car._cuda.backward import backward_rows
 from numba_car._cuda.forward import forward_rows
-from numba_car._cuda.long import alone_kernel, rest_kernel
+from numba_car._cuda.long import alone_kernel, rest_kernel, start_kernel
 from numba_car._cuda.memory import _cast, _gather
 from numba_car._cuda.newton import look, newton_sums, raise_powers, solve_kernel
 from numba_car._cuda.norms import judge_rows, measure_rows
@@ -189,17 +189,16 @@ def norm_cases(name, element, p, bounds, rows):
 
 
 def long_cases(name, p, bounds, rows, aims, kept, results, lane):
-    kernels, norm, aside = sharing_kernels(lane), aims[1], (kept, INT, array(INT))
-    meeting = (*aside, array(DOUBLE), array(DOUBLE))
+    kernels, norm, states = sharing_kernels(lane), aims[1], (array(DOUBLE), array(INT))
+    kept = kept, INT, array(INT), array(DOUBLE)
+    yield Case("long, start", name, p, bounds, start_kernel(lane), (*rows, *aims, INT, *states))
     yield Case("long, alone", name, p, bounds, alone_kernel(lane),
-               (*rows, *aims, DOUBLE, INT, *aside, *results))  # fmt: skip
-    yield Case("long, start", name, p, bounds, kernels.start,
-               (*rows[:4], INT, *aims, INT, array(DOUBLE), array(INT)))  # fmt: skip
+               (*rows, *aims, DOUBLE, *kept, *results))  # fmt: skip
     yield Case("long, sift", name, p, bounds, kernels.sift,
-               (*rows, norm, DOUBLE, INT, *meeting, array(INT)))  # fmt: skip
-    yield Case("long, rest", name, p, bounds, rest_kernel(lane), (*rows, *aims, *results))
+               (*rows, norm, DOUBLE, INT, *kept, *states))  # fmt: skip
     yield Case("long, settle", name, p, bounds, kernels.settle,
-               (INT, *aims, INT, INT, INT, *meeting, types.boolean, DOUBLE, *results))  # fmt: skip
+               (INT, *aims, INT, INT, INT, *kept, array(DOUBLE), types.boolean, DOUBLE, *results))  # fmt: skip
+    yield Case("long, rest", name, p, bounds, rest_kernel(lane), (*rows, *aims, *results))
 
 
 def compiled(function, arguments, capability):

@@ -62,8 +62,9 @@ def keeping_teams(count: int, n: int, lane: DType) -> Shape | None:
 
 
 class Narrowing(NamedTuple):
-    """Of launches over long rows: blocks a row, a sample's stride, and layers of what is set aside."""
+    """Of launches over samples and rows: blocks a row, a sample's stride, layers of what is set aside."""
 
+    samples: Shape
     shape: Shape
     blocks: int
     stride: int
@@ -77,11 +78,14 @@ def narrowing(count: int, n: int, lane: DType) -> Narrowing:
     shared = 2 * -(-n // (stride * WARP)) * WARP * lane.itemsize  # of a sample
     resident = _RESIDENT * multiprocessors()
     blocks = max(1, min(resident // count, -(-n // threads)))
-    shape = Shape(blocks * count if blocks > 1 else min(count, resident), (threads, 1), shared)
+    shape = Shape(blocks * count if blocks > 1 else min(count, resident), (threads, 1))
+    samples = Shape(min(count, 2 * resident), (threads, 1), shared)
     # A sample of millions leaves less open than one of thousands.
     wanted = n // 4 if blocks == 1 else n // 32
     most = _ASIDE // (2 * lane.itemsize * shape.blocks * threads)
-    return Narrowing(shape, blocks, stride, max(4, min(most, -(-wanted // (blocks * threads)))))
+    return Narrowing(
+        samples, shape, blocks, stride, max(4, min(most, -(-wanted // (blocks * threads))))
+    )
 
 
 def settling_threads() -> int:

@@ -26,6 +26,7 @@ from numba_car._cuda.views import at
 from numba_car._rows import DType
 
 ROUNDS = 3  # of narrowing; one does unless the sample misled
+STATE = 6  # numbers: units and bracket
 
 
 @device
@@ -51,6 +52,44 @@ def answer_or_leave(r, goal, sums, units, norm, t, step, eta, verdict, first):
     return step
 
 
+@device
+def load_state(state, r):
+    """Return the units and the bracket of a row."""
+    s = STATE * r
+    return (state[s], state[s + 1], state[s + 2]), (state[s + 3], state[s + 4], state[s + 5])
+
+
+@device
+def store_state(state, r, units, bracket):
+    """Keep the units and the bracket of a row for the next launch."""
+    s = STATE * r
+    if cuda.threadIdx.x == 0:
+        state[s], state[s + 1], state[s + 2] = units
+        state[s + 3], state[s + 4], state[s + 5] = bracket
+
+
+@functools.cache
+def start_kernel(dtype: DType) -> Any:
+    """Return the kernel that comes first, with powers of that dtype."""
+    lane_type = dtype.type
+
+    @kernel
+    def guess_rows(x, delta, lower, upper, count, n, eps, norm, stride, state, verdict):
+        """Have a sample of each row suggest a bracket, a block a row."""
+        team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
+        kept, r = cuda.shared.array(0, lane_type), np.int64(cuda.blockIdx.x)
+        terms = (kept, kept[sample_size(n, stride) :], np.int64(0))
+        while r < count:
+            row, goal = (x, delta, lower, upper, r, n), usable(at(eps, r, 0, np.float64))
+            units, bracket = guess(row, norm, goal, stride, lane, terms, team)
+            store_state(state, r, units, bracket)
+            if cuda.threadIdx.x == 0:
+                verdict[r] = GO_ON
+            r += np.int64(cuda.gridDim.x)
+
+    return guess_rows
+
+
 @functools.cache
 def alone_kernel(dtype: DType) -> Any:
     """Return the kernel that narrows rows down, with powers of that dtype."""
@@ -59,21 +98,25 @@ def alone_kernel(dtype: DType) -> Any:
     @kernel
     def narrow_rows(
         x, delta, lower, upper, count, n, eps, norm, slack,
-        stride, scratch, layers, counts, eta, verdict, first,
+        scratch, layers, counts, state, eta, verdict, first,
     ):  # fmt: skip
         """Narrow all rows down, a block a row."""
         team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
-        kept, r = cuda.shared.array(0, lane_type), np.int64(cuda.blockIdx.x)
-        half, column = scratch.size // 2, np.int64(cuda.threadIdx.x)
-        aside = (scratch, scratch[half:], counts, r, layers, np.int64(cuda.blockDim.x))
-        terms, near = (kept, kept[sample_size(n, stride) :], np.int64(0)), nearness(lane)
+        r, column = np.int64(cuda.blockIdx.x), np.int64(cuda.threadIdx.x)
+        aside = (
+            scratch,
+            scratch[scratch.size // 2 :],
+            counts,
+            r,
+            layers,
+            np.int64(cuda.blockDim.x),
+        )
+        near, whole = nearness(lane), np.int64(1)
         while r < count:
             row, goal = (x, delta, lower, upper, r, n), at(eps, r, 0, np.float64)
-            units, bracket = guess(row, norm, usable(goal), stride, lane, terms, team)
-            step, k = GO_ON, 0
+            (units, bracket), step, k = load_state(state, r), GO_ON, 0
             while step == GO_ON and k < ROUNDS:
-                every = np.int64(1)
-                sums = narrow(row, column, every, units, bracket, norm, slack, lane, aside, team)
+                sums = narrow(row, column, whole, units, bracket, norm, slack, lane, aside, team)
                 before, t, step = close_in(sums, units[2], bracket, k == 0, near, lane, aside, team)
                 step = answer_or_leave(r, goal, sums, units, norm, t, step, eta, verdict, first)
                 bracket, k = bracket_of_step(before, t), k + 1

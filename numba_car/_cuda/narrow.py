@@ -33,7 +33,7 @@ from numba_car._cuda.views import element, four
 
 ROUGH = 2.0**-10  # how near a step must be to be the last on a sample, which is no nearer itself
 _DEVIATIONS = 5.0  # of a sample's t, on either side: fewer fail more often, more set more aside
-_EIGHTS = 2  # elements are added up in the row's precision sixteen at a time, and read by eight
+_CHAIN = 16  # elements that a thread adds up in the row's precision
 
 
 @device
@@ -165,14 +165,17 @@ def narrow(row, column, stride, units, bracket, norm, slack, lane, aside, team):
     start, step = (column - place) * stride, columns * stride  # a warp's
     found = (nothing, nothing, 0.0, nothing, nothing, np.uint32(0))
     clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
+    # Loads under way are worth registers, but for powers, and bounds take some themselves.
+    ahead = 8 if len(norm) < 3 and len(row[2]) == 1 else 4
     while start < n:
         rounds, i = 0, start + place
-        while rounds < _EIGHTS and start + 7 * step + WARP <= n:
+        while rounds < _CHAIN // ahead and start + (ahead - 1) * step + WARP <= n:
             these = four(row, i, step, type(lane))
-            those = four(row, i + 4 * step, step, type(lane))
+            those = four(row, i + (ahead - 4) * step, step, type(lane))
             found = sift_four(found, these, numbers, norm, aside, column)
-            found = sift_four(found, those, numbers, norm, aside, column)
-            rounds, start, i = rounds + 1, start + 8 * step, i + 8 * step
+            if ahead == 8:
+                found = sift_four(found, those, numbers, norm, aside, column)
+            rounds, start, i = rounds + 1, start + ahead * step, i + ahead * step
         if rounds == 0:
             values = element(row, min(i, n - 1), type(lane))
             found = sift(found, values, i < n, numbers, norm, aside, column)

@@ -14,13 +14,12 @@ from numba import cuda
 from numba_car._core.newton import GO_ON, in_range
 from numba_car._cuda import launch, memory
 from numba_car._cuda.jit import device, kernel
-from numba_car._cuda.long import ROUNDS, answer_or_leave, usable
+from numba_car._cuda.long import ROUNDS, answer_or_leave, load_state, store_state
 from numba_car._cuda.narrow import (
     ROUGH,
     around,
     bracket_of_step,
     close_in,
-    guess,
     narrow,
     sample_size,
 )
@@ -32,23 +31,6 @@ from numba_car._rows import DType
 LARGER = 1 << 20  # elements from which on a second sample, of every 32nd, pays
 LARGER_STRIDE = 32
 SUMS = 6  # that `narrow` returns
-STATE = 6  # numbers: units and bracket
-
-
-@device
-def load_state(state, r):
-    """Return the units and the bracket of a row."""
-    s = STATE * r
-    return (state[s], state[s + 1], state[s + 2]), (state[s + 3], state[s + 4], state[s + 5])
-
-
-@device
-def store_state(state, r, units, bracket):
-    """Keep the units and the bracket of a row for the next launch."""
-    s = STATE * r
-    if cuda.threadIdx.x == 0:
-        state[s], state[s + 1], state[s + 2] = units
-        state[s + 3], state[s + 4], state[s + 5] = bracket
 
 
 @device
@@ -66,9 +48,8 @@ def added_up(parts, r, blocks, team):
 
 
 class Sharing(NamedTuple):
-    """The kernels of a round, and of what comes before."""
+    """The kernels of a round."""
 
-    start: Any
     sift: Any
     settle: Any
 
@@ -77,18 +58,6 @@ class Sharing(NamedTuple):
 def sharing_kernels(dtype: DType) -> Sharing:
     """Return the kernels with powers of that dtype."""
     lane_type = dtype.type
-
-    @kernel
-    def start(x, delta, lower, upper, n, eps, norm, stride, state, verdict):
-        """Have a sample of each row suggest a bracket, a block a row."""
-        team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
-        kept, r = cuda.shared.array(0, lane_type), np.int64(cuda.blockIdx.x)
-        row, terms = (x, delta, lower, upper, r, n), (kept, kept[sample_size(n, stride) :], r - r)
-        goal = usable(at(eps, r, 0, np.float64))
-        units, bracket = guess(row, norm, goal, stride, lane, terms, team)
-        store_state(state, r, units, bracket)
-        if cuda.threadIdx.x == 0:
-            verdict[r] = GO_ON
 
     @kernel
     def sift(
@@ -135,7 +104,7 @@ def sharing_kernels(dtype: DType) -> Sharing:
                 answer_or_leave(r, goal, sums, units, norm, t, step, eta, verdict, first)
             store_state(state, r, units, bracket)
 
-    return Sharing(start, sift, settle)
+    return Sharing(sift, settle)
 
 
 def share_blocks(
@@ -145,17 +114,13 @@ def share_blocks(
     kernels = sharing_kernels(lane)
     rows, norm, stream = task.rows, task.norm, task.stream
     slack, eta, verdict, first = results
-    state = memory.empty(STATE * task.count, np.float64, stream)
     parts = memory.empty(SUMS * plan.shape.blocks, np.float64, stream)
-    block_a_row = plan.shape._replace(blocks=task.count)
-    arguments = *rows[:4], rows[5], eps, norm, np.int64(plan.stride), state, verdict
-    launch.run(kernels.start, block_a_row, stream, *arguments)
     blocks, columns = np.int64(plan.blocks), np.int64(plan.blocks * plan.shape.threads[0])
     settling = launch.Shape(task.count, (launch.settling_threads(), 1))
     strides = ROUNDS * [1] if task.n < LARGER else [LARGER_STRIDE, *ROUNDS * [1]]
     for k, each in enumerate(strides):
         stride, is_first = np.int64(each), k == 0 or strides[k - 1] > 1
-        meeting = *aside, state, parts
+        meeting = *aside, parts
         launch.run(kernels.sift, plan.shape, stream, *rows, norm, slack, stride, *meeting, verdict)
         arguments = task.n / plan.stride, eta, verdict, first
         sizes = rows[-1], eps, norm, stride, blocks, columns

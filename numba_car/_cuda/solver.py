@@ -10,7 +10,7 @@ import numpy as np
 from numba_car._arrays import Options
 from numba_car._cuda import launch, memory
 from numba_car._cuda.apply import rescale_rows
-from numba_car._cuda.long import alone_kernel, rest_kernel
+from numba_car._cuda.long import STATE, alone_kernel, rest_kernel, start_kernel
 from numba_car._cuda.newton import solve_kernel
 from numba_car._cuda.norms import judge_rows, measure_rows
 from numba_car._cuda.problem import DeviceProblem
@@ -76,19 +76,22 @@ def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...])
 def _narrow(
     task: DeviceProblem, eps: tuple[Any, ...], lane: DType, results: tuple[Any, ...]
 ) -> None:
-    """Solve rows that are too long for the chip."""
+    """Solve rows that are too long for the chip; no launch waits to hear what another found."""
     plan = launch.narrowing(task.count, task.n, lane)
     rows, norm, stream = task.rows, task.norm, task.stream
     slack, eta, verdict, first = results
     columns = plan.shape.blocks * plan.shape.threads[0]  # of all rows, or of those under way
     scratch = memory.empty(2 * plan.layers * columns, lane, stream)
     counts = memory.empty(columns // WARP, np.int64, stream)
-    stride, aside = np.int64(plan.stride), (scratch, np.int64(plan.layers), counts)
+    state = memory.empty(STATE * task.count, np.float64, stream)
+    kept = scratch, np.int64(plan.layers), counts, state
+    arguments = *rows, eps, norm, np.int64(plan.stride), state, verdict
+    launch.run(start_kernel(lane), plan.samples, stream, *arguments)
     if plan.blocks == 1:
-        arguments = *rows, eps, norm, slack, stride, *aside, eta, verdict, first
+        arguments = *rows, eps, norm, slack, *kept, eta, verdict, first
         launch.run(alone_kernel(lane), plan.shape, stream, *arguments)
     else:
-        share_blocks(task, eps, lane, plan, aside, results)
+        share_blocks(task, eps, lane, plan, kept, results)
     shape = launch.row_teams(task.count, task.n)
     launch.run(rest_kernel(lane), shape, stream, *rows, eps, norm, eta, verdict, first)
 
