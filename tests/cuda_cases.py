@@ -80,13 +80,32 @@ def test_a_row_over_several_warps(p):
         check(row, eta)
 
 
-@pytest.mark.parametrize("p", [1.0, 2.0, 3.3])
-def test_rows_too_long_for_the_chip(monkeypatch, p):
-    from numba_car._cuda import launch
+def keep_nothing_on_chip(monkeypatch, count, n, dtype, blocks=1, larger=1 << 20):
+    """Have rows narrowed down, by so many blocks each; from `larger` elements on, sampled twice."""
+    from numba_car._cuda import launch, shared
 
-    monkeypatch.setattr(launch, "_SHARED", 64)
-    rows = list(rows_of(np.float64, p, (0.6,)))
-    assert launch.solving_teams(len(rows), N, np.dtype(np.float64))[1] > 0
+    monkeypatch.setattr(launch, "_SHARED", 0)
+    monkeypatch.setattr(launch, "_RESIDENT", blocks * count)
+    monkeypatch.setattr(launch, "multiprocessors", lambda: 1)
+    monkeypatch.setattr(shared, "LARGER", larger)
+    monkeypatch.setattr(shared, "LARGER_STRIDE", 2)
+    assert launch.keeping_teams(count, n, np.dtype(dtype)) is None
+    assert launch.narrowing(count, n, np.dtype(dtype)).blocks == blocks
+
+
+@pytest.mark.parametrize(
+    ("blocks", "larger", "dtype", "p"),
+    [
+        (1, 1 << 20, np.float64, 1.0),
+        (1, 1 << 20, np.float32, 2.0),
+        (2, 1 << 20, np.float32, 1.0),
+        (2, 1 << 20, np.float64, 3.5),
+        (3, 50, np.float32, 2.0),
+    ],
+)
+def test_rows_too_long_for_the_chip(monkeypatch, blocks, larger, dtype, p):
+    rows = list(rows_of(dtype, p, (0.3, 0.95, 1.5), n=64 * blocks + 5))[blocks % 2 :: 2]
+    keep_nothing_on_chip(monkeypatch, len(rows), rows[0].x.size, dtype, blocks, larger)
     for row, eta in zip(rows, to_host(car.eta(*on_device(rows), p=p)), strict=True):
         check(row, eta)
 
@@ -100,7 +119,7 @@ def test_rows_built_to_be_slow_are_bisected(p):
     def settle(caps, weights, target, found):
         slots = (cuda.shared.array(team.SLOTS, np.float64),)
         terms, lane = (caps, weights, np.int64(0)), np.float64(0)
-        _, found[0] = newton.settle(np.int64(caps.size), target, 0.0, lane, terms, slots)
+        _, found[0] = newton.settle(np.int64(caps.size), target, 0.0, 0.0, lane, terms, slots)
 
     row = slow_row(p, copies=1)
     found = cuda.to_device(np.zeros(1, np.int64))
@@ -109,6 +128,36 @@ def test_rows_built_to_be_slow_are_bisected(p):
     assert to_host(found)[0] == SLOW
     x, delta = (cuda.to_device(values[None]) for values in (row.x, row.delta))
     check(row, to_host(car.eta(x, delta, row.eps, p=p))[0])
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_long_rows_with_nan_or_outside_or_nothing_to_do(monkeypatch, blocks):
+    x, delta = np.full((5, 130), 0.5), np.linspace(-1, 1, 650).reshape(5, 130)
+    x[1, 77], delta[2, 129], delta[3] = np.nan, np.inf, 0
+    eps = np.array([0.5, 0.5, 0.5, 0.5, 0.0])
+    keep_nothing_on_chip(monkeypatch, 5, 130, float, blocks)
+    found = to_host(car.eta(*map(cuda.to_device, (x, delta, eps))))
+    check(Row(x[0], delta[0], 0.5), found[0])
+    np.testing.assert_array_equal(found[1:], [np.nan, np.nan, 0, 0])
+    x[0, 100] = 1.5
+    with pytest.raises(ValueError, match=r"index \(0, 100\)"):
+        car.eta(*map(cuda.to_device, (x, delta, eps)))
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_narrowing_leaves_no_more_than_it_must(monkeypatch, blocks):
+    from numba_car._cuda import solver
+    from numba_car._cuda.jit import kernel
+
+    @kernel
+    def do_nothing(x, delta, lower, upper, count, n, eps, norm, eta, verdict, first):
+        pass
+
+    x, delta = family_arrays("uniform", (2, 150), np.float32)
+    keep_nothing_on_chip(monkeypatch, 2, 150, np.float32, blocks)
+    monkeypatch.setattr(solver, "rest_kernel", lambda _: do_nothing)
+    for i, eta in enumerate(to_host(car.eta(*map(cuda.to_device, (x, delta)), 1.5))):
+        check(Row(x[i], delta[i], 1.5), eta)
 
 
 @pytest.mark.parametrize("p", [0.7, 1.0, 2.0, 4.7])
