@@ -106,7 +106,7 @@ def checks():
 
 def run_all_kernels():
     """Call everything once, on small batches."""
-    for shape in ((9, 100), (3, 2000), (2, 20_000)) if not IS_SIMULATED else TINY:
+    for shape in ((9, 100), (3, 2000), (2, 20_000), (300, 7000)) if not IS_SIMULATED else TINY:
         for dtype in ("float32", "float64"):
             made = batch(shape, dtype)
             x, delta = cuda.to_device(made.x), cuda.to_device(made.delta)

@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not HAS_GPU, reason="no CUDA device was found"),
 ]
-SHAPES = ((4096, 784), (256, 3072), (8, 150528))
+SHAPES = ((4096, 784), (256, 3072), (300, 7000), (8, 150528))
 
 
 def batch_of(count, n, dtype, seed=0):
