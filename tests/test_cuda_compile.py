@@ -35,6 +35,7 @@ KERNELS = {
 }
 PASSES, DTYPES = {"look", "raise", "kept", "anew"}, {"float32", "float64"}
 MOST_SHARED = 48 * 1024
+NARROWING = 256  # threads of a block that narrows rows down
 
 
 def has_compiler():
@@ -68,7 +69,8 @@ def test_kernels_compile_without_spilling():
     for figure in figures:
         assert figure["spilled"] == figure["stack"] == 0, figure
         assert figure["shared"] < MOST_SHARED, figure
-        assert 0 < figure["registers"] <= 128, figure  # 512 threads share 65536
+        threads = NARROWING if figure["kernel"] in ("long, alone", "long, sift") else 512
+        assert 0 < figure["registers"] <= min(255, 65536 // threads), figure
         assert figure["long_divisions"] == 0, figure
     assert {(f["pass"], f["dtype"]) for f in passes} == set(itertools.product(PASSES, DTYPES))
     for figure in passes:
