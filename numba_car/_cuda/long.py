@@ -10,17 +10,16 @@ from numba import cuda
 from numba_car._core.newton import (
     DONE,
     GO_ON,
-    NOT_FINITE,
     OUT_OF_RANGE,
-    OUTSIDE,
     SATURATED,
+    SLOW,
     conclude,
     in_range,
 )
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import fastest
 from numba_car._cuda.narrow import bracket_of_step, close_in, guess, narrow, sample_size
-from numba_car._cuda.newton import finish, nearness, report, solve_finite
+from numba_car._cuda.newton import finish, nearness, report, solve_finite, verdict_of
 from numba_car._cuda.team import SLOTS
 from numba_car._cuda.views import at
 from numba_car._rows import DType
@@ -38,7 +37,7 @@ def usable(goal):
 @device
 def answer_or_leave(r, goal, sums, units, norm, t, step, eta, verdict, first):
     """Report a row that is done, or not to be done; note else, and return, how far it is."""
-    found = NOT_FINITE if sums[4] == 2 else OUTSIDE if sums[4] == 1 else GO_ON
+    found = verdict_of(sums[4])
     answer, step = conclude(units[0] / units[1], t, norm, step)
     if sums[3] == 0 or not goal > 0:
         answer, step = 0.0, DONE
@@ -140,7 +139,7 @@ def rest_kernel(dtype: DType) -> Any:
             if step == GO_ON:
                 answer = solve_finite(row, norm, goal, fastest(row, team), lane, (), team)
                 report(r, GO_ON, goal, answer, eta, verdict, first)
-            elif step in (SATURATED, OUT_OF_RANGE):
+            elif step in (SATURATED, OUT_OF_RANGE, SLOW):
                 answer = finish(row, norm, goal, 0.0, step, team)
                 report(r, GO_ON, goal, answer, eta, verdict, first)
             r += np.int64(cuda.gridDim.x)

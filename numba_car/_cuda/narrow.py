@@ -15,7 +15,8 @@ import numpy as np
 from numba import cuda
 
 from numba_car._core.double_double import two_sum
-from numba_car._core.newton import GO_ON, SATURATED, in_range
+from numba_car._core.limits import MAX_PASSES
+from numba_car._core.newton import GO_ON, SATURATED, SLOW, in_range
 from numba_car._core.norms import divisor, relative, root, term, unit_of
 from numba_car._core.problem import room
 from numba_car._cuda.jit import device
@@ -196,15 +197,19 @@ def narrow(row, column, stride, units, bracket, norm, slack, lane, aside, team):
 def close_in(sums, target, bracket, is_first, near, lane, aside, team):
     """Go on among what was set aside, given the sums of `narrow`: return the t before, t, the verdict.
 
-    The verdict is GO_ON where the bracket was left, or more was open than there was memory for.
+    The verdict is GO_ON where the bracket was left, or more was open than there was memory for, and SLOW
+    after too many passes.
     """
     clipped, free, middle, _, _, most = sums
     layers, before = np.int64(most + WARP - 1) // WARP, bracket[0]
     t, verdict = next_step(before, target, clipped, free + middle, is_first, near, lane)
+    passes = 0
     while verdict == GO_ON and layers <= aside[4] and bracket[0] <= t <= bracket[1]:
         a, b = newton_sums(layers * aside[5], type(lane)(t), aside, team)
-        before = t
+        before, passes = t, passes + 1
         t, verdict = next_step(t, target, clipped + a, free + b, False, near, lane)
+        if passes == MAX_PASSES and verdict == GO_ON:
+            verdict = SLOW
     return before, t, verdict
 
 
