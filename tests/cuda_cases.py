@@ -131,6 +131,14 @@ def test_rows_built_to_be_slow_are_bisected(p):
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
+def test_long_rows_built_to_be_slow(monkeypatch, blocks):
+    row = slow_row(2.0, copies=3)
+    keep_nothing_on_chip(monkeypatch, 1, row.x.size, float, blocks)
+    x, delta = (cuda.to_device(values[None]) for values in (row.x, row.delta))
+    check(row, to_host(car.eta(x, delta, row.eps, p=2.0))[0])
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
 def test_long_rows_with_nan_or_outside_or_nothing_to_do(monkeypatch, blocks):
     x, delta = np.full((5, 130), 0.5), np.linspace(-1, 1, 650).reshape(5, 130)
     x[1, 77], delta[2, 129], delta[3] = np.nan, np.inf, 0
