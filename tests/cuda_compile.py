@@ -148,11 +148,13 @@ def bfloat16_cases(sizes, steps):
     rows = BRAIN, BRAIN, number(one), number(one), INT, INT
     moved = array(DOUBLE), DOUBLE, BRAIN
     results = array(DOUBLE), array(INT), array(INT)
-    solving = batch(DOUBLE), norm, DOUBLE, array(one), *results
+    lane, solving = np.dtype(np.float32), (batch(DOUBLE), norm, DOUBLE)
+    kept = array(one), INT, array(INT), array(DOUBLE)
     layout = INT, sizes, steps
     for kernel, p, function, arguments in (
         ("rescale", 0, rescale_rows, (*rows, *moved)),
-        ("newton, on chip", 2.0, solve_kernel(np.dtype(np.float32), "on chip"), (*rows, *solving)),
+        ("newton, on chip", 2.0, solve_kernel(lane, "on chip"), (*rows, *solving, *results)),
+        ("long, alone", 2.0, alone_kernel(lane), (*rows, *solving, *kept, *results)),
         ("copy of any layout", 0, _gather, (BRAIN, *layout, batch(one))),
         ("cast", 0, _cast, (array(DOUBLE), BRAIN)),
     ):
@@ -191,7 +193,8 @@ def norm_cases(name, element, p, bounds, rows):
 def long_cases(name, p, bounds, rows, aims, kept, results, lane):
     kernels, norm, states = sharing_kernels(lane), aims[1], (array(DOUBLE), array(INT))
     kept = kept, INT, array(INT), array(DOUBLE)
-    yield Case("long, start", name, p, bounds, start_kernel(lane), (*rows, *aims, INT, *states))
+    yield Case("long, start", name, p, bounds, start_kernel(lane),
+               (*rows, *aims, INT, INT, *states))  # fmt: skip
     yield Case("long, alone", name, p, bounds, alone_kernel(lane),
                (*rows, *aims, DOUBLE, *kept, *results))  # fmt: skip
     yield Case("long, sift", name, p, bounds, kernels.sift,

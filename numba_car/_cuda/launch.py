@@ -71,11 +71,17 @@ class Narrowing(NamedTuple):
     layers: int
 
 
+def sample_size(n: int, stride: int) -> int:
+    """How many elements a sample has that takes a warp's worth of neighbours of every `stride`."""
+    whole = (n - 1) // (WARP * stride)
+    return whole * WARP + min(WARP, n - whole * WARP * stride)
+
+
 def narrowing(count: int, n: int, lane: DType) -> Narrowing:
     """Launch a block a row, or several where there are fewer rows than blocks to be had."""
     threads, most = 2 * WARP if IS_SIMULATED else 256, _SAMPLE // (2 * lane.itemsize)
     stride = max(8, -(-n // most))
-    shared = 2 * -(-n // (stride * WARP)) * WARP * lane.itemsize  # of a sample
+    shared = 2 * sample_size(n, stride) * lane.itemsize
     resident = _RESIDENT * multiprocessors()
     blocks = max(1, min(resident // count, -(-n // threads)))
     shape = Shape(blocks * count if blocks > 1 else min(count, resident), (threads, 1))

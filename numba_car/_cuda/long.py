@@ -18,7 +18,7 @@ from numba_car._core.newton import (
 )
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import fastest
-from numba_car._cuda.narrow import bracket_of_step, close_in, guess, narrow, sample_size
+from numba_car._cuda.narrow import bracket_of_step, close_in, guess, narrow
 from numba_car._cuda.newton import finish, nearness, report, solve_finite, verdict_of
 from numba_car._cuda.team import SLOTS
 from numba_car._cuda.views import at
@@ -73,14 +73,14 @@ def start_kernel(dtype: DType) -> Any:
     lane_type = dtype.type
 
     @kernel
-    def guess_rows(x, delta, lower, upper, count, n, eps, norm, stride, state, verdict):
+    def guess_rows(x, delta, lower, upper, count, n, eps, norm, stride, size, state, verdict):
         """Have a sample of each row suggest a bracket, a block a row."""
         team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
         kept, r = cuda.shared.array(0, lane_type), np.int64(cuda.blockIdx.x)
-        terms = (kept, kept[sample_size(n, stride) :], np.int64(0))
+        terms = (kept, kept[size:], np.int64(0))
         while r < count:
             row, goal = (x, delta, lower, upper, r, n), usable(at(eps, r, 0, np.float64))
-            units, bracket = guess(row, norm, goal, stride, lane, terms, team)
+            units, bracket = guess(row, norm, goal, stride, size, lane, terms, team)
             store_state(state, r, units, bracket)
             if cuda.threadIdx.x == 0:
                 verdict[r] = GO_ON

@@ -38,15 +38,8 @@ _CHAIN = 16  # elements that a thread adds up in the row's precision
 
 
 @device
-def sample_size(n, stride):
-    """How many elements a sample has that takes a warp's worth of neighbours of every `stride`."""
-    whole = (n - 1) // (WARP * stride)
-    return whole * WARP + min(np.int64(WARP), n - whole * WARP * stride)
-
-
-@device
 def draw(row, stride, lane, terms, team):
-    """Store room and |delta| of a sample; return the largest |delta|."""
+    """Store room and |delta| of a sample, see `launch.sample_size`; return the largest |delta|."""
     place = place_in(team)
     speed, j, i = type(lane)(0), place, place // WARP * WARP * stride + place % WARP
     while i < row[5]:
@@ -84,10 +77,9 @@ def around(t, width):
 
 
 @device
-def guess(row, norm, eps, stride, lane, terms, team):
+def guess(row, norm, eps, stride, size, lane, terms, team):
     """Return the units of a row, and the bracket that a sample of it suggests."""
-    short, size = is_short(lane), sample_size(row[5], stride)
-    fastest = draw(row, stride, lane, terms, team)
+    short, fastest = is_short(lane), draw(row, stride, lane, terms, team)
     speed = unit_of(fastest if 0 < fastest < math.inf else 1.0, norm, short)
     unit = unit_of(eps, norm, short)
     target = term(eps / unit, norm)

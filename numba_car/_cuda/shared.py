@@ -15,14 +15,7 @@ from numba_car._core.newton import GO_ON, in_range
 from numba_car._cuda import launch, memory
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.long import ROUNDS, answer_or_leave, load_state, store_state
-from numba_car._cuda.narrow import (
-    ROUGH,
-    around,
-    bracket_of_step,
-    close_in,
-    narrow,
-    sample_size,
-)
+from numba_car._cuda.narrow import ROUGH, around, bracket_of_step, close_in, narrow
 from numba_car._cuda.newton import nearness
 from numba_car._cuda.team import SLOTS, team_max, team_sum
 from numba_car._cuda.views import at
@@ -66,8 +59,10 @@ def sharing_kernels(dtype: DType) -> Sharing:
     ):  # fmt: skip
         """Take the sums of the blocks' parts of rows, or of a sample of them."""
         team, lane = (cuda.shared.array(SLOTS, np.float64),), lane_type(0)
-        blocks = np.int64(cuda.gridDim.x) // count
-        r, half = np.int64(cuda.blockIdx.x) // blocks, scratch.size // 2
+        # Of blocks there are few: 64 bits take long to divide.
+        blocks = np.int64(np.uint32(cuda.gridDim.x) // np.uint32(count))
+        r = np.int64(np.uint32(cuda.blockIdx.x) // np.uint32(blocks))
+        half = scratch.size // 2
         column = (np.int64(cuda.blockIdx.x) - r * blocks) * cuda.blockDim.x + cuda.threadIdx.x
         aside = (scratch, scratch[half:], counts, r, layers, blocks * cuda.blockDim.x)
         if verdict[r] == GO_ON:
@@ -81,7 +76,7 @@ def sharing_kernels(dtype: DType) -> Sharing:
 
     @kernel
     def settle(
-        n, eps, norm, stride, blocks, columns, scratch, layers, counts, state, parts,
+        n, eps, norm, size, blocks, columns, scratch, layers, counts, state, parts,
         is_first, drawn, eta, verdict, first,
     ):  # fmt: skip
         """Go on among what `sift` set aside; after a sample, with a narrower bracket for the next."""
@@ -91,13 +86,12 @@ def sharing_kernels(dtype: DType) -> Sharing:
         units, bracket = load_state(state, r)
         if verdict[r] == GO_ON and in_range(units[2]):
             sums, goal = added_up(parts, r, blocks, team), at(eps, r, 0, np.float64)
-            share = sample_size(n, stride) / n
-            near = nearness(lane) if stride == 1 else ROUGH
+            share, near = size / n, nearness(lane) if size == n else ROUGH
             before, t, step = close_in(
                 sums, units[2] * share, bracket, is_first, near, lane, aside, team
             )
-            if stride > 1:
-                width = bracket[2] * math.sqrt(drawn / (share * n))
+            if size < n:
+                width = bracket[2] * math.sqrt(drawn / size)
                 bracket = around(t, width if step != GO_ON else bracket[2])
             else:
                 bracket = bracket_of_step(before, t)
@@ -123,5 +117,6 @@ def share_blocks(
         meeting = *aside, parts
         launch.run(kernels.sift, plan.shape, stream, *rows, norm, slack, stride, *meeting, verdict)
         arguments = task.n / plan.stride, eta, verdict, first
-        sizes = rows[-1], eps, norm, stride, blocks, columns
+        drawn = np.int64(launch.sample_size(task.n, each))
+        sizes = rows[-1], eps, norm, drawn, blocks, columns
         launch.run(kernels.settle, settling, stream, *sizes, *meeting, is_first, *arguments)

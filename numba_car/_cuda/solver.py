@@ -85,7 +85,8 @@ def _narrow(
     counts = memory.empty(columns // WARP, np.int64, stream)
     state = memory.empty(STATE * task.count, np.float64, stream)
     kept = scratch, np.int64(plan.layers), counts, state
-    arguments = *rows, eps, norm, np.int64(plan.stride), state, verdict
+    size = np.int64(launch.sample_size(task.n, plan.stride))
+    arguments = *rows, eps, norm, np.int64(plan.stride), size, state, verdict
     launch.run(start_kernel(lane), plan.samples, stream, *arguments)
     if plan.blocks == 1:
         arguments = *rows, eps, norm, slack, *kept, eta, verdict, first
