@@ -38,17 +38,15 @@ _CHAIN = 16  # elements that a thread adds up in the row's precision
 
 
 @device
-def draw(row, stride, lane, terms, team):
+def draw(row, stride, size, lane, terms, team):
     """Store room and |delta| of a sample, see `launch.sample_size`; return the largest |delta|."""
-    place = place_in(team)
-    speed, j, i = type(lane)(0), place, place // WARP * WARP * stride + place % WARP
-    while i < row[5]:
-        x, delta, lower, upper = element(row, i, type(lane))
-        terms[0][np.uint64(terms[2] + j)] = room(x, delta, lower, upper)
-        terms[1][np.uint64(terms[2] + j)] = abs(delta)
+    speed, i = type(lane)(0), place_in(team)
+    while i < size:
+        x, delta, lower, upper = element(row, i // WARP * WARP * stride + i % WARP, type(lane))
+        terms[0][np.uint64(terms[2] + i)] = room(x, delta, lower, upper)
+        terms[1][np.uint64(terms[2] + i)] = abs(delta)
         speed = max(speed, abs(delta))
-        j += size_of(team)
-        i += size_of(team) * stride
+        i += size_of(team)
     return team_max(speed, team)
 
 
@@ -79,7 +77,7 @@ def around(t, width):
 @device
 def guess(row, norm, eps, stride, size, lane, terms, team):
     """Return the units of a row, and the bracket that a sample of it suggests."""
-    short, fastest = is_short(lane), draw(row, stride, lane, terms, team)
+    short, fastest = is_short(lane), draw(row, stride, size, lane, terms, team)
     speed = unit_of(fastest if 0 < fastest < math.inf else 1.0, norm, short)
     unit = unit_of(eps, norm, short)
     target = term(eps / unit, norm)
