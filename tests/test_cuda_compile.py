@@ -51,7 +51,7 @@ needs_compiler = pytest.mark.skipif(
 
 def output_of(*command):
     found = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=1800, check=False
+        [sys.executable, *command], capture_output=True, text=True, timeout=3600, check=False
     )
     assert found.returncode == 0, found.stderr[-5000:]
     return found.stdout

@@ -33,7 +33,7 @@ def test_kernels_in_the_simulator(file):
         cwd=TESTS.parent,
         capture_output=True,
         text=True,
-        timeout=1800,
+        timeout=3600,
         check=False,
     )
     assert found.returncode == 0, found.stdout[-5000:] + found.stderr[-1000:]
