@@ -6,56 +6,13 @@ import mpmath
 import numpy as np
 import oracle
 import pytest
+from checks import METHODS, check_eta, check_max_norm, check_saturated_eta, check_solve
 from hypothesis import example, given
 from oracle import Row
 from scipy.optimize import brentq
 from strategies import POWERS, family_arrays, long_rows, rows
 
 import numba_car as car
-
-METHODS = ("auto", "newton", "sort")
-
-
-def eta_of(row, method):
-    return float(car.eta(row.x, row.delta, row.eps, p=row.p, bounds=row.bounds, method=method))
-
-
-def apart(value, reference, dtype, ulps=8):
-    """Whether two numbers differ by clearly more than the rounding of either."""
-    return oracle.error_in_ulps(value, reference, dtype) > ulps
-
-
-def nearly_tied(row):
-    """Whether some room is short of the largest by no more than its own rounding.
-
-    For p = inf the largest rooms choose the element that decides eta; where bits below the dtype
-    tell them apart, eta jumps by any factor while the norm stays the same to an ulp.
-    """
-    _, rooms, unit = row.moving
-    ulp = oracle.ulp(oracle.max_norm(row), row.dtype)
-    return any(0 < mpmath.mpf(max(rooms) - room) / unit <= 2 * ulp for room in rooms)
-
-
-def check_eta(row):
-    """Every method: right norm where eta is a normal number, right kind of eta elsewhere."""
-    expected = oracle.eta(row)
-    found = [eta_of(row, method) for method in METHODS]
-    if expected == 0:
-        assert found == [0.0] * 3
-    elif oracle.is_normal(expected, row.dtype):
-        assert np.all(np.isfinite(found)), found
-        errors = [oracle.norm_error_in_ulps(value, row, row.dtype) for value in found]
-        assert max(errors) <= 4, (found, float(expected), errors)
-        norms = [oracle.norm_at(value, row) for value in found]
-        assert oracle.error_in_ulps(min(norms), max(norms), row.dtype) <= 4, found
-    else:
-        info = np.finfo(row.dtype)
-        overflows = expected > float(info.max)
-        right = [
-            value >= 0.999 * float(info.max) if overflows else 0 <= value <= 2 * float(info.tiny)
-            for value in found
-        ]
-        assert all(right), (found, expected)
 
 
 @given(row=rows())
@@ -100,41 +57,18 @@ def test_eta_reaches_the_norm_of_long_rows(row):
 @pytest.mark.parametrize("method", METHODS)
 def test_saturated_eta_is_accurate_itself(row, method):
     row.eps = float(np.finfo(row.dtype).max)
-    expected = oracle.eta(row)
-    if not oracle.is_infeasible(row) or not oracle.is_normal(expected, row.dtype):
-        return
-    if math.isfinite(row.p) or not nearly_tied(row):
-        assert oracle.error_in_ulps(eta_of(row, method), expected, row.dtype) <= 2
+    check_saturated_eta(row, method)
 
 
 @given(row=rows())
 def test_max_norm(row):
-    expected = oracle.max_norm(row)
-    found = float(car.max_norm(row.x, row.delta, p=row.p, bounds=row.bounds))
-    most = float(np.finfo(row.dtype).max)
-    if expected > most:
-        assert found >= most
-    else:
-        assert oracle.error_in_ulps(found, expected, row.dtype) <= 4
+    check_max_norm(row)
 
 
 @given(row=rows())
 @pytest.mark.parametrize("method", METHODS)
 def test_solve(row, method):
-    solution = car.solve(row.x, row.delta, row.eps, p=row.p, bounds=row.bounds, method=method)
-    assert solution._fields == ("eta", "norm", "max_norm", "saturated")
-    assert type(solution).__name__ == "Solution"
-    assert solution.eta == eta_of(row, method)
-    assert solution.max_norm == car.max_norm(row.x, row.delta, p=row.p, bounds=row.bounds)
-    reachable = oracle.max_norm(row)
-    if math.isinf(reachable) or apart(row.eps, reachable, row.dtype):
-        assert bool(solution.saturated) == oracle.is_infeasible(row)
-    expected = oracle.eta(row)
-    if expected == 0 or oracle.is_normal(expected, row.dtype):
-        norm = float(solution.norm)
-        assert oracle.error_in_ulps(norm, oracle.target(row), row.dtype) <= 4
-        reached = oracle.norm_at(float(solution.eta), row)
-        assert oracle.error_in_ulps(norm, reached, row.dtype) <= 4
+    check_solve(row, method)
 
 
 @pytest.mark.parametrize("p", POWERS)

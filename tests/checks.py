@@ -1,0 +1,159 @@
+"""What must hold of one row's results, in exact arithmetic; each check returns its worst error in ulps.
+
+Only for rows whose eta is a normal number does an error mean something: the others return 0.
+"""
+
+import math
+from fractions import Fraction
+
+import ml_dtypes
+import mpmath
+import numpy as np
+import oracle
+
+import numba_car as car
+
+METHODS = ("auto", "newton", "sort")
+
+
+def options_of(row):
+    return {"p": row.p, "bounds": row.bounds}
+
+
+def eta_of(row, method):
+    return float(car.eta(row.x, row.delta, row.eps, method=method, **options_of(row)))
+
+
+def rescaled(row, method):
+    return car.rescale(row.x, row.delta, row.eps, method=method, **options_of(row))
+
+
+def apart(value, reference, dtype, ulps=8):
+    """Whether two numbers differ by clearly more than the rounding of either."""
+    return oracle.error_in_ulps(value, reference, dtype) > ulps
+
+
+def nearly_tied(row):
+    """Whether some room is short of the largest by no more than its own rounding.
+
+    For p = inf the largest rooms choose the element that decides eta; where bits below the dtype
+    tell them apart, eta jumps by any factor while the norm stays the same to an ulp.
+    """
+    _, rooms, unit = row.moving
+    ulp = oracle.ulp(oracle.max_norm(row), row.dtype)
+    return any(0 < mpmath.mpf(max(rooms) - room) / unit <= 2 * ulp for room in rooms)
+
+
+def check_eta(row):
+    """Every method: right norm where eta is a normal number, right kind of eta elsewhere."""
+    expected = oracle.eta(row)
+    found = [eta_of(row, method) for method in METHODS]
+    if expected == 0:
+        assert found == [0.0] * 3
+    elif oracle.is_normal(expected, row.dtype):
+        assert np.all(np.isfinite(found)), found
+        errors = [oracle.norm_error_in_ulps(value, row, row.dtype) for value in found]
+        assert max(errors) <= 4, (found, float(expected), errors)
+        norms = [oracle.norm_at(value, row) for value in found]
+        assert oracle.error_in_ulps(min(norms), max(norms), row.dtype) <= 4, found
+        return max(errors)
+    else:
+        info = ml_dtypes.finfo(row.dtype)
+        overflows = expected > float(info.max)
+        right = [
+            value >= 0.999 * float(info.max) if overflows else 0 <= value <= 2 * float(info.tiny)
+            for value in found
+        ]
+        assert all(right), (found, expected)
+    return 0.0
+
+
+def check_saturated_eta(row, method):
+    """Out of reach, eta is a breakpoint, which is known better than by the norm there."""
+    expected = oracle.eta(row)
+    if not oracle.is_infeasible(row) or not oracle.is_normal(expected, row.dtype):
+        return 0.0
+    if math.isinf(row.p) and nearly_tied(row):
+        return 0.0
+    error = oracle.error_in_ulps(eta_of(row, method), expected, row.dtype)
+    assert error <= 2, (method, error)
+    return error
+
+
+def check_max_norm(row):
+    expected = oracle.max_norm(row)
+    found = float(car.max_norm(row.x, row.delta, **options_of(row)))
+    most = float(ml_dtypes.finfo(row.dtype).max)
+    if expected > most:
+        assert found >= most
+        return 0.0
+    error = oracle.error_in_ulps(found, expected, row.dtype)
+    assert error <= 4, (found, float(expected), error)
+    return error
+
+
+def check_solve(row, method):
+    solution = car.solve(row.x, row.delta, row.eps, method=method, **options_of(row))
+    assert solution._fields == ("eta", "norm", "max_norm", "saturated")
+    assert type(solution).__name__ == "Solution"
+    assert solution.eta == eta_of(row, method)
+    assert solution.max_norm == car.max_norm(row.x, row.delta, **options_of(row))
+    reachable = oracle.max_norm(row)
+    if math.isinf(reachable) or apart(row.eps, reachable, row.dtype):
+        assert bool(solution.saturated) == oracle.is_infeasible(row)
+    expected = oracle.eta(row)
+    if expected == 0 or oracle.is_normal(expected, row.dtype):
+        norm, eta = float(solution.norm), float(solution.eta)
+        errors = [
+            oracle.error_in_ulps(norm, reference, row.dtype)
+            for reference in (oracle.target(row), oracle.norm_at(eta, row))
+        ]
+        assert max(errors) <= 4, (norm, errors)
+        return max(errors)
+    return 0.0
+
+
+def check_inside(v, row):
+    """No NaN, inside the bounds, and no element moved against its delta."""
+    assert v.dtype == row.dtype
+    assert v.shape == row.x.shape
+    assert not np.isnan(v).any()
+    assert np.all(v >= (-math.inf if row.lower is None else row.lower))
+    assert np.all(v <= (math.inf if row.upper is None else row.upper))
+    assert np.all(v[row.delta == 0] == row.x[row.delta == 0])
+    assert np.all(v[row.delta > 0] >= row.x[row.delta > 0])
+    assert np.all(v[row.delta < 0] <= row.x[row.delta < 0])
+
+
+def norm_of_fractions(values, p):
+    unit = max((value.denominator for value in values), default=1)
+    return oracle.norm([int(value * unit) for value in values], p, unit)
+
+
+def check_norm(v, row):
+    """||v - x|| is min(eps, R) for some steps within what the rounding to the dtype can hide."""
+    shortest, longest = [], []
+    for x, moved in zip(row.x[row.delta != 0], v[row.delta != 0], strict=True):
+        step = abs(oracle.exact(moved) - oracle.exact(x))
+        widest = max(abs(float(x)), abs(float(moved)), float(step))
+        rounding = Fraction(float(oracle.ulp(widest, row.dtype)))
+        shortest.append(max(step - rounding, Fraction(0)))
+        longest.append(step + rounding)
+    target = oracle.target(row)
+    slack = 4 * oracle.ulp(target, row.dtype)
+    assert norm_of_fractions(shortest, row.p) <= target + slack
+    assert norm_of_fractions(longest, row.p) >= target - slack
+
+
+def check_rescale(row, method):
+    v = rescaled(row, method)
+    check_inside(v, row)
+    expected = oracle.eta(row)
+    if expected == 0:
+        assert np.array_equal(v, row.x)
+    elif oracle.is_normal(expected, row.dtype):
+        half_reach = np.abs(row.x.astype(float)) / 2 + float(oracle.target(row)) / 2
+        may_overflow = half_reach > 0.49 * float(ml_dtypes.finfo(row.dtype).max)
+        assert np.all(np.isfinite(v) | may_overflow)
+        if np.isfinite(v).all():
+            check_norm(v, row)
