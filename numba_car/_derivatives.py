@@ -37,16 +37,19 @@ def _gradients(task: Problem, eps: ArrayLike, bounds: Bounds, found: Any) -> Gra
     if len(shape) == len(task.shape) > by_batch.ndim:
         by_batch = by_batch.reshape(task.batch_shape_kept)
     lower, upper = (
-        None if bound is None else np.asarray(value, task.dtype).reshape(np.shape(bound))[()]
+        None if bound is None else _held(value, task).reshape(np.shape(bound))[()]
         for bound, value in zip(pair(bounds), of_bounds, strict=True)
     )
-    return Gradients(
-        np.asarray(x, task.dtype)[()],
-        np.asarray(delta, task.dtype)[()],
-        np.asarray(sum_to(by_batch, shape), task.dtype)[()],
-        lower,
-        upper,
-    )
+    of_eps = _held(sum_to(by_batch, shape), task)
+    return Gradients(_held(x, task)[()], _held(delta, task)[()], of_eps[()], lower, upper)
+
+
+def _held(values: ArrayLike, task: Problem) -> Array:
+    """Values of the result's dtype: sums over rows that it does not hold become its largest number."""
+    values = np.asarray(values)
+    if values.dtype == task.dtype:
+        return values
+    return np.clip(values, -task.largest, task.largest).astype(task.dtype)
 
 
 def sum_to(values: Array, shape: tuple[int, ...]) -> Any:
@@ -273,7 +276,8 @@ def eta_jvp(
     task = problem(x, delta, eps, p, bounds, axis)
     options = options_of(infeasible, method, num_threads)
     flat = gradients.jvp(task, options, _tangents(task, *given), None)
-    return restore(flat.astype(task.dtype), task, keepdims)
+    with np.errstate(over="ignore"):
+        return restore(flat.astype(task.dtype), task, keepdims)
 
 
 def rescale_jvp(

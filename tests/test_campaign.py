@@ -1,0 +1,108 @@
+"""The campaign's judge knows right from wrong, and what it once found stays mended."""
+
+import json
+import math
+from itertools import islice
+
+import campaign
+import campaign_rows
+import numpy as np
+import pytest
+from campaign_judge import Batch
+
+KEPT = sorted(campaign.FAILURES.glob("*.json"))
+
+
+def batches(seed):
+    rng = np.random.default_rng(seed)
+    while True:
+        with np.errstate(all="ignore"):
+            yield campaign_rows.draw(rng)
+
+
+def plain_batch(dtype, p, arrays=True):
+    rng = np.random.default_rng(0)
+    x, delta = rng.random((40, 6)).astype(dtype), rng.standard_normal((40, 6)).astype(dtype)
+    bounds = (np.zeros_like(x), np.ones_like(x)) if arrays else (0.0, 1.0)
+    return Batch(x, delta, rng.choice([0.0, 0.1, 0.4, 9.0], 40).astype(dtype), p, *bounds, "plain")
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_a_failure_of_the_past(path):
+    batch = campaign.restored(json.loads(path.read_text(encoding="utf-8")))
+    assert campaign.failures(batch, [True])[2] == []
+
+
+def test_a_few_batches():
+    for batch in islice(batches(7), 10):
+        sampled = np.arange(len(batch.x)) < 2
+        assert campaign.failures(batch, sampled)[2] == []
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 2.0, 3.3, math.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_plain_rows_need_no_exact_arithmetic(dtype, p):
+    _, verdict = campaign.judged(plain_batch(dtype, p))
+    assert verdict.sure.all()
+    assert verdict.right.all()
+    assert verdict.left_out.mean() < 0.4
+
+
+def spoil(values, ulps):
+    return values * (1 + ulps * np.finfo(values.dtype).eps).astype(values.dtype)
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 2.0, 3.3, math.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["newton", "sort", "max_norm", "rescale"])
+def test_wrong_results_are_not_passed(name, dtype, p):
+    batch = plain_batch(dtype, p)
+    found = campaign.results(batch)
+    found[name] = spoil(found[name], 1 << 10)
+    with np.errstate(all="ignore"):
+        verdict = campaign.Verdict(batch, found)
+    assert not verdict.sure[batch.eps == dtype(0.4)].any()
+
+
+@pytest.mark.parametrize("p", [0.5, 1.0, 2.0, 3.3, math.inf])
+@pytest.mark.parametrize("field", ["x", "delta", "eps", "lower", "upper", None])
+@pytest.mark.parametrize("name", ["eta_vjp", "rescale_vjp"])
+def test_wrong_derivatives_are_not_passed(name, field, p):
+    batch = plain_batch(np.float64, p)
+    found = campaign.results(batch)
+    if field is None:
+        forward = name.replace("vjp", "jvp")
+        found[forward] = spoil(found[forward], 1 << 10)
+    else:
+        values = {field: spoil(getattr(found[name], field), 1 << 10)}
+        found[name] = found[name]._replace(**values)
+    with np.errstate(all="ignore"):
+        verdict = campaign.Verdict(batch, found)
+    is_part = field in ("delta", "eps", None) or name == "rescale_vjp" or p < math.inf
+    assert np.any(~verdict.right & (batch.eps == 0.4)) == is_part
+
+
+def test_a_row_survives_its_file():
+    for batch in islice(batches(3), 20):
+        text = json.dumps(campaign.stored(batch, 0, "why"))
+        again, row = campaign.restored(json.loads(text)).row(0), batch.row(0)
+        assert again.dtype == row.dtype
+        for name in ("x", "delta", "eps", "p", "lower", "upper"):
+            found, expected = getattr(again, name), getattr(row, name)
+            assert (found is None) == (expected is None)
+            if expected is not None:
+                np.testing.assert_array_equal(
+                    found, expected, strict=isinstance(expected, np.ndarray)
+                )
+
+
+def test_totals_add_up():
+    batch = "float32|plain|2"
+    counts = {"exactly": 1, "left out": 2, "failures": 0, "CPU seconds": 3.0}
+    one = {"rows": {batch: 5}, "counts": counts, "worst": {batch: {"newton": 0.5, "sort": 1.5}}}
+    two = {"rows": {batch: 7}, "counts": counts, "worst": {batch: {"newton": 2.5, "sort": 0.25}}}
+    both = campaign.added(one, two)
+    assert both["rows"] == {batch: 12}
+    assert both["counts"]["left out"] == 4
+    assert both["worst"] == {batch: {"newton": 2.5, "sort": 1.5}}
+    assert "| float32 | 12 | 2.50 | 1.50 |" in campaign.report(both)
