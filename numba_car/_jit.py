@@ -109,6 +109,14 @@ def formula(function: Callable[..., Any]) -> Any:
     return numba.njit(error_model="numpy", **_INNER)(function)
 
 
+def exact_formula(function: Callable[..., Any]) -> Any:
+    """Jit a formula whose products must be taken in their order, or they leave the range.
+
+    Others inherit the flags of the loop that first has them compiled.
+    """
+    return numba.njit(error_model="numpy", fastmath=False, **_INNER)(function)
+
+
 def loop(function: Callable[..., Any]) -> Any:
     """Jit an innermost loop that LLVM may reorder and vectorise; its input is free of NaN."""
     return numba.njit(error_model="numpy", fastmath=_LOOP_FLAGS, nogil=True, **_INNER)(function)

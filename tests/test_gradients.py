@@ -283,6 +283,35 @@ def test_corner_rows_have_finite_gradients(p):
     assert (eta.eps[1:3] == 0).all()
 
 
+@pytest.mark.parametrize("eps", [1e-300, 1e-200, 1e-120, 1e120])
+@pytest.mark.parametrize("p", POWERS)
+def test_the_gradient_of_any_eps(p, eps):
+    """Eta is eps / ||delta||, so that eps * d eta / d delta goes as eps, though eta**2 is out of range."""
+    x, delta = np.zeros(3), np.array([1e-9, 2e-9, -3e-9])
+    one = car.eta_vjp(x, delta, 1.0, 1.0, p=p, bounds=(None, None))
+    found = car.eta_vjp(x, delta, eps, 1.0, p=p, bounds=(None, None))
+    np.testing.assert_allclose(found.delta / eps, one.delta, rtol=1e-12)
+    assert found.eps == pytest.approx(one.eps)
+
+
+@pytest.mark.parametrize(("delta", "eps"), [(1e-10, 1e308), (1e200, 1e-200)])
+@pytest.mark.parametrize("p", POWERS)
+def test_gradients_are_finite_where_no_float_holds_eta(p, delta, eps):
+    given = np.zeros(2), np.array([delta, -delta]), eps
+    options = {"p": p, "bounds": (None, None)}
+    for function, upstream in ((car.eta_vjp, 1.0), (car.rescale_vjp, np.array([1.0, 0.5]))):
+        found = function(*given, upstream, **options)
+        assert all(np.isfinite(value).all() for value in found[:3])
+
+
+def test_sums_over_rows_that_the_dtype_does_not_hold_are_its_largest_number():
+    x, delta = np.full((9, 1), 0.5, np.float32), np.full((9, 1), 2e-39, np.float32)
+    found = car.eta_vjp(x, delta, 9.0, 1.0)
+    assert found.upper == np.finfo(np.float32).max
+    assert found.upper.dtype == np.float32
+    assert found.eps == 0
+
+
 @pytest.mark.parametrize("function", [car.rescale_vjp, car.rescale_jvp])
 def test_rows_without_an_eta_are_nan_alone(function):
     rng = np.random.default_rng(8)

@@ -13,7 +13,7 @@ saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
 """
 
 from numba_car._core.problem import room
-from numba_car._jit import formula
+from numba_car._jit import exact_formula, formula
 
 
 @formula
@@ -34,7 +34,7 @@ def is_free(x, delta, lower, upper, eta):
     return (delta == 0) | (eta * abs(delta) < room(x, delta, lower, upper))  # vectorises
 
 
-@formula
+@exact_formula
 def by_delta(delta, norm, eta, inverse, rate):
     """Return d eta / d delta of a free coordinate."""
     size = rate * eta * slope(eta * abs(delta) * inverse, norm)
@@ -42,7 +42,7 @@ def by_delta(delta, norm, eta, inverse, rate):
     return against if delta != 0 else type(size)(0)
 
 
-@formula
+@exact_formula
 def by_room(x, delta, lower, upper, norm, inverse, rate):
     """Return d eta / d room of a clipped coordinate."""
     return -rate * slope(room(x, delta, lower, upper) * inverse, norm)

@@ -113,8 +113,9 @@ def analyse(row, g, norm, eps, eta):
             return share, pull, 0.0, 0.0, decider, True
         by_eps = min(1.0 / abs(np.float64(row[1][decider])), LARGEST)
         return share, pull, 0.0, by_eps, decider, False
-    if eps == 0:
+    if eta == 0:
         # eta = eps / ||delta|| there, over all that has room; nothing else moves eta away from 0.
+        # It may also be an eta that float64 does not hold.
         fastest = _fastest_with_room(row, 0.0)
         speed = abs(np.float64(row[1][fastest])) if fastest >= 0 else 1.0
         speed = max(speed, SMALLEST_UNIT)
