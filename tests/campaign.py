@@ -7,7 +7,6 @@ tell, and a sample of the rest, goes to `checks`, in exact arithmetic. Failures 
 
 import argparse
 import json
-import math
 import sys
 import time
 import warnings
@@ -15,18 +14,18 @@ from pathlib import Path
 
 import campaign_gradients
 import campaign_judge
+import campaign_report
 import campaign_rows
 import checks
 import ml_dtypes
 import numpy as np
 from campaign_judge import Batch
+from campaign_report import METHODS
 
 import numba_car as car
 
 FAILURES = Path(__file__).parent / "data" / "campaign"
-METHODS = ("newton", "sort")
 SAMPLE = 1 / 1000
-POWERS = (0.5, 1.0, 2.0, 3.5, math.inf)
 
 
 def results(batch):
@@ -59,11 +58,10 @@ class Verdict:
         self.sure &= solution.eta == found["newton"]
         sure, self.errors["norm"] = campaign_judge.judge_solution(batch, solution, is_normal)
         self.sure &= sure & campaign_judge.judge_rescaled(batch, found["rescale"], is_normal)
-        right, left_out, errors = campaign_gradients.judge_gradients(batch, found["newton"], found)
-        judged = is_normal | (batch.target == 0)
-        self.right = right | ~judged
-        self.left_out = left_out | ~judged
-        self.errors |= {name: np.where(judged, error, 0) for name, error in errors.items()}
+        self.right, self.left_out, errors = campaign_gradients.judge_gradients(
+            batch, found["newton"], found, is_normal | (batch.target == 0)
+        )
+        self.errors |= errors
 
 
 def check_exactly(batch, index, found):
@@ -132,7 +130,10 @@ def failures(batch, sampled):
     `sampled` says by row whether to judge it exactly even where that seems needless.
     """
     found, verdict = judged(batch)
-    failed = [(row, "a derivative") for row in np.flatnonzero(~verdict.right)]
+    failed = [
+        (row, str({name: float(error[row]) for name, error in verdict.errors.items()}))
+        for row in np.flatnonzero(~verdict.right)
+    ]
     exactly = np.flatnonzero(~verdict.sure | sampled)
     for row in exactly:
         quick = {name: verdict.errors[name][row] for name in METHODS}
@@ -148,112 +149,37 @@ def failures(batch, sampled):
     return verdict, len(exactly), failed
 
 
-def column_of(p):
-    """The column of the table that a power belongs to."""
-    if p in POWERS:
-        return f"{p:g}"
-    return next(f"{a:g} to {b:g}" for a, b in ((0, 0.1), (0.1, 1), (1, 10), (10, 1e3)) if p <= b)
-
-
-COLUMNS = ("0 to 0.1", "0.1 to 1", "0.5", "1", "1 to 10", "2", "3.5", "10 to 1000", "inf")
+def culprit(batch):
+    """The first row that raises, or warns, alone; else the first of all."""
+    for row in range(len(batch.x)):
+        try:
+            results(restored(stored(batch, row, "")))
+        except (Warning, ArithmeticError, ValueError):
+            return row
+    return 0
 
 
 def run(seconds, seed):
     """Judge batches for so long; return totals."""
     rng, started, cpu = np.random.default_rng(seed), time.monotonic(), time.process_time()
-    totals = {"rows": {}, "worst": {}, "counts": {"exactly": 0, "left out": 0, "failures": 0}}
-    counts = totals["counts"]
+    totals = campaign_report.nothing()
     while time.monotonic() - started < seconds:
         with np.errstate(all="ignore"):
             batch = campaign_rows.draw(rng)
         sampled = rng.random(len(batch.x)) < SAMPLE
-        verdict, exactly, failed = failures(batch, sampled)
+        try:
+            verdict, exactly, failed = failures(batch, sampled)
+        except (Warning, ArithmeticError, ValueError) as error:
+            keep(batch, culprit(batch), repr(error))
+            totals["counts"]["failures"] += 1
+            continue
         for row, reason in failed[:3]:
             sys.stdout.write(f"{batch.dtype} {batch.family} p = {batch.p}: {reason}\n")
             keep(batch, row, reason)
-        counts["exactly"] += exactly
-        counts["left out"] += int(verdict.left_out.sum())
-        counts["failures"] += len(failed)
-        place = f"{batch.dtype}|{batch.family}|{column_of(batch.p)}"
-        totals["rows"][place] = totals["rows"].get(place, 0) + len(batch.x)
-        worst = totals["worst"].setdefault(place, {})
-        for name, errors in verdict.errors.items():
-            worst[name] = max(worst.get(name, 0), float(errors.max()))
-    counts["CPU seconds"] = time.process_time() - cpu
+        counts = {"exactly": exactly, "left_out": verdict.left_out.sum(), "failures": len(failed)}
+        campaign_report.note(totals, batch, verdict.errors, **counts)
+    totals["counts"]["CPU seconds"] = time.process_time() - cpu
     return totals
-
-
-def added(old, new):
-    """Totals of two sets of runs: counts add up, worst errors do not."""
-    return {
-        "rows": {
-            k: old["rows"].get(k, 0) + new["rows"].get(k, 0) for k in old["rows"] | new["rows"]
-        },
-        "counts": {k: old["counts"][k] + new["counts"][k] for k in new["counts"]},
-        "worst": {
-            place: {
-                name: max(d["worst"].get(place, {}).get(name, 0) for d in (old, new))
-                for name in old["worst"].get(place, {}) | new["worst"].get(place, {})
-            }
-            for place in old["worst"] | new["worst"]
-        },
-    }
-
-
-def table(header, lines):
-    rows = [header, ["---"] * len(header), *lines]
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows) + "\n"
-
-
-def report(totals):
-    """Markdown of the totals."""
-    rows, worst, counts = totals["rows"], totals["worst"], totals["counts"]
-    count = sum(rows.values())
-
-    def most(dtype, family, column, names):
-        found = [
-            worst[place].get(name, 0)
-            for place in worst
-            for name in names
-            if all(
-                b in ("", a) for a, b in zip(place.split("|"), (dtype, family, column), strict=True)
-            )
-        ]
-        return f"{max(found):.2f}" if found else ""
-
-    dtypes = ("float16", "bfloat16", "float32", "float64")
-    functions = (*METHODS, "norm", "max_norm", "eta_vjp", "rescale_vjp", "eta_jvp", "rescale_jvp")
-    by_dtype = [
-        [dtype, f"{sum(v for k, v in rows.items() if k.startswith(dtype + '|')):,}"]
-        + [most(dtype, "", "", [name]) for name in functions]
-        for dtype in dtypes
-    ]
-    families = sorted({place.split("|")[1] for place in rows})
-    parts = [
-        f"""\
-# The norms that are reached, against exact arithmetic
-
-{count:,} rows in {counts["CPU seconds"] / 60:.0f} minutes of one CPU, \
-{count / counts["CPU seconds"]:,.0f} a second; \
-{counts["failures"]:,} failures. Written by `python tests/campaign.py`, where the kinds of rows are described.
-{counts["exactly"]:,} rows were judged one by one in exact arithmetic, among them a sample of those \
-that the quick judge had passed, to judge the judge. The derivatives of {counts["left out"]:,} rows were left out: \
-a kink is near, or a factor of theirs is out of range.
-
-Worst errors in ulps of the dtype: of the norm that eta reaches against min(eps, R), by method; of the norm and \
-the largest norm that `solve` returns; and of derivatives, in ulps of the sum of their terms' sizes over 1 + p. \
-The bounds are {campaign_judge.NORM_ULPS} for norms and {campaign_gradients.GRADIENT_ULPS} for derivatives.
-
-{table(["dtype", "rows", *functions], by_dtype)}"""
-    ]
-    for dtype in dtypes:
-        lines = [
-            [family, *(most(dtype, family, column, METHODS) for column in COLUMNS)]
-            for family in families
-        ]
-        title = f"## {dtype}: the norm that eta reaches, by kind of row and p"
-        parts.append(f"{title}\n\n{table(['rows', *COLUMNS], lines)}")
-    return "\n".join(parts)
 
 
 def main(arguments=None):
@@ -267,10 +193,10 @@ def main(arguments=None):
     if options.write:
         sums = options.write.with_suffix(".json")
         if sums.exists():
-            totals = added(json.loads(sums.read_text(encoding="utf-8")), totals)
+            totals = campaign_report.added(json.loads(sums.read_text(encoding="utf-8")), totals)
         sums.write_text(json.dumps(totals, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        options.write.write_text(report(totals), encoding="utf-8")
-    sys.stdout.write(report(totals))
+        options.write.write_text(campaign_report.report(totals), encoding="utf-8")
+    sys.stdout.write(campaign_report.report(totals))
     return totals["counts"]["failures"] > 0
 
 

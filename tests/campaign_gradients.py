@@ -169,14 +169,15 @@ def _in_range(batch, eta, d):
     return np.all([(v == 0) | ((v > 1 / RANGE) & (v < RANGE)) for v in factors], axis=0)
 
 
-def judge_gradients(batch, eta, found):
+def judge_gradients(batch, eta, found, is_known):
     """Return which rows are right, which could not be judged, and errors in ulps over 1 + p.
 
-    `found` has what each function returned, by name, for the arguments that `upstream` gives.
+    `found` has what each function returned, by name, for the arguments that `upstream` gives. Only
+    where eta `is_known`, 0 or a normal number, can they be judged; what is pulled back must be finite.
     """
     info, eta = batch.info, eta.astype(batch.wide)
     d = partials(batch, eta)
-    left_out = ~d.smooth | ~_in_range(batch, eta, d)
+    left_out = ~is_known | ~d.smooth | ~_in_range(batch, eta, d)
     most, least = float(info.max), float(info.smallest_subnormal)
     growth = 1 + (1 if math.isinf(batch.p) else batch.p)
     errors = {}

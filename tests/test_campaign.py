@@ -5,6 +5,7 @@ import math
 from itertools import islice
 
 import campaign
+import campaign_report
 import campaign_rows
 import numpy as np
 import pytest
@@ -101,8 +102,8 @@ def test_totals_add_up():
     counts = {"exactly": 1, "left out": 2, "failures": 0, "CPU seconds": 3.0}
     one = {"rows": {batch: 5}, "counts": counts, "worst": {batch: {"newton": 0.5, "sort": 1.5}}}
     two = {"rows": {batch: 7}, "counts": counts, "worst": {batch: {"newton": 2.5, "sort": 0.25}}}
-    both = campaign.added(one, two)
+    both = campaign_report.added(one, two)
     assert both["rows"] == {batch: 12}
     assert both["counts"]["left out"] == 4
     assert both["worst"] == {batch: {"newton": 2.5, "sort": 1.5}}
-    assert "| float32 | 12 | 2.50 | 1.50 |" in campaign.report(both)
+    assert "| float32 | 12 | 2.50 | 1.50 |" in campaign_report.report(both)

@@ -1,0 +1,109 @@
+"""What a campaign has seen so far: totals that add up over runs, and their tables."""
+
+import math
+
+from campaign_gradients import GRADIENT_ULPS
+from campaign_judge import NORM_ULPS
+
+METHODS = ("newton", "sort")
+FUNCTIONS = (*METHODS, "norm", "max_norm", "eta_vjp", "rescale_vjp", "eta_jvp", "rescale_jvp")
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+POWERS = (0.5, 1.0, 2.0, 3.5, math.inf)
+COLUMNS = ("0 to 0.1", "0.1 to 1", "0.5", "1", "1 to 10", "2", "3.5", "10 to 1000", "inf")
+
+
+def nothing():
+    """Totals of no rows."""
+    counts = {"exactly": 0, "left out": 0, "failures": 0, "CPU seconds": 0.0}
+    return {"rows": {}, "worst": {}, "counts": counts}
+
+
+def column_of(p):
+    """The column of the table that a power belongs to."""
+    if p in POWERS:
+        return f"{p:g}"
+    return next(f"{a:g} to {b:g}" for a, b in ((0, 0.1), (0.1, 1), (1, 10), (10, 1e3)) if p <= b)
+
+
+def note(totals, batch, errors, **counts):
+    """Add a batch to totals."""
+    place = f"{batch.dtype}|{batch.family}|{column_of(batch.p)}"
+    totals["rows"][place] = totals["rows"].get(place, 0) + len(batch.x)
+    worst = totals["worst"].setdefault(place, {})
+    for name, found in errors.items():
+        worst[name] = max(worst.get(name, 0), float(found.max()))
+    for name, count in counts.items():
+        totals["counts"][name.replace("_", " ")] += int(count)
+
+
+def added(old, new):
+    """Totals of two sets of runs: counts add up, worst errors do not."""
+    return {
+        "rows": {
+            k: old["rows"].get(k, 0) + new["rows"].get(k, 0) for k in old["rows"] | new["rows"]
+        },
+        "counts": {k: old["counts"][k] + new["counts"][k] for k in new["counts"]},
+        "worst": {
+            place: {
+                name: max(d["worst"].get(place, {}).get(name, 0) for d in (old, new))
+                for name in old["worst"].get(place, {}) | new["worst"].get(place, {})
+            }
+            for place in old["worst"] | new["worst"]
+        },
+    }
+
+
+def table(header, lines):
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows) + "\n"
+
+
+def report(totals):
+    """Markdown of the totals."""
+    rows, worst, counts = totals["rows"], totals["worst"], totals["counts"]
+    count = sum(rows.values())
+
+    def most(dtype, family, column, names):
+        found = [
+            worst[place].get(name, 0)
+            for place in worst
+            for name in names
+            if all(
+                b in ("", a) for a, b in zip(place.split("|"), (dtype, family, column), strict=True)
+            )
+        ]
+        return f"{max(found):.2f}" if found else ""
+
+    dtypes = ("float16", "bfloat16", "float32", "float64")
+    functions = (*METHODS, "norm", "max_norm", "eta_vjp", "rescale_vjp", "eta_jvp", "rescale_jvp")
+    by_dtype = [
+        [dtype, f"{sum(v for k, v in rows.items() if k.startswith(dtype + '|')):,}"]
+        + [most(dtype, "", "", [name]) for name in functions]
+        for dtype in dtypes
+    ]
+    families = sorted({place.split("|")[1] for place in rows})
+    parts = [
+        f"""\
+# The norms that are reached, against exact arithmetic
+
+{count:,} rows in {counts["CPU seconds"] / 60:.0f} minutes of one CPU, \
+{count / counts["CPU seconds"]:,.0f} a second; \
+{counts["failures"]:,} failures. Written by `python tests/campaign.py`, where the kinds of rows are described.
+{counts["exactly"]:,} rows were judged one by one in exact arithmetic, among them a sample of those \
+that the quick judge had passed, to judge the judge. The derivatives of {counts["left out"]:,} rows were left out: \
+a kink is near, or a factor of theirs is out of range.
+
+Worst errors in ulps of the dtype: of the norm that eta reaches against min(eps, R), by method; of the norm and \
+the largest norm that `solve` returns; and of derivatives, in ulps of the sum of their terms' sizes over 1 + p. \
+The bounds are {NORM_ULPS} for norms and {GRADIENT_ULPS} for derivatives.
+
+{table(["dtype", "rows", *functions], by_dtype)}"""
+    ]
+    for dtype in dtypes:
+        lines = [
+            [family, *(most(dtype, family, column, METHODS) for column in COLUMNS)]
+            for family in families
+        ]
+        title = f"## {dtype}: the norm that eta reaches, by kind of row and p"
+        parts.append(f"{title}\n\n{table(['rows', *COLUMNS], lines)}")
+    return "\n".join(parts)
