@@ -49,17 +49,18 @@ class Verdict:
 
     def __init__(self, batch, found):
         self.errors, self.sure = {}, np.full(len(batch.x), True)
+        normal = campaign_judge.is_normal(batch, found["newton"])
         for method in METHODS:
-            sure, is_normal, self.errors[method] = campaign_judge.judge_eta(batch, found[method])
+            sure, self.errors[method] = campaign_judge.judge_eta(batch, found[method])
             self.sure &= sure
         sure, self.errors["max_norm"] = campaign_judge.judge_max_norm(batch, found["max_norm"])
         solution = found["solve"]
         self.sure &= sure & (solution.max_norm == found["max_norm"])
         self.sure &= solution.eta == found["newton"]
-        sure, self.errors["norm"] = campaign_judge.judge_solution(batch, solution, is_normal)
-        self.sure &= sure & campaign_judge.judge_rescaled(batch, found["rescale"], is_normal)
+        sure, self.errors["norm"] = campaign_judge.judge_solution(batch, solution, normal)
+        self.sure &= sure & campaign_judge.judge_rescaled(batch, found["rescale"], normal)
         self.right, self.left_out, errors = campaign_gradients.judge_gradients(
-            batch, found["newton"], found, is_normal | (batch.target == 0)
+            batch, found["newton"], found, normal | (batch.target == 0)
         )
         self.errors |= errors
 

@@ -154,21 +154,26 @@ def latest(batch):
     return np.where(np.isfinite(later), later, arrival(batch, batch.reach)) * (1 + ulps)
 
 
+def is_normal(batch, eta):
+    """Whether eta is a normal number of the dtype, so that its norm can be asked for."""
+    least, most = float(batch.info.smallest_normal), float(batch.info.max)
+    return (eta >= least) & (eta <= most) & (batch.target > 0)
+
+
 def judge_eta(batch, found):
-    """Return which etas are surely right, which are normal numbers, and their errors in ulps."""
-    info, target, bound = batch.info, batch.target, 2 * batch.bound
-    least, most = float(info.smallest_normal), float(info.max)
-    found = found.astype(batch.wide)
-    is_normal = (found >= least) & (found <= most) & (target > 0)
-    error, at_most = batch.errors(np.where(is_normal, batch.norm_at(found), 0), target)
-    sure = is_normal & (at_most <= NORM_ULPS)
-    saturated = is_normal & batch.is_saturated
+    """Return which etas are surely right, and the errors of their norms in ulps."""
+    target, bound, found = batch.target, 2 * batch.bound, found.astype(batch.wide)
+    least, most = float(batch.info.smallest_normal), float(batch.info.max)
+    normal = is_normal(batch, found)
+    error, at_most = batch.errors(np.where(normal, batch.norm_at(found), 0), target)
+    sure = normal & (at_most <= NORM_ULPS)
+    saturated = normal & batch.is_saturated
     if saturated.any():
         _, known = batch.errors(found, last_breakpoint(batch), batch.rounding)
         sure &= ~saturated | (known <= SATURATED_ULPS)
     if math.isinf(batch.p):
         sure &= found <= latest(batch)
-    other = ~is_normal
+    other = ~normal
     if other.any():
         underflows = batch.norm_at(least) >= target * (1 + bound)
         underflows |= batch.is_saturated & (last_breakpoint(batch) < least / 2)
@@ -176,7 +181,7 @@ def judge_eta(batch, found):
         sure |= other & (target == 0) & (found == 0)
         sure |= other & (target > 0) & underflows & (found >= 0) & (found <= 2 * least)
         sure |= other & (target > 0) & overflows & (found >= 0.999 * most)
-    return sure, is_normal, np.where(is_normal, error, 0)
+    return sure, np.where(normal, error, 0)
 
 
 def judge_max_norm(batch, found):
@@ -187,19 +192,19 @@ def judge_max_norm(batch, found):
     return np.where(beyond, found >= most, at_most <= NORM_ULPS), np.where(beyond, 0, error)
 
 
-def judge_solution(batch, solution, is_normal):
+def judge_solution(batch, solution, normal):
     """Return which norms and flags are surely right, and the errors of the norms in ulps."""
     doubtful = CLEARLY * batch.ulp(batch.reach) + 2 * batch.bound * batch.reach
     near = np.isfinite(batch.reach) & (abs(batch.eps - batch.reach) <= doubtful)
     sure = near | (solution.saturated == (batch.eps > batch.reach))
     of_target, at_most = batch.errors(solution.norm, batch.target)
     reached = batch.norm_at(solution.eta)
-    sure &= ~is_normal | ((at_most <= NORM_ULPS) & (batch.errors(solution.norm, reached)[1] <= 4))
+    sure &= ~normal | ((at_most <= NORM_ULPS) & (batch.errors(solution.norm, reached)[1] <= 4))
     sure &= (batch.target > 0) | (solution.norm == 0)
-    return sure, np.where(is_normal, of_target, 0)
+    return sure, np.where(normal, of_target, 0)
 
 
-def judge_rescaled(batch, v, is_normal):
+def judge_rescaled(batch, v, normal):
     """Return which rescaled rows are inside their bounds and may be as far away as they should."""
     x, delta, wide = batch.x, batch.delta, batch.wide
     sure = np.isfinite(v).all(axis=1)
@@ -214,4 +219,4 @@ def judge_rescaled(batch, v, is_normal):
     slack = NORM_ULPS * batch.ulp(batch.target) - 2 * batch.bound * batch.target
     shortest, longest = (norm(np.maximum(steps + sign * hidden, 0), batch.p) for sign in (-1, 1))
     reached = (shortest <= batch.target + slack) & (longest >= batch.target - slack)
-    return sure & (~is_normal | reached)
+    return sure & (~normal | reached)

@@ -63,23 +63,17 @@ def report(totals):
     rows, worst, counts = totals["rows"], totals["worst"], totals["counts"]
     count = sum(rows.values())
 
-    def most(dtype, family, column, names):
-        found = [
-            worst[place].get(name, 0)
-            for place in worst
-            for name in names
-            if all(
-                b in ("", a) for a, b in zip(place.split("|"), (dtype, family, column), strict=True)
-            )
-        ]
+    def most(names, *parts):
+        """The worst of all places that have these parts."""
+        places = [place for place in worst if set(parts) <= set(place.split("|"))]
+        found = [worst[place].get(name, 0) for place in places for name in names]
         return f"{max(found):.2f}" if found else ""
 
-    dtypes = ("float16", "bfloat16", "float32", "float64")
-    functions = (*METHODS, "norm", "max_norm", "eta_vjp", "rescale_vjp", "eta_jvp", "rescale_jvp")
+    def number(dtype):
+        return f"{sum(rows[place] for place in rows if place.startswith(dtype)):,}"
+
     by_dtype = [
-        [dtype, f"{sum(v for k, v in rows.items() if k.startswith(dtype + '|')):,}"]
-        + [most(dtype, "", "", [name]) for name in functions]
-        for dtype in dtypes
+        [dtype, number(dtype), *(most([name], dtype) for name in FUNCTIONS)] for dtype in DTYPES
     ]
     families = sorted({place.split("|")[1] for place in rows})
     parts = [
@@ -97,11 +91,11 @@ Worst errors in ulps of the dtype: of the norm that eta reaches against min(eps,
 the largest norm that `solve` returns; and of derivatives, in ulps of the sum of their terms' sizes over 1 + p. \
 The bounds are {NORM_ULPS} for norms and {GRADIENT_ULPS} for derivatives.
 
-{table(["dtype", "rows", *functions], by_dtype)}"""
+{table(["dtype", "rows", *FUNCTIONS], by_dtype)}"""
     ]
-    for dtype in dtypes:
+    for dtype in DTYPES:
         lines = [
-            [family, *(most(dtype, family, column, METHODS) for column in COLUMNS)]
+            [family, *(most(METHODS, dtype, family, column) for column in COLUMNS)]
             for family in families
         ]
         title = f"## {dtype}: the norm that eta reaches, by kind of row and p"

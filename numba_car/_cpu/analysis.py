@@ -30,6 +30,12 @@ def fits(value):
 
 
 @rows
+def held(eta, eps):
+    """Return eta, so that a product with it is no larger than float64 holds where it is eps, rounded."""
+    return min(eta, LARGEST) * (1 - 2.0**-50 if eps > LARGEST / 2 else 1.0)
+
+
+@rows
 def arrived_at(eta):
     """Return eta, past the breakpoints that float32 cannot tell from it."""
     return eta * type(eta)(1 + 2.0**-22) if is_short(eta) else eta

@@ -10,7 +10,7 @@ import numpy as np
 
 from numba_car._core.gradient import pull_back
 from numba_car._core.limits import SMALLEST_UNIT
-from numba_car._cpu.analysis import LARGEST, analyse, arrived_at, block_of, fits
+from numba_car._cpu.analysis import LARGEST, analyse, arrived_at, block_of, fits, held
 from numba_car._cpu.sums import add
 from numba_car._cpu.views import (
     at,
@@ -110,7 +110,7 @@ def backward_row(row, g, h, norm, eps, eta, largest, outputs):
             store(out_lower, i, math.nan)
             store(out_upper, i, math.nan)
         return math.nan, math.nan, math.nan
-    lane, eta = row[0].dtype.type(0), min(eta, LARGEST)
+    lane, eta = row[0].dtype.type(0), held(eta, eps)
     found = False, 0.0, 0.0, 0.0
     if is_short(lane) and eps > 0 and fits(eta) and fits(eps):
         found = _backward(row, g, h, norm, eps, type(lane)(eta), largest, outputs)

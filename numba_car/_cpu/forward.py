@@ -6,7 +6,7 @@ import numpy as np
 
 from numba_car._core.gradient import decider_tangent, eta_tangent, moved_tangent
 from numba_car._core.limits import SMALLEST_UNIT
-from numba_car._cpu.analysis import LARGEST, analyse
+from numba_car._cpu.analysis import analyse, held
 from numba_car._cpu.views import at, element, row_of, rows_of, store
 from numba_car._jit import kernel, loop, rows
 
@@ -28,7 +28,7 @@ def forward_row(row, tangent_x, tangent_delta, tangent_eps, norm, eps, eta, out)
         for i in range(row[0].size):
             store(out, i, math.nan)
         return math.nan
-    eta = min(eta, LARGEST)
+    eta = held(eta, eps)
     _, _, rate, by_eps, decider, saturated = analyse(row, 0.0, norm, eps, eta)
     inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
     tangent = _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate)
