@@ -162,8 +162,13 @@ def _expected(batch, eta, d):
     yield "rescale_jvp", None, np.where(d.free, moved, 0), np.where(d.free, most, 0)
 
 
+def _pull(batch):
+    """The most that can flow into eta."""
+    return (abs(upstream(batch)[0].astype(batch.wide)) * batch.speed).sum(axis=1)
+
+
 def _in_range(batch, eta, d):
-    size = (abs(upstream(batch)[0].astype(batch.wide)) * batch.speed).sum(axis=1)
+    size = _pull(batch)
     factors = [eta, d.by_eps, eta * d.by_eps, size, size * d.by_eps, size * eta * d.by_eps]
     factors += [abs(values).max(axis=1) for values in (d.by_delta, d.by_room)]
     return np.all([(v == 0) | ((v > 1 / RANGE) & (v < RANGE)) for v in factors], axis=0)
@@ -173,7 +178,8 @@ def judge_gradients(batch, eta, found, is_known):
     """Return which rows are right, which could not be judged, and errors in ulps over 1 + p.
 
     `found` has what each function returned, by name, for the arguments that `upstream` gives. Only
-    where eta `is_known`, 0 or a normal number, can they be judged; what is pulled back must be finite.
+    where eta `is_known`, 0 or a normal number, can they be judged. What is pulled back must be finite
+    wherever the sum of what flows into eta is.
     """
     info, eta = batch.info, eta.astype(batch.wide)
     d = partials(batch, eta)
@@ -191,7 +197,8 @@ def judge_gradients(batch, eta, found, is_known):
         missed = np.where(shown == wanted, 0, missed)
         missed, is_wrong = (v if v.ndim == 1 else v.max(axis=1) for v in (missed, is_wrong))
         missed = np.where(left_out, 0, np.where(np.isnan(missed), np.inf, missed))
-        missed = np.where(is_wrong & (~left_out | function.endswith("vjp")), np.inf, missed)
+        may_judge = ~left_out | (function.endswith("vjp") & (_pull(batch) < RANGE))
+        missed = np.where(is_wrong & may_judge, np.inf, missed)
         errors[function] = np.maximum(errors.get(function, 0), missed)
     right = np.all([error <= GRADIENT_ULPS for error in errors.values()], axis=0)
     return right, left_out, errors

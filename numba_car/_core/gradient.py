@@ -35,9 +35,15 @@ def is_free(x, delta, lower, upper, eta):
 
 
 @exact_formula
+def move_of(delta, eta, inverse):
+    """Return u of a free coordinate; |delta|/eps is in range wherever eta is."""
+    return eta * (abs(delta) * inverse)
+
+
+@exact_formula
 def by_delta(delta, norm, eta, inverse, rate):
     """Return d eta / d delta of a free coordinate."""
-    size = rate * eta * slope(eta * abs(delta) * inverse, norm)
+    size = rate * (eta * slope(move_of(delta, eta, inverse), norm))
     against = -size if delta > 0 else size
     return against if delta != 0 else type(size)(0)
 

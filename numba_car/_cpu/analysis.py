@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.gradient import is_free, slope
+from numba_car._core.gradient import is_free, move_of, slope
 from numba_car._core.limits import BLOCK_FLOAT32, BLOCK_FLOAT64, SMALLEST_UNIT
 from numba_car._core.norms import root, term
 from numba_car._core.problem import room
@@ -30,9 +30,12 @@ def fits(value):
 
 
 @rows
-def held(eta, eps):
-    """Return eta, so that a product with it is no larger than float64 holds where it is eps, rounded."""
-    return min(eta, LARGEST) * (1 - 2.0**-50 if eps > LARGEST / 2 else 1.0)
+def held(row, eps, eta):
+    """Return an eta whose products float64 holds: where eps is about its largest number, they may not be."""
+    if eta > LARGEST:
+        return 1.0 / SMALLEST_UNIT
+    speed = largest_delta(row, LARGEST) if eps > LARGEST / 2 else 0.0
+    return min(eta, LARGEST * (1 - 2.0**-50) / speed) if speed > 0 else eta
 
 
 @rows
@@ -49,7 +52,7 @@ def _gather_block(row, g, norm, eta, inverse):
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, lane)
         free = is_free(x, delta, lower, upper, arrived)
-        share += lane(term(speed * abs(delta) * inverse, norm)) if free else lane(0)
+        share += lane(term(move_of(delta, speed, inverse), norm)) if free else lane(0)
         pull += lane(at(g, i)) * delta if free else lane(0)
     return share, pull
 

@@ -110,7 +110,7 @@ def backward_row(row, g, h, norm, eps, eta, largest, outputs):
             store(out_lower, i, math.nan)
             store(out_upper, i, math.nan)
         return math.nan, math.nan, math.nan
-    lane, eta = row[0].dtype.type(0), held(eta, eps)
+    lane, eta = row[0].dtype.type(0), held(row, eps, eta)
     found = False, 0.0, 0.0, 0.0
     if is_short(lane) and eps > 0 and fits(eta) and fits(eps):
         found = _backward(row, g, h, norm, eps, type(lane)(eta), largest, outputs)

@@ -28,7 +28,7 @@ def forward_row(row, tangent_x, tangent_delta, tangent_eps, norm, eps, eta, out)
         for i in range(row[0].size):
             store(out, i, math.nan)
         return math.nan
-    eta = held(eta, eps)
+    eta = held(row, eps, eta)
     _, _, rate, by_eps, decider, saturated = analyse(row, 0.0, norm, eps, eta)
     inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
     tangent = _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate)
