@@ -169,7 +169,15 @@ def _pull(batch):
 
 def _in_range(batch, eta, d):
     size = _pull(batch)
-    factors = [eta, d.by_eps, eta * d.by_eps, size, size * d.by_eps, size * eta * d.by_eps]
+    factors = [
+        eta,
+        batch.eps,
+        d.by_eps,
+        eta * d.by_eps,
+        size,
+        size * d.by_eps,
+        size * eta * d.by_eps,
+    ]
     factors += [abs(values).max(axis=1) for values in (d.by_delta, d.by_room)]
     return np.all([(v == 0) | ((v > 1 / RANGE) & (v < RANGE)) for v in factors], axis=0)
 

@@ -36,8 +36,8 @@ def is_free(x, delta, lower, upper, eta):
 
 @exact_formula
 def move_of(delta, eta, inverse):
-    """Return u of a free coordinate; |delta|/eps is in range wherever eta is."""
-    return eta * (abs(delta) * inverse)
+    """Return u of a free coordinate: eta*|delta| is at most eps, but either may have no inverse."""
+    return eta * abs(delta) * inverse
 
 
 @exact_formula
