@@ -312,6 +312,15 @@ def test_sums_over_rows_that_the_dtype_does_not_hold_are_its_largest_number():
     assert found.eps == 0
 
 
+def test_a_saturated_row_of_a_small_power_depends_on_its_last_element_alone():
+    rng = np.random.default_rng(10)
+    x, delta = 1e-25 * rng.random((100, 1)), -1e17 * (1 + rng.random((100, 1)))
+    found = car.eta_vjp(x, delta, 1e14, 1.0, p=0.5, bounds=(0.0, 1e-25))
+    np.testing.assert_array_equal(found.eps, 0)
+    np.testing.assert_allclose(found.x, -1 / delta, rtol=1e-14)
+    np.testing.assert_allclose(found.delta, -x / delta / delta * np.sign(delta), rtol=1e-14)
+
+
 @pytest.mark.parametrize("function", [car.rescale_vjp, car.rescale_jvp])
 def test_rows_without_an_eta_are_nan_alone(function):
     rng = np.random.default_rng(8)

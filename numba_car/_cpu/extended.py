@@ -77,14 +77,18 @@ def _moves(row, index):
 
 @rows
 def _largest_breakpoint(row):
+    """Max room/|delta|, rounded so that nothing moves from there on: no element counts as free."""
     largest = (0.0, 0)
     for i in range(row[0].size):
         distance, speed = _moves(row, i)
         if speed > 0 and distance > 0:
             mantissa, exponent = _quotient(distance, speed)
             mantissa, extra = math.frexp(mantissa)
-            if _exceeds((mantissa, exponent + extra), largest):
-                largest = mantissa, exponent + extra
+            eta = mantissa, exponent + extra
+            if not _is_clipped(distance, speed, eta):
+                eta = mantissa + 2.0**-53, exponent + extra
+            if _exceeds(eta, largest):
+                largest = eta
     return largest
 
 
