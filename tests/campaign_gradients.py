@@ -194,6 +194,8 @@ def judge_gradients(batch, eta, found, is_known):
     left_out = ~is_known | ~d.smooth | ~_in_range(batch, eta, d)
     most, least = float(info.max), float(info.smallest_subnormal)
     growth = 1 + (1 if math.isinf(batch.p) else batch.p)
+    # A power below the dtype's range is lost, whatever it is multiplied by afterwards.
+    lost = 4 * least * (1 + (1 + eta) * abs(d.by_eps) * (1 + _pull(batch)))
     errors = {}
     for function, name, expected, size in _expected(batch, eta, d):
         values = found[function] if name is None else getattr(found[function], name)
@@ -201,7 +203,8 @@ def judge_gradients(batch, eta, found, is_known):
             continue  # of a bound that all rows share
         is_wrong = np.isnan(values) | (np.isinf(values) & function.endswith("vjp"))
         shown, wanted = (np.clip(v.astype(batch.wide), -most, most) for v in (values, expected))
-        missed = abs(shown - wanted) / (float(info.eps) * size + 4 * least) / growth
+        slack = lost[(slice(None), None)[: size.ndim]]
+        missed = abs(shown - wanted) / (float(info.eps) * size + slack) / growth
         missed = np.where(shown == wanted, 0, missed)
         missed, is_wrong = (v if v.ndim == 1 else v.max(axis=1) for v in (missed, is_wrong))
         missed = np.where(left_out, 0, np.where(np.isnan(missed), np.inf, missed))
