@@ -28,6 +28,10 @@ _PACKAGE = Path(__file__).parent
 _LOOP_FLAGS = {"reassoc", "contract", "nsz", "nnan"}
 
 
+# A function that does not say inherits the flags of whichever caller has it compiled first: sums that
+# keep what rounding loses, and products that stay in range in their order alone, must be free of them.
+_STRICT = {"error_model": "numpy", "fastmath": False}
+
 # Only the entry points are called from Python. Without wrappers all others compile twice as fast, and
 # must not be called from Python: `interpreted` gives what can be.
 _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -106,15 +110,7 @@ def _cached(dispatcher: Any) -> Any:
 
 def formula(function: Callable[..., Any]) -> Any:
     """Jit a scalar formula: lazily typed and free of flags, so that CUDA kernels may share it."""
-    return numba.njit(error_model="numpy", **_INNER)(function)
-
-
-def exact_formula(function: Callable[..., Any]) -> Any:
-    """Jit a formula whose products must be taken in their order, or they leave the range.
-
-    Others inherit the flags of the loop that first has them compiled.
-    """
-    return numba.njit(error_model="numpy", fastmath=False, **_INNER)(function)
+    return numba.njit(**_STRICT, **_INNER)(function)
 
 
 def loop(function: Callable[..., Any]) -> Any:
@@ -124,12 +120,12 @@ def loop(function: Callable[..., Any]) -> Any:
 
 def rows(function: Callable[..., Any]) -> Any:
     """Jit the work on one row (or a piece of one): strict arithmetic, no GIL."""
-    return numba.njit(error_model="numpy", nogil=True, **_INNER)(function)
+    return numba.njit(nogil=True, **_STRICT, **_INNER)(function)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Jit and cache an entry point that Python calls: a block of rows, no GIL."""
-    return _cached(numba.njit(error_model="numpy", nogil=True)(function))
+    return _cached(numba.njit(nogil=True, **_STRICT)(function))
 
 
 def interpreted(dispatcher: Any, replaced: dict[Any, Callable[..., Any]]) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import numba_car as car
+from numba_car import _jit
 from numba_car._core.norms import RAISED, norm_of
 from numba_car._cpu import analysis, apply, backward, checks, extremes, sums
 
@@ -131,6 +132,16 @@ def test_inner_loops_vectorise(dtype, bounds):
         for arguments in calls:
             code = llvm_of(loop, arguments)
             assert re.search(r"<\d+ x (float|double)>", code), f"{loop.py_func.__name__} is scalar"
+
+
+@pytest.mark.parametrize("strict", [_jit.formula, _jit.rows, _jit.kernel])
+def test_strict_functions_take_no_flags_from_the_loop_that_has_them_compiled(strict):
+    product = strict(lambda a, b, c: a * b * c)
+    loop = _jit.loop(lambda values: product(values[0], values[1], values[2]))
+    llvm_of(loop, (np.ones(3),))
+    (code,) = product.inspect_llvm().values()
+    assert "fmul double" in code
+    assert "reassoc" not in code
 
 
 def llvm_of(dispatcher, arguments):

@@ -13,7 +13,7 @@ saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
 """
 
 from numba_car._core.problem import room
-from numba_car._jit import exact_formula, formula
+from numba_car._jit import formula
 
 
 @formula
@@ -34,13 +34,13 @@ def is_free(x, delta, lower, upper, eta):
     return (delta == 0) | (eta * abs(delta) < room(x, delta, lower, upper))  # vectorises
 
 
-@exact_formula
+@formula
 def move_of(delta, eta, inverse):
     """Return u of a free coordinate: eta*|delta| is at most eps, but either may have no inverse."""
     return eta * abs(delta) * inverse
 
 
-@exact_formula
+@formula
 def by_delta(delta, norm, eta, inverse, rate):
     """Return d eta / d delta of a free coordinate."""
     size = rate * (eta * slope(move_of(delta, eta, inverse), norm))
@@ -48,7 +48,7 @@ def by_delta(delta, norm, eta, inverse, rate):
     return against if delta != 0 else type(size)(0)
 
 
-@exact_formula
+@formula
 def by_room(x, delta, lower, upper, norm, inverse, rate):
     """Return d eta / d room of a clipped coordinate."""
     return -rate * slope(room(x, delta, lower, upper) * inverse, norm)
