@@ -41,6 +41,8 @@ def nearly_tied(row):
     tell them apart, eta jumps by any factor while the norm stays the same to an ulp.
     """
     _, rooms, unit = row.moving
+    if math.isinf(oracle.max_norm(row)):
+        return False
     ulp = oracle.ulp(oracle.max_norm(row), row.dtype)
     return any(0 < mpmath.mpf(max(rooms) - room) / unit <= 2 * ulp for room in rooms)
 
@@ -74,9 +76,11 @@ def check_eta(row):
 
 
 def check_saturated_eta(row, method):
-    """Out of reach, eta is a breakpoint, which is known better than by the norm there."""
+    """Clearly out of reach, eta is a breakpoint, which is known better than by the norm there."""
     expected = oracle.eta(row)
     if not oracle.is_infeasible(row) or not oracle.is_normal(expected, row.dtype):
+        return 0.0
+    if not apart(row.eps, oracle.max_norm(row), row.dtype):
         return 0.0
     if math.isinf(row.p) and nearly_tied(row):
         return 0.0
