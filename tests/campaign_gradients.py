@@ -17,7 +17,7 @@ RANGE = 2.0**900
 """Rows are left out whose factors are outside this range, in which float64 holds their products."""
 
 SMALLEST = {8: 2.0**-1022, 4: 2.0**-126, 2: 2.0**-126}
-"""Those too in which room/eps is below the normal numbers of the arithmetic, by bytes of the dtype."""
+"""Those too in which a room or a step is below the normal numbers of the arithmetic, or is once divided by eps."""
 
 
 class Partials(NamedTuple):
@@ -182,13 +182,11 @@ def _in_range(batch, eta, d):
         size * eta * d.by_eps,
     ]
     factors += [abs(values).max(axis=1) for values in (d.by_delta, d.by_room)]
-    has_digits = (batch.room == 0) | (batch.room >= SMALLEST[batch.dtype.itemsize] * _unit(batch))
+    least = SMALLEST[batch.dtype.itemsize] * np.maximum(batch.eps.astype(batch.wide), 1)[:, None]
+    sizes = batch.room, eta[:, None] * batch.speed
+    has_digits = [((v == 0) | (v >= least)).all(axis=1) for v in sizes]
     in_range = [(v == 0) | ((v > 1 / RANGE) & (v < RANGE)) for v in factors]
-    return np.all([*in_range, has_digits.all(axis=1)], axis=0)
-
-
-def _unit(batch):
-    return np.maximum(batch.eps.astype(batch.wide), 1)[:, None]
+    return np.all(in_range + has_digits, axis=0)
 
 
 def judge_gradients(batch, eta, found, is_known):
