@@ -162,7 +162,9 @@ def _expected(batch, eta, d):
     yield "eta_jvp", None, pushed, size
     moved = of_x + eta[:, None] * of_delta + pushed[:, None] * delta
     most = abs(of_x) + eta[:, None] * abs(of_delta) + size[:, None] * abs(delta)
-    yield "rescale_jvp", None, np.where(d.free, moved, 0), np.where(d.free, most, 0)
+    # The element that alone decides moves with its bound; by its own eta, that is 0 to rounding.
+    rounded = d.free | (d.by_room != 0)
+    yield "rescale_jvp", None, np.where(d.free, moved, 0), np.where(rounded, most, 0)
 
 
 def _pull(batch):
