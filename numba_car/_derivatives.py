@@ -49,7 +49,8 @@ def _held(values: ArrayLike, task: Problem) -> Array:
     values = np.asarray(values)
     if values.dtype == task.dtype:
         return values
-    return np.clip(values, -task.largest, task.largest).astype(task.dtype)
+    held: Array = np.clip(values, -task.largest, task.largest).astype(task.dtype)
+    return held
 
 
 def sum_to(values: Array, shape: tuple[int, ...]) -> Any:
