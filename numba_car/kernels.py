@@ -74,7 +74,8 @@ class _Shared(CPUDispatcher):  # type: ignore[misc]
 
 
 def _shared(dispatcher):
-    dispatcher.__class__ = _Shared
+    if isinstance(dispatcher, CPUDispatcher):  # which NUMBA_DISABLE_JIT leaves none of
+        dispatcher.__class__ = _Shared
     return dispatcher
 
 

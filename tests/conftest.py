@@ -5,6 +5,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, settings
 
+collect_ignore = ["conftest.py"]  # --doctest-modules would take it for another folder's
+
 settings.register_profile(
     "default",
     max_examples=150,
