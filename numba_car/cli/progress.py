@@ -32,10 +32,11 @@ class _Rate(ProgressColumn):
 @contextmanager
 def bar(console: Console) -> Iterator[Callable[[int, int, int], None]]:
     """Give a function to call with rows done, rows in all and bytes of a row; quiet in a pipe."""
+    if not console.is_terminal:  # Progress(disable=True) of rich < 14.3 ends with an empty line
+        yield lambda *_: None
+        return
     columns = (BarColumn(20), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, disable=not console.is_terminal, transient=True
-    ) as shown:
+    with Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task("", total=None, row=0)
         first = True
 
