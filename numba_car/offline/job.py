@@ -17,7 +17,7 @@ from numba_car.offline.errors import OfflineError
 from numba_car.offline.places import Source, identity, open_source
 
 RECORD = np.dtype([("eta", "<f8"), ("norm", "<f8"), ("saturated", "?")])  # kept of every row
-_LOOKED_AT = 256  # elements of a row that may show that it is not saturated
+_LOOKED_AT = 32  # elements of a row that may show that it is not saturated
 # Files may be named otherwise when a run goes on, and threads change no byte.
 _NOT_COMPARED = ("x", "delta", "num_threads")
 
