@@ -1,24 +1,20 @@
 """Many callers at once, forks, interrupts, and the number of threads."""
 
+import ast
 import multiprocessing
 import os
 import subprocess
 import sys
 import textwrap
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
-import numpy as np
+import callers
 import pytest
+from callers import DELTA, X
 
 import numba_car as car
 from numba_car._cpu import threads
-
-RNG = np.random.default_rng(0)
-X = RNG.random((200, 1000))
-DELTA = RNG.standard_normal(X.shape)
-LONG_X = RNG.random((2, 600_000), dtype=np.float32)
-LONG_DELTA = RNG.standard_normal(LONG_X.shape, dtype=np.float32)
 
 
 def run_python(code, **environment):
@@ -32,25 +28,18 @@ def run_python(code, **environment):
     )
 
 
-CALLS = [
-    lambda threads: car.eta(X, DELTA, 5.0, num_threads=threads),
-    lambda threads: car.eta(LONG_X, LONG_DELTA, 100.0, num_threads=threads),
-    lambda threads: car.rescale(X, DELTA, 5.0, p=3.5, num_threads=threads),
-    lambda threads: car.rescale_vjp(X, DELTA, 5.0, DELTA, num_threads=threads).x,
-    lambda threads: car.eta(X, DELTA, 5.0, method="sort", num_threads=threads),
-    lambda threads: car.eta(X[:2], DELTA[:2], 5.0, num_threads=threads),
-]
-
-
-def test_many_callers_at_once():
-    expected = [call(1).tobytes() for call in CALLS]
-
-    def is_the_same(index):
-        which = index % len(CALLS)
-        return CALLS[which](1 + index % 5).tobytes() == expected[which]
-
-    with ThreadPoolExecutor(64) as pool:
-        assert all(pool.map(is_the_same, range(384)))
+@pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.large)])
+def test_calls_from_everywhere_at_once(count):
+    """In a process of its own, which an abort or a hang ends."""
+    found = subprocess.run(
+        [sys.executable, Path(__file__).with_name("callers.py"), str(count)],
+        capture_output=True,
+        text=True,
+        timeout=callers.LIMIT + 120,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr[-5000:]
+    assert sum(ast.literal_eval(found.stdout).values()) == count
 
 
 def in_child(queue):
