@@ -86,6 +86,19 @@ def test_bounds_that_are_none(function, bounds, values):
 
 
 @functions
+def test_bounds_that_do_not_broadcast(function):
+    bounds, words = (np.zeros(3), np.ones(4)), [r"bounds", r"\(3,\)", r"\(4,\)"]
+    check_refused(ValueError, words, function, X, DELTA, EPS, bounds=bounds)
+
+
+@functions
+@pytest.mark.skipif(np.finfo(np.longdouble).bits == 64, reason="long double is float64 here")
+def test_a_longer_float(function):
+    words = [r"float32, float64", str(np.dtype(np.longdouble))]
+    check_refused(TypeError, words, function, X.astype(np.longdouble), DELTA, EPS)
+
+
+@functions
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("low", "value"), [(0.875, r"0\.875"), (np.nan, "nan")])
 def test_one_bound_among_many(function, low, value, dtype):

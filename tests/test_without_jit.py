@@ -61,7 +61,9 @@ def of_one_row():
             eta = kernels.rescale(*row, outputs[0])
             by_eps = kernels.backward(*row, eta, x, 1.0, *outputs[1:])
             numbers = eta, by_eps, kernels.max_norm(x, delta, p, 0.0, 1.0)
-            found[f"{np.dtype(dtype)} {p} one"] = np.array([*numbers, *np.concatenate(outputs)], dtype)
+            found[f"{np.dtype(dtype)} {p} one"] = np.array(
+                [*numbers, *np.concatenate(outputs)], dtype
+            )
         nothing = (
             kernels.eta(x, delta, -1.0, 2.0, 0.0, 1.0),
             kernels.eta(x, delta[1:], 1.0, 2.0, 0.0, 1.0),
