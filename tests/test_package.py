@@ -15,7 +15,18 @@ import pytest
 import numba_car as car
 from numba_car import _jit
 from numba_car._core.norms import RAISED, norm_of
-from numba_car._cpu import analysis, apply, backward, checks, extremes, sums
+from numba_car._cpu import (
+    analysis,
+    apply,
+    backward,
+    batch,
+    checks,
+    direct,
+    extended,
+    extremes,
+    sums,
+)
+from numba_car._cpu.plan import plan_of
 
 PACKAGE = Path(car.__file__).parent
 
@@ -142,6 +153,29 @@ def test_strict_functions_take_no_flags_from_the_loop_that_has_them_compiled(str
     (code,) = product.inspect_llvm().values()
     assert "fmul double" in code
     assert "reassoc" not in code
+
+
+@pytest.mark.parametrize("method", ["newton", "sort"])
+def test_a_norm_of_another_kind(monkeypatch, method):
+    """A longer tuple takes the ways of a general p, none of which leads to `extended`: see CONTRIBUTING."""
+    rng = np.random.default_rng(0)
+    x, delta = rng.random((3, 50)), rng.standard_normal((3, 50))
+
+    def results(p):
+        found = car.solve(x, delta, [0.1, 1.0, 9.0], p=p, method=method)
+        gradients = car.eta_vjp(x, delta, 0.5, 1.0, p=p, method=method)[:3]
+        return *found, car.rescale(x, delta, 0.5, p=p, method=method), *gradients
+
+    def longer(p, dtype):
+        plan = plan_of(p, dtype)
+        return plan._replace(norm=(*plan.norm, 0.0, 0.0))
+
+    expected = results(2.5)
+    monkeypatch.setattr(batch, "plan_of", longer)
+    monkeypatch.setattr(direct, "plan_of", longer)
+    monkeypatch.setattr(extended, "solve_rows", None)
+    for found, same in zip(results(2.5), expected, strict=True):
+        np.testing.assert_array_equal(found, same)
 
 
 def llvm_of(dispatcher, arguments):

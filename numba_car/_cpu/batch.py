@@ -90,7 +90,7 @@ class Batch:
         """Solve one block. Raise OutsideError if a row's x is out of its bounds."""
         rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
         eta, verdict = np.zeros(eps.size), np.zeros(eps.size, np.int64)  # which is GO_ON
-        solve = self._sort if self._method == "sort" and len(self.norm) < 4 else self._newton
+        solve = self._sort if self._method == "sort" and len(self.norm) != 4 else self._newton
         all_done = solve(rows, eps, eta, verdict)
         if not all_done and (verdict == SUSPECT).any():
             checks.judge_rows(*rows, self.problem.slack, verdict)
@@ -107,7 +107,7 @@ class Batch:
     def _newton(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
         # Long rows take powers of 1 and 2 anew in each pass, and p = inf has none.
         n, kind = self.problem.n, len(self.norm)
-        kept = n if kind == 3 or (kind < 3 and n < shared.LONG) else 0
+        kept = 0 if kind == 4 or (kind < 3 and n >= shared.LONG) else n
         scratch = np.empty((2, kept), self._powers_dtype)
         solve_rows = self._functions.solve_rows
         return bool(solve_rows(*rows, eps, self.norm, self._summed, scratch, eta, verdict))
@@ -122,7 +122,7 @@ class Batch:
         eta, verdict = block.eta, block.verdict
         if (verdict == OUTSIDE).any():
             raise OutsideError
-        if self._method != "sort" and len(self.norm) < 4:
+        if self._method != "sort" and len(self.norm) != 4:
             # A second chance: to sort, powers are brought into range.
             eta[verdict == OUT_OF_RANGE] = 0
             verdict[verdict == OUT_OF_RANGE] = SLOW

@@ -62,7 +62,7 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
     rows = ((flat(x), n), (flat(delta), n), *limits, n)
     eta, verdict, target = np.zeros(count), np.zeros(count, np.int64), np.empty(count)
     target.fill(eps)
-    scratch = np.empty((2, n if len(plan.norm) < 4 else 0), plan.powers_dtype)
+    scratch = np.empty((2, 0 if len(plan.norm) == 4 else n), plan.powers_dtype)
     if not newton.solve_rows(*rows, target, plan.norm, plan.summed, scratch, eta, verdict):
         return None
     return _Solved(rows, eta, verdict)

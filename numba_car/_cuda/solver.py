@@ -51,7 +51,7 @@ def solve(task: DeviceProblem, options: Options, *, for_eps: bool = True) -> Sol
         return Solved(eta, verdict)
     first = _first(task)
     results = np.float64(task.slack), eta, verdict, first
-    if options.method == "sort" and len(task.norm) < 4 and for_eps and task.n > 0:
+    if options.method == "sort" and len(task.norm) != 4 and for_eps and task.n > 0:
         _sort(task, results)
     else:
         _newton(task, task.eps if for_eps else (0.0,), results)
@@ -64,7 +64,7 @@ def solve(task: DeviceProblem, options: Options, *, for_eps: bool = True) -> Sol
 def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...]) -> None:
     # As on the CPU: float32 has no room for the powers of a general p.
     kind = len(task.norm)
-    lane = np.dtype(np.float64) if kind == 3 else task.compute
+    lane = task.compute if kind in (1, 2, 4) else np.dtype(np.float64)
     shape = launch.keeping_teams(task.count, 0 if kind == 4 else task.n, lane)
     if shape is None:
         _narrow(task, eps, lane, results)
