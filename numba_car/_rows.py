@@ -30,18 +30,19 @@ def flat(array: Array) -> Array:
     return array.reshape(-1) if array.flags.writeable else np.asarray(_Memory(array, array.size))
 
 
+def is_plain(array: Array) -> bool:
+    """Whether kernels can work on an array's memory as it is, but for its dtype."""
+    return array.flags.c_contiguous and array.flags.aligned
+
+
 class Rows:
     """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
 
     def __init__(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
         self.dtype = dtype
         outer = array.ndim - len(axes)
-        if (
-            array.flags.carray
-            and array.dtype == dtype
-            and axes[:1] in ((), (outer,))
-            and array.size
-        ):
+        is_last = axes[:1] in ((), (outer,))
+        if is_plain(array) and array.dtype == dtype and is_last and array.size:
             # What most calls bring. The rest of this function takes ten times as long to say the same.
             self.n = math.prod(array.shape[outer:])
             self.count, self._stride = array.size // self.n, self.n

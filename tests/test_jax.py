@@ -1,6 +1,7 @@
 """JAX: the same answers, under every transformation, and derivatives of any order."""
 
 import functools
+import importlib
 import math
 import os
 import subprocess
@@ -408,6 +409,16 @@ def test_other_devices_call_back(monkeypatch):
         same(jax.jit(call)(*on_jax(arrays)), call(*arrays))
         for_rows = jax.jit(jax.vmap(call, in_axes=(0, 0, 0, 0, None)))
         same(for_rows(*on_jax(arrays)), call(*arrays))
+
+
+def test_the_module_may_be_reloaded():
+    """As notebooks do; programs that were compiled before go on."""
+    x, delta = step(6)
+    compiled = jax.jit(lambda x, delta: car.rescale(x, delta, 0.5))
+    expected = compiled(*on_jax((x, delta)))
+    importlib.reload(sys.modules["numba_car.interop.jax"])
+    same(compiled(*on_jax((x, delta))), expected)
+    same(jax.jit(lambda x, delta: car.rescale(x, delta, 0.5))(*on_jax((x, delta))), expected)
 
 
 def test_an_interrupt_before_the_first_statement(monkeypatch):

@@ -13,6 +13,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
+import numba_car.interop.torch
+
 pytestmark = [
     # torch.compile's own: it warns of what its C++ compiler and its caches find.
     pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),

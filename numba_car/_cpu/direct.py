@@ -16,7 +16,7 @@ from numba_car._arrays import PRECISIONS, Bounds, rounded
 from numba_car._core.limits import LARGEST_P
 from numba_car._cpu import apply, newton
 from numba_car._cpu.plan import SMALL, plan_of
-from numba_car._rows import Array, flat
+from numba_car._rows import Array, flat, is_plain
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _LARGEST = {dtype: PRECISIONS[dtype.name].largest for dtype in _DTYPES}
@@ -28,16 +28,12 @@ class _Solved(NamedTuple):
     verdict: Array
 
 
-def _is_plain(array: Array) -> bool:
-    return array.flags.c_contiguous and array.flags.aligned
-
-
 def _fits(out: Any, x: Any, delta: Any) -> bool:
     """Whether out is like x, and shares no memory with an input that it is not."""
     if not (type(out) is type(x) is np.ndarray and out.dtype is x.dtype and out.shape == x.shape):
         return False
     apart = all(given is out or not np.may_share_memory(given, out) for given in (x, delta))
-    return apart and out.flags.writeable and _is_plain(out)
+    return apart and out.flags.writeable and is_plain(out)
 
 
 def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | None:
@@ -45,7 +41,7 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
         return None
     dtype, (lower, upper) = x.dtype, bounds
     plain = dtype is delta.dtype and dtype in _DTYPES and x.shape == delta.shape and x.ndim > 1
-    plain = plain and _is_plain(x) and _is_plain(delta) and 0 < x.size <= SMALL
+    plain = plain and is_plain(x) and is_plain(delta) and 0 < x.size <= SMALL
     if not (plain and type(lower) is type(upper) is float and lower <= upper):
         return None
     if not (

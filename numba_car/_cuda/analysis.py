@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.gradient import is_free, slope
+from numba_car._core.gradient import is_free, move_of, slope
 from numba_car._core.limits import SMALLEST_UNIT
 from numba_car._core.norms import root, term
 from numba_car._core.problem import room
@@ -24,7 +24,7 @@ def gather(row, g, norm, eta, inverse, team):
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
         if is_free(x, delta, lower, upper, eta):
-            share += term(speed * abs(delta) * inverse, norm)
+            share += term(move_of(delta, speed, inverse), norm)
             pull += at(g, row[4], i, np.float64) * delta
         i += size_of(team)
     share = team_sum(share, team)

@@ -67,6 +67,14 @@ class Arguments(NamedTuple):
         return values if name == "out" else lib.reshape(values, self.batch_shape)
 
 
+def one_device(kind: str, devices: set[Any]) -> Any:
+    """Return the device that all arrays are on, or raise TypeError."""
+    if len(devices) > 1:
+        raise TypeError(f"{kind} must be on one device, found {sorted(map(str, devices))}")
+    (device,) = devices
+    return device
+
+
 def _shape(array: Any) -> tuple[int, ...]:
     return tuple(array.shape)
 

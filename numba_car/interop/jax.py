@@ -22,7 +22,7 @@ from numba_car import _api
 from numba_car._api import Call, Solution
 from numba_car._arrays import batch_of, pair
 from numba_car.interop import closed_form, host, xla_ffi
-from numba_car.interop.arguments import prepare
+from numba_car.interop.arguments import one_device, prepare
 from numba_car.interop.closed_form import Arrays, Setting
 from numba_car.interop.host import OUTPUTS, Task
 
@@ -197,9 +197,7 @@ def _device(arrays: list[Array]) -> Any:
     """Return the CPU that arrays are bound to, or None where JAX is free to choose."""
     bound = [array for array in arrays if array.committed] or arrays
     devices = {device for array in bound for device in array.devices()}
-    if len(devices) > 1:
-        raise TypeError(f"arrays must be on one device, found {sorted(map(str, devices))}")
-    (device,) = devices
+    device = one_device("arrays", devices)
     if device.platform != "cpu":
         raise NotImplementedError(
             f"arrays must be on the CPU for now, found {device}: jax.device_put brings them there"

@@ -13,7 +13,7 @@ from numba_car import _api
 from numba_car._api import Call, Solution
 from numba_car._arrays import pair
 from numba_car.interop import closed_form
-from numba_car.interop.arguments import Arguments, prepare
+from numba_car.interop.arguments import Arguments, one_device, prepare
 from numba_car.interop.host import OUTPUTS
 from numba_car.interop.torch_library import NATIVE, Torch
 from numba_car.interop.torch_operators import formulas, solvers, tensor_of
@@ -50,9 +50,7 @@ def _run(name: str, arguments: Arguments) -> tuple[Tensor, ...]:
 def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[Arguments, Torch]:
     arrays = x, delta, eps, *pair(call.bounds)
     devices = {array.device for array in arrays if isinstance(array, Tensor)}
-    if len(devices) > 1:
-        raise TypeError(f"tensors must be on one device, found {sorted(map(str, devices))}")
-    (device,) = devices
+    device = one_device("tensors", devices)
     if device.type not in ("cpu", "cuda"):
         raise NotImplementedError(
             f"tensors must be on the CPU or a CUDA device, found {device}: "

@@ -142,10 +142,15 @@ def _guarded(python: Any) -> tuple[int, list[Any]]:
 
 
 _kept: list[Any] = []
+_functions: dict[str, Function] = {}  # by the name that compiled programs know them by
 
 
 def register(name: str, function: Function) -> None:
     """Let compiled programs call function(attribute, arguments, results), which fills its results."""
+    is_new = name not in _functions
+    _functions[name] = function
+    if not is_new:  # the module that registers it was reloaded, and XLA takes no name twice
+        return
     is_known = False
 
     def answer(pointer: Any, reply: Any) -> None:
@@ -159,7 +164,7 @@ def register(name: str, function: Function) -> None:
             else:
                 text = call.attributes.items[0].contents
                 arguments, results = call.arguments, call.results
-                function(
+                _functions[name](
                     ctypes.string_at(text.start, text.size),
                     [_array(item) for item in arguments.items[: arguments.size]],
                     [_array(item) for item in results.items[: results.size]],
