@@ -215,9 +215,10 @@ def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
 
 
 def check_eps(array: Array) -> None:
-    if array.ndim == 0 and 0 <= array.item() < math.inf:
+    largest = PRECISIONS["float64"].largest  # a long double may be larger
+    if array.ndim == 0 and 0 <= array.item() <= largest:
         return  # a fifth of what the next line takes
-    valid = (array >= 0) & (array < np.inf)
+    valid = (array >= 0) & (array <= np.float64(largest))
     if not valid.all():
         place = np.unravel_index(np.argmin(valid), array.shape)
         where = f" at index {tuple(map(int, place))}" if array.ndim else ""

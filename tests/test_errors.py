@@ -91,8 +91,21 @@ def test_bounds_that_do_not_broadcast(function):
     check_refused(ValueError, words, function, X, DELTA, EPS, bounds=bounds)
 
 
+longer = pytest.mark.skipif(
+    np.finfo(np.longdouble).max == np.finfo(float).max, reason="long double is float64 here"
+)
+
+
+@solvers
+@longer
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_eps_that_float64_does_not_hold(function, shape):
+    eps = np.full(shape, np.longdouble(2) ** 2000)
+    check_refused(ValueError, [r"\beps\b", "inf"], function, X, DELTA, eps)
+
+
 @functions
-@pytest.mark.skipif(np.finfo(np.longdouble).bits == 64, reason="long double is float64 here")
+@longer
 def test_a_longer_float(function):
     words = [r"float32, float64", str(np.dtype(np.longdouble))]
     check_refused(TypeError, words, function, X.astype(np.longdouble), DELTA, EPS)
