@@ -48,7 +48,7 @@ def plan_of(p: float, dtype: DType) -> Plan:
     is_float32 = dtype == np.float32
     norm = norm_of(p)
     # In between, float32 holds the powers of most rows, in half the time.
-    is_moderate = 1 <= p <= _MODERATE_P and np.float32(p) == p
+    is_moderate = 1 <= p <= _MODERATE_P and float(np.float32(p)) == p
     powers = dtype if len(norm) < 3 or (is_float32 and is_moderate) else np.dtype(np.float64)
     summed = BLOCK_FLOAT32 if powers == np.float32 else BLOCK_FLOAT64
     return Plan(
