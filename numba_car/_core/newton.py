@@ -23,7 +23,7 @@ OUT_OF_RANGE = 7  # the powers may have over- or underflowed
 DONE = 8
 DISCARDED = 9  # solved, but the caller does not want it
 
-_TINY, _HUGE = 2.0**-1000, 2.0**1000  # all digits of an eta in between are its own
+_TINY, _HUGE = 2.0**-1000, 2.0**1000  # all digits of an eta, or a scale, in between are its own
 
 
 @formula
@@ -63,6 +63,6 @@ def advance(t, target, clipped_sum, free_sum, is_first, near):
 def conclude(scale, t, norm, verdict):
     """Turn t into eta = scale * t**(1/p); call it a guess if the powers were not safe."""
     eta = scale * root(t, norm)
-    if verdict == DONE and not (in_range(t) and _TINY <= eta <= _HUGE):
+    if verdict == DONE and not (in_range(t) and _TINY <= eta <= _HUGE and scale >= _TINY):
         return (eta if eta < math.inf else 0.0 * t), OUT_OF_RANGE
     return eta, verdict
