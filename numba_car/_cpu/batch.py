@@ -147,7 +147,8 @@ class Batch:
         if not self._is_small_p:
             self._functions.measure_rows(*block.rows, self.norm, self._summed, eta, reached)
             # Below, the steps were rounded as the subnormal numbers that they are.
-            reached[(reached > 0) & (reached < SMALLEST_SUM)] = -1.0
+            moves = (reached > 0) | ((eta > 0) & (eta < np.inf))
+            reached[moves & (reached < SMALLEST_SUM)] = -1.0
         if (reached < 0).any():
             extended.measure_rows(*block.rows, *self._powers, eta, reached)
         reached[(block.verdict == NOT_FINITE) | np.isnan(eta)] = np.nan
