@@ -12,6 +12,8 @@ come multiplied by what is upstream. Where one coordinate j alone decides (p = i
 saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
 """
 
+from numba_car._core.limits import LARGEST, SMALLEST_UNIT
+from numba_car._core.norms import is_short
 from numba_car._core.problem import room
 from numba_car._jit import formula
 
@@ -25,7 +27,23 @@ def slope(size, norm):
         return type(size)(1)
     if len(norm) == 2:
         return size
-    return size ** (norm[0] - 1.0) if size > 0 else type(size)(0)
+    if not size > 0:
+        return type(size)(0)
+    if norm[0] < 0.5:
+        return size ** norm[0] / size  # p - 1 is rounded there, and no longer p
+    return size ** (norm[0] - 1.0)
+
+
+@formula
+def cut(term):
+    """Cut a term to what float64 holds, so that two of them have a sum; float32 is for what fits."""
+    return term if is_short(term) else min(max(term, -LARGEST), LARGEST)
+
+
+@formula
+def inverse_unit(eps, rate):
+    """Return 1/eps for the formulas below; 0 where rate is, which must not meet a slope that overflows."""
+    return 1.0 / max(eps, SMALLEST_UNIT) if rate != 0 else 0.0
 
 
 @formula
@@ -36,8 +54,11 @@ def is_free(x, delta, lower, upper, eta):
 
 @formula
 def move_of(delta, eta, inverse):
-    """Return u of a free coordinate: eta*|delta| is at most eps, but either may have no inverse."""
-    return eta * abs(delta) * inverse
+    """Return u of a free coordinate: eta*|delta| is at most eps, but either may have no inverse.
+
+    Float32 is for eta and eps that do, and beside a small eps it may not hold all digits of that product.
+    """
+    return (eta * inverse) * abs(delta) if is_short(eta) else eta * abs(delta) * inverse
 
 
 @formula
@@ -72,7 +93,7 @@ def decider_tangent(delta, tangent_x, tangent_delta, eta, saturated):
 @formula
 def moved_tangent(x, delta, lower, upper, tangent_x, tangent_delta, eta, of_eta):
     """Return the tangent of one coordinate of clip(x + eta*delta), from those of x, delta and eta."""
-    moved = tangent_x + eta * tangent_delta + of_eta * delta
+    moved = tangent_x + (cut(eta * tangent_delta) + cut(of_eta * delta))
     return moved if is_free(x, delta, lower, upper, eta) else type(moved)(0)
 
 
@@ -83,9 +104,9 @@ def pull_back(x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rat
     `rate` is that of eta times what flows into eta; past `arrived`, the coordinate is clipped.
     """
     lane = type(eta)
-    to_x, to_delta, to_lower, to_upper = upstream, eta * upstream, lane(0), lane(0)
+    to_x, to_delta, to_lower, to_upper = upstream, cut(eta * upstream), lane(0), lane(0)
     if is_free(x, delta, lower, upper, arrived):
-        to_delta += lane(by_delta(delta, norm, eta, inverse, rate))
+        to_delta += cut(lane(by_delta(delta, norm, eta, inverse, rate)))
     else:
         to_room = lane(by_room(x, delta, lower, upper, norm, inverse, rate))
         to_x, to_delta = (-to_room if delta > 0 else to_room), lane(0)

@@ -32,3 +32,5 @@ MAX_PASSES = 32
 
 # The gradients' formulas hold in any unit of length; eps is one, unless its inverse overflows.
 SMALLEST_UNIT = 2.0**-1000
+
+LARGEST = 2.0**1023 * (2.0 - 2.0**-52)  # of float64

@@ -51,6 +51,12 @@ def any_norm(p):
 
 
 @formula
+def is_short(lane):
+    """Whether a number is a float32."""
+    return type(lane)(1) + type(lane)(2.0**-40) == 1
+
+
+@formula
 def unit_of(size, norm, is_short):
     """Return what to measure sizes like this in, so that their powers stay in range.
 

@@ -22,11 +22,10 @@ def step(x, delta, lower, upper, eta):
 
 
 @formula
-def past_breakpoint(x, delta, lower, upper):
-    """room/|delta|, rounded so that the coordinate no longer moves from there on."""
-    distance = room(x, delta, lower, upper)
-    eta = distance / abs(delta)
-    return eta if eta * abs(delta) >= distance else eta * (1 + 2.0**-52) + 2.0**-1074
+def arrival(distance, speed):
+    """distance/speed, rounded so that what moves so fast has surely come so far."""
+    eta = distance / speed
+    return eta if eta * speed >= distance else eta * (1 + 2.0**-52) + 2.0**-1074
 
 
 @formula

@@ -9,15 +9,13 @@ import math
 import numpy as np
 
 from numba_car._core.gradient import is_free, move_of, slope
-from numba_car._core.limits import BLOCK_FLOAT32, BLOCK_FLOAT64, SMALLEST_UNIT
-from numba_car._core.norms import root, term
+from numba_car._core.limits import BLOCK_FLOAT32, BLOCK_FLOAT64, LARGEST, SMALLEST_UNIT
+from numba_car._core.norms import is_short, root, term
 from numba_car._core.problem import room
 from numba_car._cpu.extremes import largest_delta, largest_step
 from numba_car._cpu.sums import add
-from numba_car._cpu.views import at, element, is_short, part, parts_of
+from numba_car._cpu.views import at, element, part, parts_of
 from numba_car._jit import loop, rows
-
-LARGEST = np.finfo(np.float64).max
 
 _SMALLEST = np.finfo(np.float64).smallest_subnormal
 _RANGE = 2.0**60
@@ -136,4 +134,5 @@ def analyse(row, g, norm, eps, eta):
     if share == 0:
         return share, pull, 0.0, 0.0, _last_to_clip(row), True
     rate = min((eta / unit) / share, LARGEST)
-    return share, pull, rate, rate * slope(eps / unit, norm), -1, False
+    by_eps = min(rate * slope(eps / unit, norm), LARGEST)
+    return share, pull, rate, by_eps, -1, False

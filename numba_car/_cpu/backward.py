@@ -8,14 +8,14 @@ import math
 
 import numpy as np
 
-from numba_car._core.gradient import pull_back
-from numba_car._core.limits import SMALLEST_UNIT
-from numba_car._cpu.analysis import LARGEST, analyse, arrived_at, block_of, fits, held
+from numba_car._core.gradient import inverse_unit, pull_back
+from numba_car._core.limits import LARGEST
+from numba_car._core.norms import is_short
+from numba_car._cpu.analysis import analyse, arrived_at, block_of, fits, held
 from numba_car._cpu.sums import add
 from numba_car._cpu.views import (
     at,
     element,
-    is_short,
     part,
     parts_of,
     row_of,
@@ -70,7 +70,6 @@ def _write_row(row, g, norm, inverse, eta, rate, largest, outputs):
 def _backward(row, g, h, norm, eps, eta, largest, outputs):
     """Try it in the precision of eta; return whether that was safe, and as `backward_row` does."""
     out_x, out_delta, out_lower, out_upper = outputs
-    inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
     share, pull, rate, by_eps, decider, saturated = analyse(row, g, norm, eps, eta)
     is_lost = share == 0 or (pull == 0 and size_of(g, 0) > 0)
     pull += h
@@ -79,6 +78,7 @@ def _backward(row, g, h, norm, eps, eta, largest, outputs):
     safe = fits(share) and fits(pull) and fits(rate) and fits(rate * eta)
     if is_short(eta) and (is_lost or not safe):
         return False, 0.0, 0.0, 0.0
+    inverse = inverse_unit(eps, rate)
     to_lower, to_upper = _write_row(row, g, norm, inverse, eta, rate, largest, outputs)
     if decider >= 0:
         delta = np.float64(row[1][decider])

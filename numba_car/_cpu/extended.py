@@ -53,6 +53,16 @@ def _is_clipped(distance, speed, eta):
 
 
 @rows
+def _arrival(distance, speed):
+    """distance/speed, normalised and rounded so that what moves so fast has surely come so far."""
+    mantissa, exponent = _quotient(distance, speed)
+    mantissa, extra = math.frexp(mantissa)
+    if not _is_clipped(distance, speed, (mantissa, exponent + extra)):
+        mantissa += 2.0**-53
+    return mantissa, exponent + extra
+
+
+@rows
 def _term(a, b, p):
     """(a/b)**p as a pair."""
     mantissa, exponent = _quotient(a, b)
@@ -82,11 +92,7 @@ def _largest_breakpoint(row):
     for i in range(row[0].size):
         distance, speed = _moves(row, i)
         if speed > 0 and distance > 0:
-            mantissa, exponent = _quotient(distance, speed)
-            mantissa, extra = math.frexp(mantissa)
-            eta = mantissa, exponent + extra
-            if not _is_clipped(distance, speed, eta):
-                eta = mantissa + 2.0**-53, exponent + extra
+            eta = _arrival(distance, speed)
             if _exceeds(eta, largest):
                 largest = eta
     return largest
@@ -170,7 +176,7 @@ def _solve_largest(row, eps):
     for i in range(row[0].size):
         distance, speed = _moves(row, i)
         fastest = max(fastest, speed if distance >= reachable else 0.0)
-    return _quotient(reachable, fastest)
+    return _arrival(reachable, fastest)
 
 
 @rows

@@ -8,8 +8,9 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from numba_car._core.norms import is_short
 from numba_car._core.problem import room, step
-from numba_car._cpu.views import element, is_short
+from numba_car._cpu.views import element
 from numba_car._jit import loop, rows
 
 _SMALLEST_ROOM = 2.0**-100  # and its inverse: rounding to float32 is relative in between

@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.gradient import decider_tangent, eta_tangent, moved_tangent
-from numba_car._core.limits import SMALLEST_UNIT
+from numba_car._core.gradient import decider_tangent, eta_tangent, inverse_unit, moved_tangent
 from numba_car._cpu.analysis import analyse, held
 from numba_car._cpu.views import at, element, row_of, rows_of, store
 from numba_car._jit import kernel, loop, rows
@@ -30,7 +29,7 @@ def forward_row(row, tangent_x, tangent_delta, tangent_eps, norm, eps, eta, out)
         return math.nan
     eta = held(row, eps, eta)
     _, _, rate, by_eps, decider, saturated = analyse(row, 0.0, norm, eps, eta)
-    inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
+    inverse = inverse_unit(eps, rate)
     tangent = _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate)
     tangent += by_eps * tangent_eps
     if decider >= 0:

@@ -21,11 +21,12 @@ from numba_car._core.newton import (
     in_range,
     is_safe,
 )
-from numba_car._core.norms import RAISED, root, term, unit_of
+from numba_car._core.norms import RAISED, is_short, root, term, unit_of
+from numba_car._core.problem import arrival
 from numba_car._cpu.checks import is_suspect
 from numba_car._cpu.extremes import fastest, largest_breakpoint, largest_delta, largest_step
 from numba_car._cpu.sums import fill_powers, row_sums
-from numba_car._cpu.views import is_short, rows_of
+from numba_car._cpu.views import rows_of
 from numba_car._jit import kernel, rows
 
 _SAMPLED = 2048  # elements from which on a sample saves more passes than it costs
@@ -96,7 +97,7 @@ def solve_largest(row, eps):
         if reachable == 0:
             return 0.0, DONE
         speed = largest_delta(row, reachable)
-    eta = reachable / speed
+    eta = arrival(reachable, speed)
     return eta, DONE if in_range(eta) else OUT_OF_RANGE
 
 

@@ -106,12 +106,6 @@ def element(row, index, lane):
 
 
 @formula
-def is_short(lane):
-    """Whether a number is a float32."""
-    return type(lane)(1) + type(lane)(2.0**-40) == 1
-
-
-@formula
 def is_even(row):
     """Whether all arrays of a row are of one length."""
     x, delta, lower, upper = row

@@ -5,11 +5,11 @@ import math
 import numpy as np
 
 from numba_car._core.gradient import is_free, move_of, slope
-from numba_car._core.limits import SMALLEST_UNIT
+from numba_car._core.limits import LARGEST, SMALLEST_UNIT
 from numba_car._core.norms import root, term
 from numba_car._core.problem import room
 from numba_car._cuda.jit import device
-from numba_car._cuda.measure import LARGEST, largest_delta, largest_step
+from numba_car._cuda.measure import largest_delta, largest_step
 from numba_car._cuda.team import place_in, size_of, team_first, team_max, team_sum
 from numba_car._cuda.views import at, element
 
@@ -97,4 +97,5 @@ def analyse(row, g, norm, eps, eta, team):
     if share == 0:
         return pull, 0.0, 0.0, last_to_clip(row, team), True
     rate = min((eta / unit) / share, LARGEST)
-    return pull, rate, rate * slope(eps / unit, norm), nobody, False
+    by_eps = min(rate * slope(eps / unit, norm), LARGEST)
+    return pull, rate, by_eps, nobody, False

@@ -9,11 +9,10 @@ import math
 import numpy as np
 from numba import cuda
 
-from numba_car._core.gradient import pull_back
-from numba_car._core.limits import SMALLEST_UNIT
+from numba_car._core.gradient import inverse_unit, pull_back
+from numba_car._core.limits import LARGEST
 from numba_car._cuda.analysis import analyse
 from numba_car._cuda.jit import device, kernel
-from numba_car._cuda.measure import LARGEST
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
 from numba_car._cuda.views import at, element, store
 
@@ -75,12 +74,12 @@ def backward_row(row, g, h, norm, eps, eta, largest, outputs, team):
     if math.isnan(eta):
         write_nan(row, outputs, team)
         return math.nan, math.nan, math.nan
-    inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
     pull, rate, by_eps, decider, saturated = analyse(row, g, norm, eps, eta, team)
     pull += h
     # All derivatives of eta are proportional to rate; what flows into it is often of rate's inverse.
     rate = clamp(pull * rate, LARGEST)
     decision = decider, saturated, pull
+    inverse = inverse_unit(eps, rate)
     lower, upper = write(row, g, norm, inverse, eta, rate, decision, largest, outputs, team)
     return clamp(pull * by_eps, largest), clamp(lower, largest), clamp(upper, largest)
 

@@ -5,8 +5,7 @@ import math
 import numpy as np
 from numba import cuda
 
-from numba_car._core.gradient import decider_tangent, eta_tangent, moved_tangent
-from numba_car._core.limits import SMALLEST_UNIT
+from numba_car._core.gradient import decider_tangent, eta_tangent, inverse_unit, moved_tangent
 from numba_car._cuda.analysis import analyse
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
@@ -34,7 +33,7 @@ def forward_row(row, tangents, of_eps, norm, eps, eta, out, team):
     tangent = math.nan
     if not math.isnan(eta):
         _, rate, by_eps, decider, saturated = analyse(row, (0.0,), norm, eps, eta, team)
-        inverse = 1.0 / max(eps, SMALLEST_UNIT) if eps > 0 else 1.0
+        inverse = inverse_unit(eps, rate)
         tangent = sum_tangents(row, tangents, norm, inverse, eta, rate, team) + by_eps * of_eps
         if decider >= 0:
             delta = at(row[1], row[4], decider, np.float64)

@@ -7,13 +7,13 @@ import math
 
 import numpy as np
 
+from numba_car._core.limits import LARGEST
 from numba_car._core.norms import root, term
-from numba_car._core.problem import past_breakpoint, room, step
+from numba_car._core.problem import arrival, room, step
 from numba_car._cuda.jit import device
 from numba_car._cuda.team import place_in, size_of, team_max, team_sum
 from numba_car._cuda.views import at, element
 
-LARGEST = np.finfo(np.float64).max
 _SMALLEST = np.finfo(np.float64).smallest_subnormal
 
 
@@ -57,7 +57,7 @@ def largest_breakpoint(row, team):
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
         if delta != 0:
-            largest = max(largest, past_breakpoint(x, delta, lower, upper))
+            largest = max(largest, arrival(room(x, delta, lower, upper), abs(delta)))
         i += size_of(team)
     return team_max(largest, team)
 
@@ -108,4 +108,4 @@ def solve_largest(row, eps, team):
         if reachable == 0.0:
             return 0.0
         speed = largest_delta(row, reachable, team)
-    return min(reachable / speed, LARGEST)
+    return min(arrival(reachable, speed), LARGEST)

@@ -17,11 +17,10 @@ from numba import cuda
 from numba_car._core.double_double import two_sum
 from numba_car._core.limits import MAX_PASSES
 from numba_car._core.newton import GO_ON, SATURATED, SLOW, in_range
-from numba_car._core.norms import divisor, relative, root, term, unit_of
+from numba_car._core.norms import divisor, is_short, relative, root, term, unit_of
 from numba_car._core.problem import room
 from numba_car._cuda.jit import device
 from numba_car._cuda.newton import (
-    is_short,
     newton_sums,
     next_step,
     raise_powers,

@@ -21,7 +21,7 @@ from numba_car._core.newton import (
     in_range,
     is_safe,
 )
-from numba_car._core.norms import divisor, relative, term, unit_of
+from numba_car._core.norms import divisor, is_short, relative, term, unit_of
 from numba_car._core.problem import is_clipped, is_outside, room
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import bisect, largest_breakpoint, norm_reached, solve_largest
@@ -29,12 +29,6 @@ from numba_car._cuda.team import SLOTS, WARP, place_in, size_of, team_max, team_
 from numba_car._cuda.views import at, element, four
 
 CHAIN = 16  # terms that a thread adds up in the row's precision before compensation sets in
-
-
-@device
-def is_short(lane):
-    """Whether a number is a float32."""
-    return type(lane)(1) + type(lane)(2.0**-40) == 1
 
 
 @device
