@@ -37,8 +37,8 @@ def results(batch):
     found["max_norm"] = car.max_norm(*given[:2], **options)
     found["solve"] = car.solve(*given, **options)
     found["rescale"] = car.rescale(*given, **options)
-    found["eta_vjp"] = car.eta_vjp(*given, 1.0, **options)
     with np.errstate(over="ignore"):  # a bound's gradient is a sum over rows, which may overflow
+        found["eta_vjp"] = car.eta_vjp(*given, 1.0, **options)
         found["rescale_vjp"] = car.rescale_vjp(*given, g, **options)
     found["eta_jvp"] = car.eta_jvp(*given, of_x, of_delta, 1.0, **options)
     found["rescale_jvp"] = car.rescale_jvp(*given, of_x, of_delta, 1.0, **options)
@@ -46,7 +46,7 @@ def results(batch):
 
 
 class Verdict:
-    """By row: `sure` of all but gradients, their own, what was left out of them, errors by name."""
+    """By row: `sure` of all but gradients, their own, errors by name; why some were left out."""
 
     def __init__(self, batch, found):
         self.errors, self.sure = {}, np.full(len(batch.x), True)
@@ -60,7 +60,7 @@ class Verdict:
         self.sure &= solution.eta == found["newton"]
         sure, self.errors["norm"] = campaign_judge.judge_solution(batch, solution, normal)
         self.sure &= sure & campaign_judge.judge_rescaled(batch, found["rescale"], normal)
-        self.right, self.left_out, errors = campaign_gradients.judge_gradients(
+        self.right, errors, self.left_out = campaign_gradients.judge_gradients(
             batch, found["newton"], found, normal | (batch.target == 0)
         )
         self.errors |= errors
@@ -178,8 +178,8 @@ def run(seconds, seed):
         for row, reason in failed[:3]:
             sys.stdout.write(f"{batch.dtype} {batch.family} p = {batch.p}: {reason}\n")
             keep(batch, row, reason)
-        counts = {"exactly": exactly, "left_out": verdict.left_out.sum(), "failures": len(failed)}
-        campaign_report.note(totals, batch, verdict.errors, **counts)
+        counts = {"exactly": exactly, "failures": len(failed)}
+        campaign_report.note(totals, batch, verdict, counts)
     totals["counts"]["CPU seconds"] = time.process_time() - cpu
     return totals
 

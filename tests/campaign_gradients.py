@@ -11,13 +11,19 @@ import numpy as np
 from campaign_judge import CLEARLY, norm, power
 
 GRADIENT_ULPS = 16
-"""Error allowed, in ulps of the sum of the terms' sizes, times 1 + p: powers magnify errors."""
+"""Error allowed, in ulps of the sum of the terms' sizes, times 1 + p: powers magnify errors.
+
+At eps = 0, where d eta / d eps = 1/||delta||_p, it is times 1 + p + 1/p: so do roots.
+"""
 
 RANGE = 2.0**900
 """Rows are left out whose factors are outside this range, in which float64 holds their products."""
 
 SMALLEST = {8: 2.0**-1022, 4: 2.0**-126, 2: 2.0**-126}
-"""Those too in which a room or a step is below the normal numbers of the arithmetic, or is once divided by eps."""
+"""Those too in which a room is below the normal numbers of the arithmetic, or is once divided by eps.
+
+So for steps in float64; those of float32 are divided by eps before they are small.
+"""
 
 
 class Partials(NamedTuple):
@@ -162,9 +168,7 @@ def _expected(batch, eta, d):
     yield "eta_jvp", None, pushed, size
     moved = of_x + eta[:, None] * of_delta + pushed[:, None] * delta
     most = abs(of_x) + eta[:, None] * abs(of_delta) + size[:, None] * abs(delta)
-    # The element that alone decides moves with its bound; by its own eta, that is 0 to rounding.
-    rounded = d.free | (d.by_room != 0)
-    yield "rescale_jvp", None, np.where(d.free, moved, 0), np.where(rounded, most, 0)
+    yield "rescale_jvp", None, np.where(d.free, moved, 0), np.where(d.free, most, 0)
 
 
 def _pull(batch):
@@ -173,6 +177,7 @@ def _pull(batch):
 
 
 def _in_range(batch, eta, d):
+    """Whether float64 holds the factors of a row's derivatives."""
     size = _pull(batch)
     factors = [
         eta,
@@ -184,15 +189,45 @@ def _in_range(batch, eta, d):
         size * eta * d.by_eps,
     ]
     factors += [abs(values).max(axis=1) for values in (d.by_delta, d.by_room)]
-    least = SMALLEST[batch.dtype.itemsize] * np.maximum(batch.eps.astype(batch.wide), 1)[:, None]
-    sizes = batch.room, eta[:, None] * batch.speed
-    has_digits = [((v == 0) | (v >= least)).all(axis=1) for v in sizes]
-    in_range = [(v == 0) | ((v > 1 / RANGE) & (v < RANGE)) for v in factors]
-    return np.all(in_range + has_digits, axis=0)
+    return np.all([(v == 0) | ((v > 1 / RANGE) & (v < RANGE)) for v in factors], axis=0)
+
+
+def _has_digits(batch, eta):
+    """Whether no room and no step of a row is a subnormal number on the way."""
+    eps, least = batch.eps.astype(batch.wide), SMALLEST[batch.dtype.itemsize]
+    of_room = np.maximum(eps, 1)
+    of_step = of_room if batch.dtype == float else eps
+    # Of steps from rest, whatever eps will be, it is the ratios that count.
+    fastest = batch.speed.max(axis=1)
+    pace, of_step = np.where(eps > 0, eta, 1), np.where(eps > 0, of_step, fastest)
+    sizes = (batch.room, of_room), (pace[:, None] * batch.speed, of_step)
+    digits = [((v == 0) | (v >= least * unit[:, None])).all(axis=1) for v, unit in sizes]
+    return np.all(digits, axis=0)
+
+
+def _reasons(batch, eta, d, is_known):
+    """Why rows are left out, each for the first reason that there is."""
+    left, reasons = np.full(len(eta), True), {}
+    for name, is_so in (
+        ("eta no normal number", ~is_known),
+        ("a kink near", ~d.smooth),
+        ("a factor out of range", ~_in_range(batch, eta, d)),
+        ("a room or step subnormal", ~_has_digits(batch, eta)),
+    ):
+        reasons[name] = left & is_so
+        left &= ~is_so
+    return reasons
+
+
+def _growth(batch):
+    """By row, how much rounding of sums and powers may grow."""
+    if math.isinf(batch.p):
+        return np.full(len(batch.x), 2.0)
+    return 1 + batch.p + np.where(batch.target == 0, 1 / batch.p, 0)
 
 
 def judge_gradients(batch, eta, found, is_known):
-    """Return which rows are right, which could not be judged, and errors in ulps over 1 + p.
+    """Return which rows are right, errors in ulps over 1 + p, and by reason which were not judged.
 
     `found` has what each function returned, by name, for the arguments that `upstream` gives. Only
     where eta `is_known`, 0 or a normal number, can they be judged. What is pulled back must be finite
@@ -200,9 +235,10 @@ def judge_gradients(batch, eta, found, is_known):
     """
     info, eta = batch.info, eta.astype(batch.wide)
     d = partials(batch, eta)
-    left_out = ~is_known | ~d.smooth | ~_in_range(batch, eta, d)
+    reasons = _reasons(batch, eta, d, is_known)
+    left_out, overflows = np.any(list(reasons.values()), axis=0), np.full(len(eta), False)
     most, least = float(info.max), float(info.smallest_subnormal)
-    growth = 1 + (1 if math.isinf(batch.p) else batch.p)
+    growth = _growth(batch)
     # A power below the dtype's range is lost, whatever it is multiplied by afterwards.
     lost = 4 * least * (1 + (1 + eta) * abs(d.by_eps) * (1 + _pull(batch)))
     errors = {}
@@ -212,13 +248,19 @@ def judge_gradients(batch, eta, found, is_known):
             continue  # of a bound that all rows share
         is_wrong = np.isnan(values) | (np.isinf(values) & function.endswith("vjp"))
         shown, wanted = (np.clip(v.astype(batch.wide), -most, most) for v in (values, expected))
-        slack = lost[(slice(None), None)[: size.ndim]]
-        missed = abs(shown - wanted) / (float(info.eps) * size + slack) / growth
-        missed = np.where((shown == wanted) | (size > most), 0, missed)  # terms that overflow
-        missed, is_wrong = (v if v.ndim == 1 else v.max(axis=1) for v in (missed, is_wrong))
+        by_row = (slice(None), None)[: size.ndim]
+        slack = lost[by_row]
+        missed = abs(shown - wanted) / (float(info.eps) * size + slack)
+        missed /= growth[by_row]
+        is_cut = (size > most) & (shown != wanted)  # terms that overflow on their own
+        missed = np.where((shown == wanted) | is_cut, 0, missed)
+        missed, is_wrong, is_cut = (
+            v if v.ndim == 1 else v.max(axis=1) for v in (missed, is_wrong, is_cut)
+        )
+        overflows |= is_cut & ~left_out
         missed = np.where(left_out, 0, np.where(np.isnan(missed), np.inf, missed))
         may_judge = ~left_out | (function.endswith("vjp") & (_pull(batch) < RANGE))
         missed = np.where(is_wrong & may_judge, np.inf, missed)
         errors[function] = np.maximum(errors.get(function, 0), missed)
     right = np.all([error <= GRADIENT_ULPS for error in errors.values()], axis=0)
-    return right, left_out, errors
+    return right, errors, reasons | {"in part: a term overflows": overflows}

@@ -199,7 +199,8 @@ def judge_solution(batch, solution, normal):
     sure = near | (solution.saturated == (batch.eps > batch.reach))
     of_target, at_most = batch.errors(solution.norm, batch.target)
     reached = batch.norm_at(solution.eta)
-    sure &= ~normal | ((at_most <= NORM_ULPS) & (batch.errors(solution.norm, reached)[1] <= 4))
+    is_right = batch.errors(solution.norm, reached)[1] <= NORM_ULPS
+    sure &= ~normal | ((at_most <= 2 * NORM_ULPS) & is_right)  # eta's error and its own
     sure &= (batch.target > 0) | (solution.norm == 0)
     return sure, np.where(normal, of_target, 0)
 

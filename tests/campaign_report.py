@@ -14,8 +14,8 @@ COLUMNS = ("0 to 0.1", "0.1 to 1", "0.5", "1", "1 to 10", "2", "3.5", "10 to 100
 
 def nothing():
     """Totals of no rows."""
-    counts = {"exactly": 0, "left out": 0, "failures": 0, "CPU seconds": 0.0}
-    return {"rows": {}, "worst": {}, "counts": counts}
+    counts = {"exactly": 0, "failures": 0, "CPU seconds": 0.0}
+    return {"rows": {}, "worst": {}, "left out": {}, "counts": counts}
 
 
 def column_of(p):
@@ -25,24 +25,27 @@ def column_of(p):
     return next(f"{a:g} to {b:g}" for a, b in ((0, 0.1), (0.1, 1), (1, 10), (10, 1e3)) if p <= b)
 
 
-def note(totals, batch, errors, **counts):
+def note(totals, batch, verdict, counts):
     """Add a batch to totals."""
     place = f"{batch.dtype}|{batch.family}|{column_of(batch.p)}"
     totals["rows"][place] = totals["rows"].get(place, 0) + len(batch.x)
     worst = totals["worst"].setdefault(place, {})
-    for name, found in errors.items():
+    for name, found in verdict.errors.items():
         worst[name] = max(worst.get(name, 0), float(found.max()))
     for name, count in counts.items():
-        totals["counts"][name.replace("_", " ")] += int(count)
+        totals["counts"][name] += count
+    for reason, rows in verdict.left_out.items():
+        totals["left out"][reason] = totals["left out"].get(reason, 0) + int(rows.sum())
+
+
+def _sums(old, new):
+    return {key: old.get(key, 0) + new.get(key, 0) for key in old | new}
 
 
 def added(old, new):
     """Totals of two sets of runs: counts add up, worst errors do not."""
     return {
-        "rows": {
-            k: old["rows"].get(k, 0) + new["rows"].get(k, 0) for k in old["rows"] | new["rows"]
-        },
-        "counts": {k: old["counts"][k] + new["counts"][k] for k in new["counts"]},
+        **{name: _sums(old[name], new[name]) for name in ("rows", "left out", "counts")},
         "worst": {
             place: {
                 name: max(d["worst"].get(place, {}).get(name, 0) for d in (old, new))
@@ -84,11 +87,13 @@ def report(totals):
 {count / counts["CPU seconds"]:,.0f} a second; \
 {counts["failures"]:,} failures. Written by `python tests/campaign.py`, where the kinds of rows are described.
 {counts["exactly"]:,} rows were judged one by one in exact arithmetic, among them a sample of those \
-that the quick judge had passed, to judge the judge. The derivatives of {counts["left out"]:,} rows were left out: \
-a kink is near, or a factor of theirs is out of range.
+that the quick judge had passed, to judge the judge.
 
+The derivatives of some rows were left out, of others in part; gradients of bounds that rows or elements share, too.
+
+{table(["left out", "rows"], [[why, f"{rows:,}"] for why, rows in totals["left out"].items()])}
 Worst errors in ulps of the dtype: of the norm that eta reaches against min(eps, R), by method; of the norm and \
-the largest norm that `solve` returns; and of derivatives, in ulps of the sum of their terms' sizes over 1 + p. \
+the largest norm that `solve` returns; and of derivatives, in ulps of the sum of their terms' sizes over 1 + p, where eps = 0 over 1 + p + 1/p. \
 The bounds are {NORM_ULPS} for norms and {GRADIENT_ULPS} for derivatives.
 
 {table(["dtype", "rows", *FUNCTIONS], by_dtype)}"""
