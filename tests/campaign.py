@@ -37,7 +37,8 @@ def results(batch):
     found["max_norm"] = car.max_norm(*given[:2], **options)
     found["solve"] = car.solve(*given, **options)
     found["rescale"] = car.rescale(*given, **options)
-    with np.errstate(over="ignore"):  # a bound's gradient is a sum over rows, which may overflow
+    # A bound's gradient is a sum over rows, which may overflow, and both ways.
+    with np.errstate(over="ignore", invalid="ignore"):
         found["eta_vjp"] = car.eta_vjp(*given, 1.0, **options)
         found["rescale_vjp"] = car.rescale_vjp(*given, g, **options)
     found["eta_jvp"] = car.eta_jvp(*given, of_x, of_delta, 1.0, **options)
