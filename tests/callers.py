@@ -119,9 +119,8 @@ def check_in_processes(method, expected, starts):
             continue
         process = at_work.pop(0)
         process.join(LIMIT)
-        if (
-            process.exitcode is None
-        ):  # an alarm of its own would wait for its parent's, which no fork has
+        if process.exitcode is None:
+            # An alarm of its own would wait for its parent's, which no fork has.
             os.kill(process.pid, signal.SIGABRT)
             process.join()
         assert process.exitcode == 0, f"{method}: exit code {process.exitcode}"
