@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -245,10 +245,14 @@ def cluster(tmp_path):
     scheduler = started("scheduler", "--host", "127.0.0.1", "--port", "0", *at)
     workers = [started("worker", "--nthreads", "1", "--no-nanny", *at) for _ in range(2)]
     try:
-        while not address.exists():
-            assert scheduler.poll() is None, (tmp_path / "log").read_text()
+        found, deadline = None, time.monotonic() + 60
+        while not found:
+            ended = scheduler.poll() is not None or time.monotonic() > deadline
+            assert not ended, (tmp_path / "log").read_text()
             time.sleep(0.05)
-        yield json.loads(address.read_text())["address"], workers
+            with suppress(FileNotFoundError, json.JSONDecodeError):  # not there, or half-written
+                found = json.loads(address.read_text())
+        yield found["address"], workers
     finally:
         for process in (*workers, scheduler):
             process.kill()
