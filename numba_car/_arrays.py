@@ -169,6 +169,12 @@ def common_shape(
     return shape, _axes(axis, len(shape))
 
 
+def broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
+    """Whether an array of that shape broadcasts to the full one; None, in a graph, is any size."""
+    pairs = zip(reversed(shape), reversed(full), strict=False)
+    return len(shape) <= len(full) and all(a in (1, b) or None in (a, b) for a, b in pairs)
+
+
 def batch_of(shape: tuple[int, ...], axes: tuple[int, ...], *, keepdims: bool) -> tuple[int, ...]:
     """Shape of a result of one number a row."""
     if keepdims:
@@ -183,13 +189,11 @@ def kept_shape(
     batch = batch_of(shape, axes, keepdims=False)
     has_axes = len(found) == len(shape) and all(found[axis] == 1 for axis in axes)
     sizes = batch_of(found, axes, keepdims=False) if has_axes else found
-    missing = len(batch) - len(sizes)
-    padded = (1,) * missing + sizes
-    if missing < 0 or any(a not in (1, b) for a, b in zip(padded, batch, strict=True)):
+    if not broadcasts(sizes, batch):
         raise ValueError(
             f"{name} of shape {found} does not broadcast to the rows, of shape {batch}"
         )
-    inner = iter(padded)
+    inner = iter((1,) * (len(batch) - len(sizes)) + sizes)
     return tuple(1 if axis in axes else next(inner) for axis in range(len(shape)))
 
 

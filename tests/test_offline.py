@@ -273,7 +273,11 @@ def test_the_plot(folder):
         ({"nan": "drop"}, "nan must be one of keep, fail"),
         ({"dtype": "int8"}, "dtype must be one of"),
         ({"device": "tpu"}, "device must be one of cpu, cuda"),
-        ({"seed": -1}, "seed must be from 0"),
+        ({"seed": -1}, "seed must be an integer from 0"),
+        ({"seed": 1.5}, "seed must be an integer from 0"),
+        ({"eps": np.ones(2)}, "eps must be a number or a file"),
+        ({"eps": None, "eps_uniform": (1, 2, 3)}, "eps_uniform must be two numbers"),
+        ({"workers": 0}, "workers must be an integer of at least 1"),
         ({"out": "v.txt"}, r"must end in \.npy"),
         ({"round": True}, r"round must be False unless x holds integers.*x\.npy"),
         ({"memory": "300 MB"}, "memory must be at least .* MiB"),
@@ -294,6 +298,13 @@ def test_arguments_are_checked(folder, changes, message):
     assert not (folder / "v.npy.partial").exists()
 
 
+@pytest.mark.parametrize("name", ["x", "delta", "out", "eta_out", "report", "plot"])
+def test_files_are_named(folder, name):
+    arguments = {"x": "x.npy", "delta": "delta.npy", "eps": 1.0, "out": "v.npy"} | {name: 5}
+    with pytest.raises(TypeError, match=f"^{name} must be a string or a path, found 5"):
+        offline.rescale(**arguments)
+
+
 @pytest.mark.parametrize("name", ["eta_out", "report", "plot"])
 def test_side_files_are_checked_first(folder, name):
     pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
@@ -305,8 +316,7 @@ def test_side_files_are_checked_first(folder, name):
 
 def test_memory_bounds_the_rows_of_a_block(folder):
     class Wide:
-        bytes_per_row, held = 1000, 5 * 2**20
-        out_dtype = np.dtype(np.float32)
+        memory_per_row, row_bytes, held = 1000, 400, 5 * 2**20
         x = np.empty((0, 100), np.float32)
 
     free = 2**20

@@ -11,8 +11,8 @@ class _GroupedOption(click.Option):
 
 
 def in_group(group: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
-    """Add an option under a heading; it shows its default even where that is to have none."""
-    shown = "off" if settings.get("is_flag") else settings.get("default", 0) is not None or "none"
+    """Add an option under a heading, which shows its default, unless it has to be given."""
+    shown = "off" if settings.get("is_flag") else "default" in settings or "none"
     settings.setdefault("show_default", not settings.get("required") and shown)
 
     def decorate(function: Any) -> Any:

@@ -52,28 +52,13 @@ Examples:
     metavar="FILE",
     help="The result. Its end tells its kind, as for X.",
 )
-@in_group(
-    "Files",
-    "--eta-out",
-    metavar="FILE",
-    help="A .npy file for the scale of each row.",
-    default=None,
-)
-@in_group(
-    "Files", "--report", default=None, metavar="FILE", help="A JSON file for all there is to say."
-)
-@in_group(
-    "Files",
-    "--plot",
-    default=None,
-    metavar="FILE",
-    help="A PNG file: histograms of norms and etas.",
-)
+@in_group("Files", "--eta-out", metavar="FILE", help="A .npy file for the scale of each row.")
+@in_group("Files", "--report", metavar="FILE", help="A JSON file for all there is to say.")
+@in_group("Files", "--plot", metavar="FILE", help="A PNG file: histograms of norms and etas.")
 @in_group(
     "Files",
     "--dtype",
     type=click.Choice(["float16", "float32", "float64"]),
-    default=None,
     help="What to compute and write in.",
     show_default="that of X and DELTA",
 )
@@ -81,7 +66,6 @@ Examples:
     "Files",
     "--input-range",
     type=(float, float),
-    default=None,
     metavar="LO HI",
     help="The integers that are the bounds.",
     show_default="all of X's dtype",
@@ -91,7 +75,6 @@ Examples:
     "Directions",
     "--noise",
     type=click.Choice(["gaussian", "uniform", "laplace", "sign"]),
-    default=None,
     help="Draw them, instead of DELTA.",
 )
 @in_group(
@@ -106,17 +89,11 @@ Examples:
     "Norm",
     "--eps",
     type=_NumberOrFile(),
-    default=None,
     metavar="EPS",
     help="The norm asked for, or a file of one per row.",
 )
 @in_group(
-    "Norm",
-    "--eps-uniform",
-    type=(float, float),
-    default=None,
-    metavar="LO HI",
-    help="Draw it for each row.",
+    "Norm", "--eps-uniform", type=(float, float), metavar="LO HI", help="Draw it for each row."
 )
 @in_group(
     "Norm",
@@ -153,7 +130,6 @@ Examples:
     "Machine",
     "--num-threads",
     type=click.IntRange(min=1),
-    default=None,
     metavar="N",
     help="Threads to compute on.",
     show_default="all CPUs",
@@ -168,7 +144,6 @@ Examples:
 @in_group(
     "Machine",
     "--scheduler",
-    default=None,
     metavar="ADDRESS",
     help="A Dask scheduler, for OUT in Zarr; local: processes here.",
 )
@@ -176,7 +151,6 @@ Examples:
     "Machine",
     "--workers",
     type=click.IntRange(min=1),
-    default=None,
     metavar="N",
     help="Processes of --scheduler local.",
     show_default="all CPUs",

@@ -19,15 +19,17 @@ from numba_car.offline.checks import (
     check_distinct,
     check_folders,
     check_job,
+    check_names,
     check_rows,
     check_side_files,
+    check_workers,
     two_numbers,
 )
 from numba_car.offline.job import Job, Work
 from numba_car.offline.manifest import replace_file
-from numba_car.offline.memory import row_bytes, rows_per_block
+from numba_car.offline.memory import rows_per_block
 from numba_car.offline.npy import as_npy
-from numba_car.offline.outputs import output_of
+from numba_car.offline.outputs import Output, output_of
 from numba_car.offline.report import summary
 from numba_car.offline.run import Loop, run_here
 from numba_car.offline.state import State, prepared
@@ -38,6 +40,18 @@ Bound: TypeAlias = ArrayLike | File | None
 def _name_of(value: Any) -> Any:
     """Return the name of a file, or what else it is."""
     return os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
+
+
+def _loop_on(scheduler: str | None, workers: int | None, output: Output) -> Loop:
+    """Choose where the blocks are computed."""
+    check_workers(workers)
+    if scheduler is None:
+        return run_here
+    if output.place.kind != "zarr":
+        raise ValueError(f"out must be a Zarr array for a scheduler, found {output.place.name!r}")
+    from numba_car.offline.cluster import run_on_cluster
+
+    return partial(run_on_cluster, scheduler=scheduler, workers=workers)
 
 
 def rescale(
@@ -162,6 +176,7 @@ def rescale(
     (100, 8, 8)
     >>> temporary.cleanup()
     """
+    check_names(x=x, delta=delta, out=out, eta_out=eta_out, report=report, plot=plot)
     either: Any = bounds  # files beside all that is a bound elsewhere
     lower, upper = pair(either)
     job = Job(
@@ -189,17 +204,11 @@ def rescale(
     if plot is not None:
         from numba_car.offline.picture import draw
     output = output_of(out)
-    if scheduler is not None and output.place.kind != "zarr":
-        raise ValueError(f"out must be a Zarr array for a scheduler, found {os.fspath(out)!r}")
-    loop: Loop = run_here
-    if scheduler is not None:
-        from numba_car.offline.cluster import run_on_cluster
-
-        loop = partial(run_on_cluster, scheduler=scheduler, workers=workers)
+    loop = _loop_on(scheduler, workers, output)
     work = Work(job)
     check_rows(work)
     if scheduler is None:
-        _ = work.functions
+        work.check_device()
     size = rows_per_block(work, memory, output.grain(work))
     with closing(prepared(output, work, size, resume, force)) as state:
         try:
@@ -232,18 +241,18 @@ def _run(
         nonlocal done
         done += stop - start
         if progress:
-            progress(done, work.count, row_bytes(work))
+            progress(done, work.count, work.row_bytes)
 
     tell()
     loop(work, state, pending, tell)
     if eta_out is not None:
-        replace_file(Path(eta_out), as_npy(state.etas().astype(work.compute_dtype)))
+        replace_file(Path(eta_out), as_npy(state.every("eta").astype(work.compute_dtype)))
     state.publish()
     seconds = time.perf_counter() - began
     run = {
         "rows_resumed": before,
         "seconds": seconds,
         "rows_per_second": (work.count - before) / seconds,
-        "bytes_written": (work.count - before) * row_bytes(work),
+        "bytes_written": (work.count - before) * work.row_bytes,
     }
     return summary(state, work.job, run)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from numba_car._arrays import broadcasts
 from numba_car._rows import Array, DType
-from numba_car.offline.errors import OfflineError
-from numba_car.offline.places import Source, open_source
+from numba_car.offline.places import Source, open_source, shape_error
 
 
 class Bound:
@@ -22,23 +22,21 @@ class Bound:
         if self.source:
             shape = self.source.shape
             self._is_by_row = len(shape) == len(x.shape) and shape[0] != 1
-            sizes = zip(reversed(shape), reversed(x.shape), strict=False)
-            if not 0 < len(shape) <= len(x.shape) or any(a not in (1, b) for a, b in sizes):
-                raise OfflineError(
-                    f"{given}: must broadcast to {x.shape}, the shape of x, found shape {shape}; "
-                    f"one number for each row has shape {(x.shape[0], *[1] * (len(x.shape) - 1))}"
-                )
+            if not shape or not broadcasts(shape, x.shape):
+                each = (x.shape[0], *[1] * (len(x.shape) - 1))
+                rule = f"must broadcast to {x.shape}, the shape of x"
+                raise shape_error(self.source, f"{rule} (one number for each row has shape {each})")
             if not self._is_by_row:
                 self._value = self.source.read(0, shape[0])
 
     @property
     def held(self) -> int:
-        """Memory that is taken however few rows a block has."""
+        """Bytes that are taken however few rows a block has."""
         return int(getattr(self._value, "nbytes", 0)) + (self.source.held if self.source else 0)
 
     @property
-    def bytes_per_row(self) -> int:
-        """Memory that a row takes while it is in work."""
+    def memory_per_row(self) -> int:
+        """Bytes that a row takes while it is in work."""
         if self.source is None or not self._is_by_row:
             return 0
         return int(np.prod(self.source.shape[1:])) * self.source.dtype.itemsize

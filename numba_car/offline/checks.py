@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import NoneType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,10 +34,30 @@ def two_numbers(name: str, values: Any) -> tuple[float, float] | None:
     """Return two finite numbers in order, or None."""
     if values is None:
         return None
-    low, high = map(float, values)
+    try:
+        low, high = map(float, values)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be two numbers, found {values!r}") from None
     if not -np.inf < low < high < np.inf:
         raise ValueError(f"{name} must be two finite numbers in order, found {low:g}, {high:g}")
     return low, high
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, (int, np.integer)) and bool(value >= least)
+
+
+def check_workers(workers: Any) -> None:
+    """Raise unless this is a number of processes, or None."""
+    if workers is not None and not _is_whole(workers, 1):
+        raise ValueError(f"workers must be an integer of at least 1, found {workers!r}")
+
+
+def check_names(**files: Any) -> None:
+    """Raise unless files are named by a string or a path, where they are given."""
+    for name, file in files.items():
+        if not isinstance(file, (str, os.PathLike, NoneType)):
+            raise TypeError(f"{name} must be a string or a path, found {file!r}")
 
 
 def check_job(job: Job) -> None:
@@ -48,8 +69,10 @@ def check_job(job: Job) -> None:
     _choice("dtype", job.dtype, (None, *(name for name in PRECISIONS if name != "bfloat16")))
     _choice("device", job.device, ("cpu", "cuda"))
     options_of(job.infeasible, "auto", job.num_threads)
-    if not 0 <= job.seed < 2**64:
-        raise ValueError(f"seed must be from 0 to 2**64 - 1, found {job.seed}")
+    if not _is_whole(job.seed, 0) or job.seed >= 2**64:
+        raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, found {job.seed!r}")
+    if not isinstance(job.eps, (str, NoneType)) and np.ndim(job.eps):
+        raise ValueError(f"eps must be a number or a file of one per row, found {job.eps!r}")
     if job.eps_uniform and job.eps_uniform[0] < 0:
         raise ValueError(f"eps_uniform must not be negative, found {job.eps_uniform[0]:g}")
 

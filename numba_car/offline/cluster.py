@@ -26,6 +26,7 @@ from numba_car._rows import Array
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import Job, Work
 from numba_car.offline.manifest import Rows
+from numba_car.offline.places import is_url
 from numba_car.offline.state import State, checksum
 from numba_car.offline.zarrs import ZarrSink
 
@@ -53,7 +54,7 @@ def _task(job: bytes, out: str, blocks: list[Rows]) -> list[tuple[Rows, Array, i
 
 def _absolute(name: Any) -> Any:
     """Return a file's name so that it means the same in any folder; leave all else as it is."""
-    if not isinstance(name, str) or "://" in name:
+    if not isinstance(name, str) or is_url(name):
         return name
     return os.path.abspath(name)  # noqa: PTH100 - keeps `.h5:/dataset`
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 
 import numba_car as car
+from numba_car._arrays import broadcasts
 from numba_car._cpu.distance import distances
 from numba_car._rows import Array, DType
 from numba_car.offline import noise
 from numba_car.offline.box import Bound, Box, first_of, in_words, integers_of
 from numba_car.offline.errors import OfflineError
-from numba_car.offline.places import Source, identity, open_source
+from numba_car.offline.places import Source, identity, open_source, shape_error
 
 RECORD = np.dtype([("eta", "<f8"), ("norm", "<f8"), ("saturated", "?")])  # kept of every row
 _LOOKED_AT = 32  # elements of a row that may show that it is not saturated
@@ -70,10 +72,6 @@ def _functions_on(device: str) -> Any:
     return cuda
 
 
-def _shape_error(source: Source, rule: str) -> OfflineError:
-    return OfflineError(f"{source.place.name}: {rule}, found shape {source.shape}")
-
-
 class Work:
     """A job with its files open: blocks of rows in, blocks of results out."""
 
@@ -81,13 +79,13 @@ class Work:
         self.job = job
         self.x = open_source(job.x)
         if len(self.x.shape) < 2 or 0 in self.x.shape[1:]:
-            raise _shape_error(self.x, "must have rows along the first axis and more axes in them")
+            raise shape_error(self.x, "must have rows along the first axis and more axes in them")
         self.delta = open_source(job.delta) if job.delta is not None else None
         if self.delta:
             self._check_delta(self.delta)
         self.eps = open_source(job.eps) if isinstance(job.eps, str) else None
         if self.eps and self.eps.shape not in ((self.count,), (self.count, 1)):
-            raise _shape_error(self.eps, f"must have one eps for each of {self.count} rows of x")
+            raise shape_error(self.eps, f"must have one eps for each of {self.count} rows of x")
         self.bounds = [Bound(given, self.x) for given in job.bounds]
         self.integers = integers_of(self.x.dtype, job.input_range)
         if job.round and self.x.dtype.kind not in "iu":
@@ -97,15 +95,18 @@ class Work:
 
     def _check_delta(self, delta: Source) -> None:
         if len(delta.shape) < 2 or delta.shape[0] != self.count:
-            raise _shape_error(delta, f"must have {self.count} rows, as {self.job.x} has")
-        pairs = zip(reversed(delta.shape[1:]), reversed(self.x.shape[1:]), strict=False)
-        if len(delta.shape) != len(self.x.shape) or any(a not in (1, b) for a, b in pairs):
-            raise _shape_error(delta, f"must broadcast to {self.x.shape}, the shape of x")
+            raise shape_error(delta, f"must have {self.count} rows, as {self.job.x} has")
+        if len(delta.shape) != len(self.x.shape) or not broadcasts(delta.shape, self.x.shape):
+            raise shape_error(delta, f"must broadcast to {self.x.shape}, the shape of x")
 
     @cached_property
-    def functions(self) -> Any:
-        """Where `rescale`, `eta` and `solve` are for the job's device; OfflineError without one."""
+    def _functions(self) -> Any:
+        """Where `rescale`, `eta` and `solve` are for the job's device."""
         return _functions_on(self.job.device)
+
+    def check_device(self) -> None:
+        """Raise where there is no such device, before anything is written."""
+        _ = self._functions
 
     @property
     def count(self) -> int:
@@ -126,18 +127,23 @@ class Work:
         return self.x.dtype.newbyteorder("=") if self.job.round else self.compute_dtype
 
     @property
-    def bytes_per_row(self) -> int:
-        """Memory that a row takes while it is in work, and once more while it is written."""
-        n = int(np.prod(self.x.shape[1:]))
+    def row_bytes(self) -> int:
+        """Bytes of a row of the result."""
+        return math.prod(self.x.shape[1:]) * self.out_dtype.itemsize
+
+    @property
+    def memory_per_row(self) -> int:
+        """Bytes that a row takes while it is in work, and once more while it is written."""
+        n = math.prod(self.x.shape[1:])
         drawn = 8 * (self.job.noise == "laplace") + max(4, self.compute_dtype.itemsize)
         floats = 5 * self.compute_dtype.itemsize  # x, result, and what comes in between
         read = self.x.dtype.itemsize + (self.delta.dtype.itemsize if self.delta else 0)
-        bounds = sum(bound.bytes_per_row for bound in self.bounds)
-        return n * (read + drawn + floats + 2 * self.out_dtype.itemsize) + bounds
+        bounds = sum(bound.memory_per_row for bound in self.bounds)
+        return n * (read + drawn + floats) + 2 * self.row_bytes + bounds
 
     @property
     def held(self) -> int:
-        """Memory that is taken however few rows a block has."""
+        """Bytes that are taken however few rows a block has."""
         files = (self.x, self.delta, self.eps, *self.bounds)
         return sum(file.held for file in files if file)
 
@@ -187,9 +193,9 @@ class Work:
         try:
             box.check()
             x = box.enter(raw, self.compute_dtype)
-            v = self.functions.rescale(x, delta, eps, **options)
+            v = self._functions.rescale(x, delta, eps, **options)
             if job.with_eta:
-                records["eta"] = self.functions.eta(x, delta, eps, **options)
+                records["eta"] = self._functions.eta(x, delta, eps, **options)
             records["saturated"] = self._saturated(x, delta, eps, v, box)
         except (ValueError, MemoryError) as error:
             files = " and ".join(source.place.name for source in self.sources.values())
@@ -218,7 +224,7 @@ class Work:
         asked = np.flatnonzero(~free.any(axis=1))
         if asked.size:
             job, axis = self.job, tuple(range(1, x.ndim))
-            found[asked] = self.functions.solve(
+            found[asked] = self._functions.solve(
                 x[asked], delta[asked], eps[asked], p=job.p, axis=axis,
                 bounds=box.of_rows(asked, x.shape), num_threads=job.num_threads,
             ).saturated  # fmt: skip

@@ -26,23 +26,13 @@ def size_of(memory: str | int) -> int:
 
 def rows_per_block(work: Work, memory: str | int, grain: int = 1) -> int:
     """As many rows as keep the process within its memory, whole grains of them."""
-    row = work.bytes_per_row
+    row = work.memory_per_row
     free = size_of(memory) - RESERVED - work.held
-    rows = min(free // row, max(1, _BLOCK // (row_bytes(work))))
-    if grain > 1:
-        rows = grain
+    rows = grain if grain > 1 else min(free // row, max(1, _BLOCK // work.row_bytes))
     if free < rows * row or rows < 1:
         needed = RESERVED + work.held + max(1, rows) * row
         raise ValueError(
             f"memory must be at least {-(-needed // 2**20)} MiB for rows of shape "
             f"{work.x.shape[1:]}, found {memory}"
         )
-    return int(rows)
-
-
-def row_bytes(work: Work) -> int:
-    """Bytes of a row of the result."""
-    size = work.out_dtype.itemsize
-    for length in work.x.shape[1:]:
-        size *= length
-    return size
+    return rows

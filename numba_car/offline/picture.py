@@ -1,21 +1,15 @@
 """Histograms of what a run reached, as PNG."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from numba_car._rows import Array
+from numba_car.offline.manifest import replace_file
 from numba_car.offline.state import State
 
 _BINS = 60
-
-
-def _finite(state: State, field: str) -> Array:
-    pieces = [records[field] for _, records in state.all_records()]
-    values: Array = np.concatenate([*pieces, np.empty(0)])
-    finite: Array = values[np.isfinite(values)]
-    return finite
 
 
 def draw(path: Path, state: State, p: float) -> None:
@@ -24,7 +18,8 @@ def draw(path: Path, state: State, p: float) -> None:
     title = r"achieved $L_\infty$ norm" if p == np.inf else f"achieved $L_{{{p:g}}}$ norm"
     for place, (field, label) in enumerate({"norm": title, "eta": r"$\eta$"}.items(), start=1):
         axes = figure.add_subplot(1, 2, place)
-        values = _finite(state, field)
+        values = state.every(field)
+        values = values[np.isfinite(values)]
         spread = np.ptp(values) if values.size else 0.0
         middle = values.mean() if values.size else 0.0
         if spread <= 1e-5 * abs(middle):  # all the same, but for rounding: do not zoom in on that
@@ -37,6 +32,6 @@ def draw(path: Path, state: State, p: float) -> None:
         axes.set_xlabel(label)
         axes.set_ylabel("rows")
         axes.spines[["top", "right"]].set_visible(False)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    png = BytesIO()
+    figure.savefig(png, format="png")
+    replace_file(path, png.getvalue())

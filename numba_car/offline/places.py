@@ -26,15 +26,10 @@ class Place(NamedTuple):
     path: str  # a file, a folder or a URL
     dataset: str = ""  # inside an HDF5 file
 
-    @property
-    def is_url(self) -> bool:
-        """Whether it lies beyond the file system."""
-        return "://" in self.path
 
-    @property
-    def stem(self) -> str:
-        """Last part of the path."""
-        return self.path.rstrip("/").rpartition("/")[2]
+def is_url(path: str) -> bool:
+    """Whether it lies beyond the file system."""
+    return "://" in path
 
 
 class Source(Protocol):
@@ -55,7 +50,7 @@ def place_of(name: str | os.PathLike[str]) -> Place:
     if not isinstance(text, str):
         raise TypeError(f"a file must be named by a string or a path, found {name!r}")
     path = text.removeprefix("file://")
-    if "://" in path or path.rstrip("/").endswith(".zarr"):
+    if is_url(path) or path.rstrip("/").endswith(".zarr"):
         return Place(text, "zarr", path)
     for ending in _HDF5:
         file, found, dataset = path.rpartition(ending)
@@ -71,7 +66,7 @@ def place_of(name: str | os.PathLike[str]) -> Place:
 def open_source(name: str | os.PathLike[str]) -> Source:
     """Open what is to be read; refuse all but real numbers."""
     place = place_of(name)
-    if not place.is_url and not Path(place.path).exists():
+    if not is_url(place.path) and not Path(place.path).exists():
         raise FileNotFoundError(2, "No such file or directory", place.path)
     source: Source
     if place.kind == "npy":
@@ -89,6 +84,11 @@ def open_source(name: str | os.PathLike[str]) -> Source:
     if source.dtype.kind not in "biuf":
         raise OfflineError(f"{place.name}: must hold integers or floats, found {source.dtype}")
     return source
+
+
+def shape_error(source: Source, rule: str) -> OfflineError:
+    """Say which rule a shape breaks."""
+    return OfflineError(f"{source.place.name}: {rule}, found shape {source.shape}")
 
 
 def identity(source: Source) -> dict[str, Any]:

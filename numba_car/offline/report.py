@@ -45,11 +45,7 @@ def versions() -> dict[str, str]:
 
 def summary(state: State, job: Job, run: dict[str, Any]) -> dict[str, Any]:
     """Sum the records up; `run` is what else is to be said."""
-    pieces = list(state.all_records()) if state.count < 1 << 20 else None
-
-    def each() -> Iterator[tuple[int, Array]]:
-        return iter(pieces) if pieces is not None else state.all_records()
-
+    each = state.all_records
     found = {
         "out": state.output.place.name,
         "rows": state.count,

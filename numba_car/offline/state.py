@@ -21,6 +21,7 @@ from numba_car.offline.npy import FlatSink, bytes_of
 from numba_car.offline.outputs import Output
 from numba_car.offline.plain import plain
 
+_MANIFEST, _RECORDS = "manifest.jsonl", "rows.bin"
 _CHUNK = 1 << 20  # records that are summed up in one go, whatever the blocks are
 
 
@@ -54,28 +55,28 @@ class State:
     def __init__(self, output: Output, work: Work, size: int, *, resumes: bool) -> None:
         self.size, self.resumes = size, resumes  # rows of a block, from here on
         self.output, self.folder = output, output.folder
-        self.manifest = Manifest(self.folder / "manifest.jsonl")
+        self.manifest = Manifest(self.folder / _MANIFEST)
         self.count = work.count
-        self.records = FlatSink(self.folder / "rows.bin", 0, (work.count,), RECORD)
+        self.records = FlatSink(self.folder / _RECORDS, 0, (work.count,), RECORD)
         self.sink: Sink = output.open()
 
     @staticmethod
     def exists(output: Output) -> bool:
         """Whether there is something to go on from."""
-        return (output.folder / "manifest.jsonl").exists()
+        return (output.folder / _MANIFEST).exists()
 
     @staticmethod
     def create(output: Output, work: Work) -> None:
         """Make the folder, with nothing done yet."""
         if State.exists(output):
-            Manifest(output.folder / "manifest.jsonl").close()  # raises while a run is at work
+            Manifest(output.folder / _MANIFEST).close()  # raises while a run is at work
         shutil.rmtree(output.folder, ignore_errors=True)
         output.folder.mkdir()
-        with (output.folder / "rows.bin").open("wb") as file:
+        with (output.folder / _RECORDS).open("wb") as file:
             file.truncate(work.count * RECORD.itemsize)
         output.create(work)
         header = {"format": 1, **described(work)}
-        Manifest.create(output.folder / "manifest.jsonl", header)
+        Manifest.create(output.folder / _MANIFEST, header)
 
     def check(self, work: Work) -> None:
         """Raise unless the job and its inputs are those that the run began with."""
@@ -133,10 +134,10 @@ class State:
         for start in range(0, self.count, _CHUNK):
             yield start, self.records.read(start, min(start + _CHUNK, self.count))
 
-    def etas(self) -> Array:
-        """Eta of every row."""
-        pieces = [records["eta"] for _, records in self.all_records()]
-        return np.concatenate(pieces) if pieces else np.empty(0)
+    def every(self, field: str) -> Array:
+        """One field of every record."""
+        pieces = [records[field] for _, records in self.all_records()]
+        return np.concatenate([*pieces, np.empty(0)])
 
     def publish(self) -> None:
         """Give the output its final name."""
@@ -153,7 +154,7 @@ class State:
     def remove(self) -> None:
         """Delete the folder, the manifest first: without it there is nothing to go on from."""
         self.close()
-        (self.folder / "manifest.jsonl").unlink()
+        (self.folder / _MANIFEST).unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -14,7 +14,7 @@ from numba_car._rows import Array
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import Work
 from numba_car.offline.manifest import sync_folder
-from numba_car.offline.places import Place
+from numba_car.offline.places import Place, is_url
 
 _CHUNK, _SHARD = 2**20, 16 * 2**20  # bytes, or one row where that is more
 
@@ -53,7 +53,7 @@ class ZarrSink:
     def discard(self, start: int) -> None:
         """Delete the shard that starts there: before Zarr writes to one, it reads what is left of it."""
         place = f"c/{start // self._array.shards[0]}" + "/0" * (self._array.ndim - 1)
-        if "://" not in self._path:
+        if not is_url(self._path):
             Path(self._path, place).unlink(missing_ok=True)
             return
         fs, root = _filesystem(self._path)
@@ -62,7 +62,7 @@ class ZarrSink:
 
     def sync(self) -> None:
         """Have all of it on the disk, if it is on one of this machine."""
-        if "://" in self._path:
+        if is_url(self._path):
             return
         for folder, _, files in os.walk(self._path):
             for name in files:
@@ -76,9 +76,9 @@ class ZarrSink:
 
 def _layout(work: Work) -> tuple[int, int]:
     """Rows of a chunk and of a shard, which depend on the shape alone."""
-    row = int(np.prod(work.x.shape[1:])) * work.out_dtype.itemsize
-    chunk = max(1, min(_CHUNK // row, work.count))
-    return chunk, chunk * max(1, min(_SHARD // (row * chunk), -(-work.count // chunk)))
+    chunk = max(1, min(_CHUNK // work.row_bytes, work.count))
+    most = -(-work.count // chunk)  # chunks, in all rows
+    return chunk, chunk * max(1, min(_SHARD // (work.row_bytes * chunk), most))
 
 
 class ZarrOutput:
@@ -86,10 +86,11 @@ class ZarrOutput:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        local = Path(place.stem) if place.is_url else Path(place.path.rstrip("/"))
-        self.folder = local.with_name(local.name + ".partial")
         self._final = place.path.rstrip("/")
-        self.partial = f"{self._final}.partial" if place.is_url else str(self.folder / "data.zarr")
+        partial = f"{self._final}.partial"
+        self._is_url = is_url(self._final)
+        self.folder = Path(partial.rpartition("/")[2] if self._is_url else partial)
+        self.partial = partial if self._is_url else str(self.folder / "data.zarr")
 
     def exists(self) -> bool:
         """Whether there is something under the final name."""
@@ -107,7 +108,7 @@ class ZarrOutput:
             self.partial,
             shape=work.x.shape,
             chunks=(chunk, *row),
-            shards=(max(1, shard), *row),
+            shards=(shard, *row),
             dtype=work.out_dtype,
             overwrite=True,
         )
@@ -124,7 +125,7 @@ class ZarrOutput:
         """Give it its final name, unless it has that."""
         if not _exists(self.partial):
             return
-        if self.place.is_url:
+        if self._is_url:
             _move_url(self.partial, self._final)
             return
         final, old = Path(self._final), self.folder / "old"
@@ -136,7 +137,7 @@ class ZarrOutput:
 
 
 def _exists(path: str) -> bool:
-    if "://" not in path:
+    if not is_url(path):
         return Path(path).exists()
     fs, name = _filesystem(path)
     return bool(fs.exists(f"{name}/zarr.json"))
