@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import math
 import os
 import subprocess
 import sys
@@ -11,6 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from frameworks import (
+    CLOSE,
+    POWERS,
+    PROMOTED,
+    out_of_reach,
+    powers,
+    problem,
+    second_derivative,
+    shapes,
+)
 
 import numba_car as car
 
@@ -24,10 +33,7 @@ from numba_car.interop import xla_ffi
 # Programs here are compiled, and run once.
 jax.config.update("jax_disable_most_optimizations", True)
 
-CLOSE = {"rtol": 1e-10, "atol": 1e-12}
-POWERS = (0.7, 1, 2, 3.5, math.inf)
 FUNCTIONS = (car.eta, car.rescale, car.solve, car.max_norm)
-powers = pytest.mark.parametrize("p", POWERS)
 functions = pytest.mark.parametrize("function", FUNCTIONS)
 compiled = pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
 
@@ -36,16 +42,6 @@ compiled = pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit
 def double_precision():
     with jax.enable_x64(True):
         yield
-
-
-def problem(dtype=np.float64, shape=(3, 6), seed=0):
-    """x, delta, eps and bounds; the last row is out of reach."""
-    rng = np.random.default_rng(seed)
-    x = 0.1 + 0.8 * rng.random(shape)
-    delta = rng.choice([-1, 1], shape) * (0.5 + rng.random(shape))
-    lower, upper = -0.1 * rng.random(shape), 1 + rng.random(shape[1])
-    eps = np.array([0.1, 0.5, 60.0])
-    return tuple(array.astype(dtype) for array in (x, delta, eps, lower, upper))
 
 
 def on_jax(arrays):
@@ -155,23 +151,12 @@ def test_second_derivatives_by_check_grads(mode):
 
 @powers
 def test_second_derivatives_are_differences_of_the_first(p):
-    """Along a random tangent of x and delta, forward over backward."""
-    x, delta, eps, *bounds = problem()
-    rng = np.random.default_rng(3)
-    tangents = rng.standard_normal(x.shape), rng.standard_normal(x.shape)
-    upstream = rng.standard_normal(x.shape)
-
-    def first(x, delta):
-        v = car.rescale(x, delta, eps, p=p, bounds=bounds)
-        found = car.rescale_vjp(x, delta, eps, 3 * upstream * v**2, p=p, bounds=bounds)
-        return np.stack([found.x, found.delta])
-
-    step = [1e-6 * t for t in tangents]
-    expected = (first(x + step[0], delta + step[1]) - first(x - step[0], delta - step[1])) / 2e-6
+    """Forward over backward."""
+    (x, delta, eps, bounds), weights, tangents, expected = second_derivative(p)
 
     def total(x, delta):
         v = car.rescale(x, delta, jnp.asarray(eps), p=p, bounds=on_jax(bounds))
-        return (upstream * v**3).sum()
+        return (weights * v**3).sum()
 
     gradient = jax.grad(total, (0, 1))
     push = jax.jit(lambda *arrays: jax.jvp(gradient, arrays, on_jax(tangents))[1])
@@ -181,9 +166,7 @@ def test_second_derivatives_are_differences_of_the_first(p):
 
 @pytest.mark.parametrize(("p", "dtype"), [(2, np.float32), (2, np.float64), (0.7, np.float32)])
 def test_a_saturated_row_depends_on_its_bounds_alone(p, dtype):
-    rng = np.random.default_rng(4)
-    x, delta = rng.random((500, 5)).astype(dtype), rng.standard_normal((500, 5)).astype(dtype)
-    arrays = on_jax((x, delta, np.full(500, 60, dtype)))
+    arrays = on_jax(out_of_reach(dtype))
     by_eta = jax.jit(jax.grad(lambda *a: car.eta(*a, p=p).sum(), 2))(*arrays)
     by_out = jax.jit(jax.grad(lambda *a: car.rescale(*a, p=p).sum(), (0, 1, 2)))(*arrays)
     assert not any(gradient.any() for gradient in (by_eta, *by_out))
@@ -193,15 +176,7 @@ def test_a_saturated_row_depends_on_its_bounds_alone(p, dtype):
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize(
     ("x_dtype", "delta_dtype", "expected"),
-    [
-        ("float16", "float16", "float16"),
-        ("bfloat16", "bfloat16", "bfloat16"),
-        ("float16", "bfloat16", "float32"),
-        ("float32", "float16", "float32"),
-        ("uint8", "float32", "float32"),
-        ("int32", "bfloat16", "bfloat16"),
-        ("uint8", "int32", float),
-    ],
+    [*PROMOTED, ("uint8", "int32", float)],
 )
 def test_dtypes_are_promoted_as_by_jax(x_dtype, delta_dtype, expected, x64, compiled):
     values, steps = np.random.default_rng(5).integers(0, 17, (2, 4, 60))
@@ -230,19 +205,7 @@ def test_numbers_and_lists_adapt(x64, compiled):
 
 
 @compiled
-@pytest.mark.parametrize(
-    ("x_shape", "delta_shape", "eps_shape", "options"),
-    [
-        ((2, 3, 4), (2, 3, 4), (2,), {}),
-        ((2, 3, 4), (3, 4), (2, 1, 1), {"keepdims": True}),
-        ((4,), (2, 3, 4), (3,), {"axis": -1}),
-        ((2, 3, 4), (2, 1, 4), (4,), {"axis": [0, 1], "keepdims": True}),
-        ((2, 3, 4), (2, 3, 4), (), {"axis": (), "bounds": (None, 1)}),
-        ((4,), (4,), (), {}),
-        ((0, 4), (4,), (), {}),
-        ((2, 0), (2, 0), (2,), {"p": math.inf}),
-    ],
-)
+@shapes
 def test_shapes(x_shape, delta_shape, eps_shape, options, compiled):
     rng = np.random.default_rng(6)
     x, delta, eps = rng.random(x_shape), rng.standard_normal(delta_shape), rng.random(eps_shape)
@@ -482,8 +445,8 @@ def test_programs_in_a_cache_serve_other_processes(tmp_path):
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     found = []
-    for powers in (["1", "2"], ["3", "2", "1"]):
-        command = [sys.executable, "-c", CACHED, *powers]
+    for orders in (["1", "2"], ["3", "2", "1"]):
+        command = [sys.executable, "-c", CACHED, *orders]
         subprocess.run(command, env=environment, check=True)
         found.append({path.name for path in tmp_path.glob("*lambda*-cache")})
     assert len(found[0]) == 2

@@ -1,18 +1,16 @@
 """TensorFlow: the same answers in eager mode and in graphs, and derivatives of any order."""
 
 import functools
-import math
 
 import numpy as np
 import pytest
+from frameworks import CLOSE, POWERS, PROMOTED, out_of_reach, problem, second_derivative, shapes
 
 import numba_car as car
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 
-POWERS = (0.7, 1, 2, 3.5, math.inf)
 FUNCTIONS = (car.eta, car.rescale, car.solve)
-CLOSE = {"rtol": 1e-10, "atol": 1e-12}
 MODES = {"eager": lambda function: function, "graph": tf.function}
 modes = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 CELLS = [(p, "eager") for p in POWERS] + [(2, "graph")]
@@ -21,15 +19,6 @@ cells = pytest.mark.parametrize(
     [(p, MODES[name]) for p, name in CELLS],
     ids=[f"{p}-{name}" for p, name in CELLS],
 )
-
-
-def problem(dtype=np.float64, shape=(3, 6)):
-    """x, delta, eps and bounds; the last row is out of reach."""
-    rng = np.random.default_rng(0)
-    x = 0.1 + 0.8 * rng.random(shape)
-    delta = rng.choice([-1, 1], shape) * (0.5 + rng.random(shape))
-    lower, upper = -0.1 * rng.random(shape), 1 + rng.random(shape[1])
-    return tuple(a.astype(dtype) for a in (x, delta, np.array([0.1, 0.5, 60]), lower, upper))
 
 
 def tensors(arrays):
@@ -108,25 +97,15 @@ def test_persistent_tapes_and_jacobians():
 
 @cells
 def test_second_derivatives_are_differences_of_the_first(p, mode):
-    x, delta, eps, *bounds = problem()
-    rng = np.random.default_rng(3)
-    tangents = [rng.standard_normal(x.shape) for _ in range(2)]
-    upstream = rng.standard_normal(x.shape)
+    (x, delta, eps, bounds), weights, tangents, expected = second_derivative(p)
     call = functools.partial(car.rescale, p=p, bounds=tensors(bounds))
 
-    def first(x, delta):
-        v = car.rescale(x, delta, eps, p=p, bounds=bounds)
-        found = car.rescale_vjp(x, delta, eps, 3 * upstream * v**2, p=p, bounds=bounds)
-        return np.stack([found.x, found.delta])
-
     def gradients(*given):
-        return pull(lambda *a: upstream * call(*a, tf.constant(eps)) ** 3, given, None)
+        return pull(lambda *a: weights * call(*a, tf.constant(eps)) ** 3, given, None)
 
-    steps = [1e-6 * tangent for tangent in tangents]
-    ends = [first(x + sign * steps[0], delta + sign * steps[1]) for sign in (-1, 1)]
     backward = mode(lambda *given: pull(gradients, given, list(tensors(tangents))))
     found = np.stack(backward(*tensors((x, delta))))
-    np.testing.assert_allclose(found, (ends[1] - ends[0]) / 2e-6, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
     def forward(*given):
         with tf.autodiff.ForwardAccumulator(given, tensors(tangents)) as accumulator:
@@ -154,9 +133,7 @@ def test_forward_mode(p, mode):
 
 @pytest.mark.parametrize(("p", "dtype"), [(2, np.float32), (2, np.float64), (0.7, np.float32)])
 def test_a_saturated_row_depends_on_its_bounds_alone(p, dtype):
-    rng = np.random.default_rng(4)
-    x, delta = rng.random((500, 5)).astype(dtype), rng.standard_normal((500, 5)).astype(dtype)
-    arrays = tensors((x, delta, np.full(500, 60, dtype)))
+    arrays = tensors(out_of_reach(dtype))
     assert not pull(functools.partial(car.eta, p=p), arrays, None)[2].numpy().any()
     found = pull(functools.partial(car.rescale, p=p), arrays, None)
     assert not any(gradient.numpy().any() for gradient in found)
@@ -185,12 +162,29 @@ def test_static_shapes():
     arrays = problem()[:3]
     fixed = tf.function(car.solve).get_concrete_function(*tensors(arrays)).structured_outputs
     assert [part.shape for part in fixed] == [(3,)] * 4
-    row, value = tf.TensorSpec((None, 6), tf.float64), tf.TensorSpec((None,), tf.float64)
-    rescale = tf.function(car.rescale, input_signature=[row, row, value])
-    assert rescale.get_concrete_function().output_shapes.as_list() == [None, 6]
+
+
+def of_shapes(rows, norms):
+    return [tf.TensorSpec(shape, tf.float64) for shape in ((rows, 6), (rows, 6), (norms,))]
+
+
+@pytest.mark.parametrize(("rows", "norms"), [(None, None), (None, 3), (None, 1), (3, None)])
+def test_a_batch_of_unknown_size(rows, norms):
+    x, delta, eps, *_ = problem()
+    arrays, signature = (x, delta, eps[:norms]), of_shapes(rows, norms)
+    rescale = tf.function(car.rescale, signature)
+    assert rescale.get_concrete_function().output_shapes.as_list() == [rows, 6]
     same([rescale(*tensors(arrays))], [car.rescale(*arrays)])
-    gradient = tf.function(lambda *a: pull(car.rescale, a, None), input_signature=[row, row, value])
+    gradient = tf.function(lambda *a: pull(car.rescale, a, None), signature)
     same(gradient(*tensors(arrays)), car.rescale_vjp(*arrays, 1.0)[:3], **CLOSE)
+
+
+def test_a_batch_that_turns_out_to_be_of_another_size():
+    x, delta, eps, *_ = problem()
+    rescale = tf.function(car.rescale, of_shapes(None, None))
+    for arrays in ((x, delta, eps[:2]), (x[:1], delta[:1], eps)):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="eps of shape"):
+            rescale(*tensors(arrays))
 
 
 @pytest.mark.parametrize(
@@ -211,12 +205,8 @@ def test_unknown_shapes(x_shape, delta_shape, message):
 @pytest.mark.parametrize(
     ("x_dtype", "delta_dtype", "expected"),
     [
-        ("float16", "float16", "float16"),
-        ("bfloat16", "bfloat16", "bfloat16"),
-        ("float16", "bfloat16", "float32"),
+        *PROMOTED,
         ("float64", "float32", "float64"),
-        ("int64", "float32", "float32"),
-        ("uint8", "bfloat16", "bfloat16"),
         ("uint8", "int32", "float32"),
         (None, "float16", "float16"),
         (None, "int32", "float32"),
@@ -232,19 +222,7 @@ def test_dtypes(x_dtype, delta_dtype, expected, mode):
 
 
 @modes
-@pytest.mark.parametrize(
-    ("x_shape", "delta_shape", "eps_shape", "options"),
-    [
-        ((2, 3, 4), (3, 4), (2, 1, 1), {"keepdims": True}),
-        ((4,), (2, 3, 4), (3,), {"axis": -1}),
-        ((2, 3, 4), (2, 1, 4), (4,), {"axis": [0, 1], "keepdims": True}),
-        ((2, 3, 4), (2, 3, 4), (), {"axis": (), "bounds": (None, 1)}),
-        ((4,), (4,), (), {}),
-        ((0, 4), (4,), (), {}),
-        ((2, 0), (2, 0), (2,), {}),
-        ((2, 0), (2, 0), (2,), {"p": math.inf}),
-    ],
-)
+@shapes
 def test_shapes(x_shape, delta_shape, eps_shape, options, mode):
     rng = np.random.default_rng(6)
     arrays = rng.random(x_shape), rng.standard_normal(delta_shape), rng.random(eps_shape)

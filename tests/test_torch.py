@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from frameworks import powers
 
 import numba_car as car
 
@@ -21,7 +22,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:torch"),
 ]
 
-POWERS = (0.7, 1, 2, 3.5, math.inf)
 NATIVE = (torch.float32, torch.float64)
 
 
@@ -56,7 +56,6 @@ def max_norm(x, delta, _, lower, upper, **options):
 
 
 functions = pytest.mark.parametrize("function", [eta, rescale, norm, max_norm])
-powers = pytest.mark.parametrize("p", POWERS)
 
 
 @pytest.mark.parametrize("dtype", NATIVE)

@@ -6,7 +6,15 @@ import math
 from typing import Any, NamedTuple, Protocol
 
 from numba_car._api import Call, options_of
-from numba_car._arrays import PRECISIONS, batch_of, check_p, common_shape, kept_shape, pair
+from numba_car._arrays import (
+    PRECISIONS,
+    batch_of,
+    broadcasts,
+    check_p,
+    common_shape,
+    kept_shape,
+    pair,
+)
 from numba_car.interop.closed_form import Arrays, Setting
 from numba_car.interop.host import Task
 
@@ -97,10 +105,9 @@ def prepare(lib: Library, x: Any, delta: Any, eps: Any, call: Call) -> Arguments
 
     def by_element(name: str, array: Any) -> Any:
         found = _shape(array)
-        sizes = (1,) * (len(shape) - len(found)) + found
-        pairs = zip(sizes, shape, strict=False)
-        if len(sizes) > len(shape) or any(size not in (1, full) for size, full in pairs):
+        if not broadcasts(found, shape):
             raise ValueError(f"{name} of shape {found} do not broadcast to x, of shape {shape}")
+        sizes = (1,) * (len(shape) - len(found)) + found
         return lib.cast(lib.cast(lib.reshape(array, sizes), dtype), compute)
 
     arrays = Arrays(

@@ -6,7 +6,7 @@ different floats become float64 if one is, else float32, and so do integers alon
 Graphs call back to Python. XLA cannot: ``jit_compile=True`` raises InvalidArgumentError, "unsupported
 operations ... PyFuncStateless". `tf.vectorized_map` warns, takes one element after the other, and can be
 differentiated inside, but not from outside, as `tf.map_fn` can. In a graph, axes of unknown size must not
-be those of a row, and x and delta must share them.
+be those of a row, and x and delta must share them; those of eps and bounds are checked as it runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow.python.eager import forwardprop_util
 
 from numba_car._api import Call, Solution
-from numba_car._arrays import batch_of
+from numba_car._arrays import batch_of, broadcasts
 from numba_car.interop import closed_form, host
 from numba_car.interop.arguments import Arguments, prepare
 from numba_car.interop.closed_form import Arrays
@@ -97,6 +97,12 @@ _tensorflow = _TensorFlow()
 
 
 def _on_host(name: str, task: Task, *arrays: np.ndarray[Any, Any]) -> list[Any]:
+    shape = np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
+    for argument, array in zip(Arrays._fields, arrays, strict=True):
+        if not broadcasts(array.shape, shape):  # which a graph may not have known before
+            raise ValueError(
+                f"{argument} of shape {array.shape} does not broadcast to x, of shape {shape}"
+            )
     found = host.compute(name, Arrays(*arrays), task)
     with np.errstate(over="ignore"):
         return [v if v.dtype == bool else v.astype(arrays[0].dtype, copy=False) for v in found]
