@@ -203,6 +203,25 @@ def test_kernels_are_cached(tmp_path):
     assert str(tmp_path) in first[2]
 
 
+BITS = """
+import hashlib
+import numpy as np, numba_car as car
+rng = np.random.default_rng(0)
+digest = hashlib.sha256()
+for dtype, n in (("float32", 105), ("float32", 3000), ("float64", 105), ("float64", 3000)):
+    x, delta = rng.random((100, n)).astype(dtype), rng.standard_normal((100, n)).astype(dtype)
+    for p in (1, 2, 3.5):
+        digest.update(car.eta(x, delta, 1.0, p=p).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_kernels_from_the_cache_give_the_same_bits(tmp_path):
+    """numba 0.61 ran other copies of inner functions in the process that had compiled them."""
+    where = {"NUMBA_CAR_CACHE_DIR": str(tmp_path), "NUMBA_CAR_CACHE": "1"}
+    assert run_python(BITS, **where) == run_python(BITS, **where)
+
+
 def test_processes_that_fill_the_cache_at_once(tmp_path):
     where = {"NUMBA_CAR_CACHE_DIR": str(tmp_path), "NUMBA_CAR_CACHE": "1"}
     with ThreadPoolExecutor(3) as pool:
