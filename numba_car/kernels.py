@@ -33,12 +33,7 @@ import numpy as np
 from numba.core import config
 from numba.core.registry import CPUDispatcher
 
-from numba_car._core.limits import (
-    BLOCK_POWERS,
-    SLACK,
-    SMALL_P,
-    SMALLEST_SUM,
-)
+from numba_car._core.limits import SLACK, SMALL_P, SMALLEST_SUM
 from numba_car._core.newton import CLEARED, DONE, NOT_FINITE, OUT_OF_RANGE, SATURATED, conclude
 from numba_car._core.norms import any_norm, term
 from numba_car._cpu import apply, extended
@@ -46,6 +41,7 @@ from numba_car._cpu.backward import backward_row
 from numba_car._cpu.checks import is_suspect, judge
 from numba_car._cpu.extremes import fastest, largest_step
 from numba_car._cpu.newton import newton, norm_reached, raised, saturate_row, solve_largest
+from numba_car._cpu.sums import float64_block, padded
 from numba_car._cpu.views import is_even, size_of
 from numba_car._jit import kernel, rows
 
@@ -94,17 +90,17 @@ def _solve_finite(row, norm, eps):
     speed = fastest(row[1])
     if speed == 0:
         return 0.0, DONE
-    scratch = np.empty((2, row[0].size))
+    scratch = np.empty((2, padded(row[0].size)))
     if norm[0] == 1.0:
         terms, weight, raised_norm, unit, speed, lane = raised(row, (1.0,), eps, speed, scratch)
     elif norm[0] == 2.0:
         terms, weight, raised_norm, unit, speed, lane = raised(row, (2.0, 0.5), eps, speed, scratch)
     else:
         terms, weight, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
-    target = term(eps / unit, norm)
-    t, verdict = newton(terms, raised_norm, target, weight, lane, BLOCK_POWERS)
+    target, block = term(eps / unit, norm), float64_block(norm)
+    t, verdict = newton(terms, raised_norm, target, weight, lane, block)
     if verdict == SATURATED and norm[0] >= SMALL_P:
-        return saturate_row(row, norm, eps, BLOCK_POWERS)
+        return saturate_row(row, norm, eps, block)
     return conclude(unit / speed, t, norm, verdict)
 
 
@@ -224,7 +220,7 @@ def max_norm(x, delta, p, lower, upper):
     if p == math.inf:
         return largest_step(row, math.inf)
     norm = any_norm(np.float64(p))
-    reached = norm_reached(row, norm, math.inf, BLOCK_POWERS)
+    reached = norm_reached(row, norm, math.inf, float64_block(norm))
     if p >= SMALL_P and not 0 < reached < SMALLEST_SUM:
         return reached
     return extended.max_norm(row, (norm[0], 0.0), norm[1:])

@@ -146,7 +146,7 @@ def failures(batch, sampled):
         except AssertionError as error:
             surely = "the quick judge is wrong: " if verdict.sure[row] else ""
             failed.append((row, surely + (str(error) or repr(error))))
-            exact = dict.fromkeys(verdict.errors, 0)
+            continue  # what the quick judge found stays
         for name, value in exact.items():
             verdict.errors[name][row] = value
     return verdict, len(exactly), failed

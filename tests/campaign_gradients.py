@@ -56,7 +56,7 @@ def _on_a_piece(batch, eta, eps, rounding):
     u, q = eta[:, None] * batch.speed / eps[:, None], batch.room / eps[:, None]
     share = power(np.where(moving, u, 0), batch.p).sum(axis=1)
     rate = eta / eps / share
-    width = rounding / share
+    width = rounding / np.minimum(share, 1)  # beyond 1 is eta's own rounding
     smooth = (width < 0.25) & _is_same(batch, eta, width).all(axis=1)
     has_slope = ~free & ((q > 0) | (p >= 1))  # room = 0 has none for p < 1
     by_speed = np.where(moving, -(rate * eta)[:, None] * np.where(moving, u, 1) ** (p - 1), 0)
@@ -171,14 +171,15 @@ def _expected(batch, eta, d):
     yield "rescale_jvp", None, np.where(d.free, moved, 0), np.where(d.free, most, 0)
 
 
-def _pull(batch):
-    """The most that can flow into eta."""
-    return (abs(upstream(batch)[0].astype(batch.wide)) * batch.speed).sum(axis=1)
+def _pull(batch, free=True):
+    """The most that can flow into eta from these elements."""
+    parts = abs(upstream(batch)[0].astype(batch.wide)) * batch.speed
+    return np.where(free, parts, 0).sum(axis=1)
 
 
 def _in_range(batch, eta, d):
     """Whether float64 holds the factors of a row's derivatives."""
-    size = _pull(batch)
+    size = _pull(batch, d.free)
     factors = [
         eta,
         batch.eps,

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 from oracle import Row
 
-NORM_ULPS, SATURATED_ULPS, CLEARLY = 4, 2, 8
+NORM_ULPS, SOLVED_ULPS, SATURATED_ULPS, CLEARLY = 4, 5, 2, 8
 
 
 @dataclass(eq=False)
@@ -200,7 +200,7 @@ def judge_solution(batch, solution, normal):
     of_target, at_most = batch.errors(solution.norm, batch.target)
     reached = batch.norm_at(solution.eta)
     is_right = batch.errors(solution.norm, reached)[1] <= NORM_ULPS
-    sure &= ~normal | ((at_most <= 2 * NORM_ULPS) & is_right)  # eta's error and its own
+    sure &= ~normal | ((at_most <= SOLVED_ULPS) & is_right)
     sure &= (batch.target > 0) | (solution.norm == 0)
     return sure, np.where(normal, of_target, 0)
 

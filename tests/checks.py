@@ -129,7 +129,7 @@ def check_solve(row, method):
     if eta == 0:
         return of_eta
     of_target = oracle.error_in_ulps(norm, oracle.target(row), row.dtype)
-    assert of_target <= 8, (norm, of_target)  # eta's error and its own
+    assert of_target <= 5, (norm, of_target)  # eta's error and its own
     return of_target
 
 

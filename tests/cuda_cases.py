@@ -132,10 +132,21 @@ def test_rows_built_to_be_slow_are_bisected(p):
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_long_rows_built_to_be_slow(monkeypatch, blocks):
-    row = slow_row(2.0, copies=3)
+    from numba_car._core.newton import GO_ON, SLOW
+    from numba_car._cuda import launch, memory
+
+    def run(kernel, shape, stream, *arguments):
+        if kernel.py_func.__name__ == "solve_rest":
+            left.append(memory.to_host(arguments[-2], cuda.default_stream())[0])
+        launch_it(kernel, shape, stream, *arguments)
+
+    row, left, launch_it = slow_row(2.0, copies=3), [], launch.run
     keep_nothing_on_chip(monkeypatch, 1, row.x.size, float, blocks)
+    monkeypatch.setattr(launch, "run", run)
     x, delta = (cuda.to_device(values[None]) for values in (row.x, row.delta))
     check(row, to_host(car.eta(x, delta, row.eps, p=2.0))[0])
+    assert len(left) == 1
+    assert left[0] in (GO_ON, SLOW)  # narrowing gave up
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
@@ -258,13 +269,13 @@ def test_any_layout():
 
 
 def test_misaligned_memory():
-    from numba_car._cuda import memory
+    from numba_car._cuda import copies, memory
 
     values = np.linspace(0, 1, 10)
     raw = cuda.to_device(np.concatenate([np.zeros(1, np.uint8), values.view(np.uint8)]))
     view = memory.view_of(raw)
     shifted = memory.View(view.pointer + 1, (2, 5), (40, 8), np.dtype(float), None, raw)
-    found = memory.packed(shifted, np.dtype(float), cuda.default_stream())
+    found = copies.packed(shifted, np.dtype(float), cuda.default_stream())
     assert list(memory.to_host(found, cuda.default_stream())) == list(values)
 
 
@@ -281,6 +292,17 @@ def test_solve_and_max_norm():
         check(row, eta[i])
         assert oracle.error_in_ulps(float(norm[i]), oracle.target(row), np.float32) <= 4
         assert oracle.error_in_ulps(float(max_norm[i]), oracle.max_norm(row), np.float32) <= 1
+
+
+@pytest.mark.parametrize("share", [0.35, 0.6, 0.95])
+def test_long_rows_of_equal_terms(share):
+    x, delta = np.full(1280, 1 - share), np.full(1280, share)  # which err alike when added up
+    x[0], delta[0] = 0.0, 1.0  # and the units are others
+    eps = 0.5 * float(oracle.max_norm(Row(x, delta, 1.0, 1.0)))
+    row, given = Row(x, delta, eps, 1.0), [cuda.to_device(a[np.newaxis]) for a in (x, delta)]
+    eta, max_norm = car.eta(*given, eps, p=1), car.max_norm(*given, p=1)
+    assert oracle.norm_error_in_ulps(float(to_host(eta)[0]), row, np.float64) <= 1
+    assert oracle.error_in_ulps(float(to_host(max_norm)[0]), oracle.max_norm(row), np.float64) <= 1
 
 
 def test_rows_out_of_reach():

@@ -27,10 +27,11 @@ from numba_car import kernels
 from numba_car._core.norms import norm_of
 from numba_car._cuda.apply import rescale_rows
 from numba_car._cuda.backward import backward_rows
+from numba_car._cuda.checks import look
+from numba_car._cuda.copies import _cast, _gather
 from numba_car._cuda.forward import forward_rows
 from numba_car._cuda.long import alone_kernel, rest_kernel, start_kernel
-from numba_car._cuda.memory import _cast, _gather
-from numba_car._cuda.newton import look, newton_sums, raise_powers, solve_kernel
+from numba_car._cuda.newton import newton_sums, raise_powers, solve_kernel
 from numba_car._cuda.norms import judge_rows, measure_rows
 from numba_car._cuda.shared import sharing_kernels
 from numba_car._cuda.sort_scan import sort_rows

@@ -8,10 +8,10 @@ import numpy as np
 import oracle
 import pytest
 from oracle import Row
+from strategies import POWERS
 
 import numba_car as car
 
-POWERS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.7, math.inf)
 LEVELS = (0.05, 0.5, 0.9, 1.7)  # of the largest norm; the last is out of reach
 H = 1e-6
 

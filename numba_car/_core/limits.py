@@ -13,12 +13,15 @@ LARGEST_DELTA = 2.0**450
 # What sums of float32 lose of terms beyond this range, whose unit is about 1, is of no account.
 RANGE_FLOAT32 = 2.0**80
 
-# Relatively, the last step of a float32 pass may be this long: in the norm it is worth half of that.
-NEAR_FLOAT32 = 2.0**-22
+# Relatively, the last step of a float32 pass may be this long: half of what float32 shows of it.
+NEAR_FLOAT32 = 2.0**-24
 
-# Elements summed before compensation sets in. What rounding adds to such a block must stay below the
-# result's own: float32 has room to spare, and a general p magnifies it 1/p times.
-BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_POWERS = 512, 128, 8
+# Elements summed before compensation sets in, which go into 32 or 16 sums of their own. What rounding
+# adds to such a block must stay below the result's own, even if all of them are equal and err alike; the
+# result's is 1/p times as much: for p < 1 each element is added with compensation. Where elements may be
+# added one after the other, they are BLOCK_CHAIN. In float32, BLOCK_FLOAT32 is for p >= 2, BLOCK_SMALL_P for
+# 1 <= p < 2.
+BLOCK_FLOAT32, BLOCK_SMALL_P, BLOCK_FLOAT64, BLOCK_POWERS, BLOCK_CHAIN = 416, 192, 128, 16, 8
 
 # Below this p, even compensated sums of float64 no longer do for float64 results.
 SMALL_P = 0.6

@@ -24,9 +24,10 @@ RAISED = ()
 
 
 def norm_of(p: float) -> tuple[float, ...]:
-    """Encode p for the formulas below."""
+    """Encode p for the formulas below; `norm[0]` is p, or the nearest that makes a difference."""
     if p == math.inf:
         return (p, 0.0, 0.0, 0.0)
+    p = min(max(float(p), SMALLEST_P), LARGEST_P)
     if p in (1.0, 2.0):
         return (1.0,) if p == 1.0 else (2.0, 0.5)
     return (p, *inverse_of(p))
@@ -99,4 +100,4 @@ def root(total, norm):
         return math.sqrt(total)
     power = total ** norm[1]
     # The rounding of 1/p alone is worth |log(total)| ulp of the result: put it back.
-    return power * (1.0 + math.log(total) * norm[2]) if 0.0 < power < math.inf else power
+    return power + power * (math.log(total) * norm[2]) if 0.0 < power < math.inf else power

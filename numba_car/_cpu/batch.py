@@ -21,6 +21,7 @@ from numba_car._core.newton import (
 )
 from numba_car._cpu import checks, extended, shared, sort_scan
 from numba_car._cpu.plan import SMALL, plan_of, rows_a_task
+from numba_car._cpu.sums import padded
 from numba_car._cpu.threads import default_threads, run
 from numba_car._rows import Array, Rows
 
@@ -59,7 +60,7 @@ class Batch:
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem, self._method = problem, options.method
         plan = plan_of(problem.p, problem.x.dtype)
-        self.norm, self._powers, self._summed, self._is_small_p, self._powers_dtype = plan
+        self.norm, self._powers, self._block, self._is_small_p, self._powers_dtype = plan
         is_small = problem.count * problem.n <= SMALL
         num_threads = options.num_threads or (1 if is_small else default_threads())
         # Only Newton's passes can be shared; other rows are one thread's work each.
@@ -108,13 +109,14 @@ class Batch:
         # Long rows take powers of 1 and 2 anew in each pass, and p = inf has none.
         n, kind = self.problem.n, len(self.norm)
         kept = 0 if kind == 4 or (kind < 3 and n >= shared.LONG) else n
-        scratch = np.empty((2, kept), self._powers_dtype)
+        scratch = np.empty((2, padded(kept)), self._powers_dtype)
         solve_rows = self._functions.solve_rows
-        return bool(solve_rows(*rows, eps, self.norm, self._summed, scratch, eta, verdict))
+        return bool(solve_rows(*rows, eps, self.norm, self._block, scratch, eta, verdict))
 
     def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
-        scratch = np.empty((sort_scan.SCRATCH_ROWS, min(self.problem.n, sort_scan.MOST)))
-        options = self.norm, self._summed
+        kept = padded(min(self.problem.n, sort_scan.MOST))
+        scratch = np.empty((sort_scan.SCRATCH_ROWS, kept))
+        options = self.norm, self._block
         return bool(sort_scan.sort_rows(*rows, eps, *options, scratch, eta, verdict))
 
     def _attend(self, block: Block) -> Block:
@@ -131,7 +133,7 @@ class Batch:
         if self._is_small_p:
             verdict[((verdict == DONE) & (eta > 0)) | (verdict == SATURATED)] = OUT_OF_RANGE
         if (verdict == SATURATED).any():
-            options = self.norm, self._summed
+            options = self.norm, self._block
             self._functions.saturate_rows(*block.rows, block.eps, *options, eta, verdict)
         eta[verdict == NOT_FINITE] = np.nan
         if (verdict == OUT_OF_RANGE).any():
@@ -145,7 +147,7 @@ class Batch:
         """N(eta) of a block of rows; with eta = inf that is R."""
         reached = np.full(eta.size, -1.0)  # nothing known yet
         if not self._is_small_p:
-            self._functions.measure_rows(*block.rows, self.norm, self._summed, eta, reached)
+            self._functions.measure_rows(*block.rows, self.norm, self._block, eta, reached)
             # Below, the steps were rounded as the subnormal numbers that they are.
             moves = (reached > 0) | ((eta > 0) & (eta < np.inf))
             reached[moves & (reached < SMALLEST_SUM)] = -1.0

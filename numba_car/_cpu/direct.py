@@ -16,6 +16,7 @@ from numba_car._arrays import PRECISIONS, Bounds, rounded
 from numba_car._core.limits import LARGEST_P
 from numba_car._cpu import apply, newton
 from numba_car._cpu.plan import SMALL, plan_of
+from numba_car._cpu.sums import padded
 from numba_car._rows import Array, flat, is_plain
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
@@ -58,8 +59,8 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
     rows = ((flat(x), n), (flat(delta), n), *limits, n)
     eta, verdict, target = np.zeros(count), np.zeros(count, np.int64), np.empty(count)
     target.fill(eps)
-    scratch = np.empty((2, 0 if len(plan.norm) == 4 else n), plan.powers_dtype)
-    if not newton.solve_rows(*rows, target, plan.norm, plan.summed, scratch, eta, verdict):
+    scratch = np.empty((2, 0 if len(plan.norm) == 4 else padded(n)), plan.powers_dtype)
+    if not newton.solve_rows(*rows, target, plan.norm, plan.block, scratch, eta, verdict):
         return None
     return _Solved(rows, eta, verdict)
 

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.limits import MAX_PASSES, NEAR_FLOAT32
+from numba_car._core.limits import BLOCK_CHAIN, MAX_PASSES, NEAR_FLOAT32
 from numba_car._core.newton import (
     CLEARED,
     DONE,
@@ -25,7 +25,7 @@ from numba_car._core.norms import RAISED, is_short, root, term, unit_of
 from numba_car._core.problem import arrival
 from numba_car._cpu.checks import is_suspect
 from numba_car._cpu.extremes import fastest, largest_breakpoint, largest_delta, largest_step
-from numba_car._cpu.sums import fill_powers, row_sums
+from numba_car._cpu.sums import fill_powers, padded, row_sums
 from numba_car._cpu.views import rows_of
 from numba_car._jit import kernel, rows
 
@@ -83,8 +83,9 @@ def raised(row, norm, eps, speed, scratch):
     n, lane = row[0].size, scratch.dtype.type(0)
     unit, speed = unit_of(eps, norm, is_short(lane)), unit_of(speed, norm, is_short(lane))
     unit, speed = np.float64(type(lane)(unit)), np.float64(type(lane)(speed))
-    caps, weights = scratch[0, :n], scratch[1, :n]
-    weight = fill_powers(row, norm, unit, speed, caps, weights)
+    caps, weights = scratch[0, : padded(n)], scratch[1, : padded(n)]
+    weight = fill_powers(row, norm, unit, speed, caps[:n], weights[:n])
+    caps[n:] = weights[n:] = 0
     return (caps, weights, 0.0, 0.0), weight, RAISED, unit, speed, lane
 
 
@@ -126,6 +127,7 @@ def norm_reached(row, norm, eta, block):
     if len(norm) == 4 or not 0.0 < size < math.inf:
         return size
     unit = unit_of(size, norm, False)
+    block = block if len(norm) < 3 else min(block, BLOCK_CHAIN)
     return unit * root(row_sums(row, norm, (eta, unit), block, block)[0], norm)
 
 

@@ -141,9 +141,9 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
             lane = row[0].dtype.type(0) if _is_moderate(eps, speed) else 0.0
             return row, 0.0, norm, 1.0, 1.0, lane
         lane = scratch.dtype.type(0)
-        units = float(type(lane)(eps)), float(type(lane)(speed))
-        each_chunk(lambda chunk, *part: _fill_powers(chunk, norm, *units, *part), row, *scratch)
-        return (*scratch, 0.0, 0.0), 0.0, RAISED, *units, lane
+        units, powers = (float(type(lane)(eps)), float(type(lane)(speed))), scratch[:, :n]
+        each_chunk(lambda chunk, *part: _fill_powers(chunk, norm, *units, *part), row, *powers)
+        return (*powers, 0.0, 0.0), 0.0, RAISED, *units, lane
 
     def fastest(delta: Any) -> Any:
         return max(each_chunk(lambda chunk: _fastest(chunk[1]), (delta, delta, 0.0, 0.0)))

@@ -2,13 +2,33 @@
 
 import numpy as np
 from numba import types
-from numba.extending import overload
+from numba.extending import overload, register_jitable
 
 from numba_car._core.double_double import two_sum
+from numba_car._core.limits import BLOCK_CHAIN, BLOCK_FLOAT64, BLOCK_POWERS
 from numba_car._core.norms import divisor, relative, term
 from numba_car._core.problem import is_clipped, room, step, weight_and_cap
 from numba_car._cpu.views import element, parts_of
 from numba_car._jit import loop, rows
+
+_LANES = 32  # 16 elements of float64 at a time, and 32 of float32; the rest is one after the other
+
+
+def padded(n: int) -> int:
+    """How many powers to keep of n elements, so that none are summed one after the other."""
+    return n + -n % _LANES
+
+
+def float64_block(norm: tuple[float, ...]) -> int:
+    """How many elements to sum before compensation sets in, for a result of float64."""
+    if len(norm) < 3 or norm[0] >= 2.0:
+        return BLOCK_FLOAT64
+    return BLOCK_POWERS if norm[0] >= 1.0 else 1
+
+
+# As decorators, these would hide their types from their typed callers.
+register_jitable(padded)
+register_jitable(float64_block)
 
 
 @loop
@@ -75,9 +95,12 @@ def _block_sums(row, norm, where):
 def row_sums(row, norm, where, block, stride):
     """Add up `block_sums` over a block at every stride of a row: all of it if they are equal."""
     first, first_lost, second, second_lost = 0.0, 0.0, 0.0, 0.0
-    for start in range(0, row[0].size, stride):
-        stop = min(start + block, row[0].size)
-        a, b = block_sums(parts_of(row, start, stop), norm, where)
+    start = 0
+    while start < row[0].size:
+        left = row[0].size - start
+        length = min(block, max(left - left % _LANES, min(left, BLOCK_CHAIN)))
+        a, b = block_sums(parts_of(row, start, start + length), norm, where)
         first, first_lost = add(first, first_lost, np.float64(a))
         second, second_lost = add(second, second_lost, np.float64(b))
+        start += length + (stride - block)
     return first + first_lost, second + second_lost

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from numba_car._core.double_double import two_sum
 from numba_car._core.gradient import is_free, move_of, slope
 from numba_car._core.limits import LARGEST, SMALLEST_UNIT
 from numba_car._core.norms import root, term
@@ -19,15 +20,16 @@ _SMALLEST = np.finfo(np.float64).smallest_subnormal
 @device
 def gather(row, g, norm, eta, inverse, team):
     """Sum (eta*|delta|*inverse)**p, without eta where it is 0, and g*delta over the free ones."""
-    share, pull, speed = 0.0, 0.0, eta if eta > 0 else 1.0
+    share, lost, pull, speed = 0.0, 0.0, 0.0, eta if eta > 0 else 1.0
     i = place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
         if is_free(x, delta, lower, upper, eta):
-            share += term(move_of(delta, speed, inverse), norm)
+            share, error = two_sum(share, term(move_of(delta, speed, inverse), norm))
+            lost += error
             pull += at(g, row[4], i, np.float64) * delta
         i += size_of(team)
-    share = team_sum(share, team)
+    share = team_sum(share + lost, team)
     pull = team_sum(pull, team)
     return share, pull
 

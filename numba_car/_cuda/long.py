@@ -16,10 +16,11 @@ from numba_car._core.newton import (
     conclude,
     in_range,
 )
+from numba_car._cuda.checks import verdict_of
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import fastest
 from numba_car._cuda.narrow import bracket_of_step, close_in, guess, narrow
-from numba_car._cuda.newton import finish, nearness, report, solve_finite, verdict_of
+from numba_car._cuda.newton import finish, nearness, report, solve_finite
 from numba_car._cuda.team import SLOTS
 from numba_car._cuda.views import at
 from numba_car._rows import DType

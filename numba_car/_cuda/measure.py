@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from numba_car._core.double_double import two_sum
 from numba_car._core.limits import LARGEST
 from numba_car._core.norms import root, term
 from numba_car._core.problem import arrival, room, step
@@ -68,12 +69,13 @@ def norm_reached(row, norm, eta, team):
     unit = largest_step(row, eta, team)
     if len(norm) == 4 or not 0.0 < unit < math.inf:
         return unit
-    total, i = 0.0, place_in(team)
+    total, lost, i = 0.0, 0.0, place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
-        total += term(step(x, delta, lower, upper, eta) / unit, norm)
+        total, error = two_sum(total, term(step(x, delta, lower, upper, eta) / unit, norm))
+        lost += error
         i += size_of(team)
-    return unit * root(team_sum(total, team), norm)
+    return unit * root(team_sum(total + lost, team), norm)
 
 
 @device

@@ -19,21 +19,21 @@ from numba_car._core.limits import MAX_PASSES
 from numba_car._core.newton import GO_ON, SATURATED, SLOW, in_range
 from numba_car._core.norms import divisor, is_short, relative, root, term, unit_of
 from numba_car._core.problem import room
+from numba_car._cuda.checks import worst
 from numba_car._cuda.jit import device
 from numba_car._cuda.newton import (
+    chain_of,
     newton_sums,
     next_step,
     raise_powers,
     settle,
     weight_and_cap_at,
-    worst,
 )
 from numba_car._cuda.team import ALL, WARP, place_in, size_of, team_max, team_sum
 from numba_car._cuda.views import element, four
 
 ROUGH = 2.0**-10  # how near a step must be to be the last on a sample, which is no nearer itself
 _DEVIATIONS = 5.0  # of a sample's t, on either side: fewer fail more often, more set more aside
-_CHAIN = 16  # elements that a thread adds up in the row's precision
 
 
 @device
@@ -157,9 +157,10 @@ def narrow(row, column, stride, units, bracket, norm, slack, lane, aside, team):
     clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
     # Loads under way are worth registers, but for powers, and bounds take some themselves.
     ahead = 8 if len(norm) < 3 and len(row[2]) == 1 else 4
+    most = max(1, chain_of(lane) // ahead)
     while start < n:
         rounds, i = 0, start + place
-        while rounds < _CHAIN // ahead and start + (ahead - 1) * step + WARP <= n:
+        while rounds < most and start + (ahead - 1) * step + WARP <= n:
             these = four(row, i, step, type(lane))
             those = four(row, i + (ahead - 4) * step, step, type(lane))
             found = sift_four(found, these, numbers, norm, aside, column)

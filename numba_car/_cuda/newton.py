@@ -11,7 +11,6 @@ from numba_car._core.limits import MAX_PASSES, NEAR_FLOAT32
 from numba_car._core.newton import (
     DONE,
     GO_ON,
-    NOT_FINITE,
     OUT_OF_RANGE,
     OUTSIDE,
     SATURATED,
@@ -22,85 +21,12 @@ from numba_car._core.newton import (
     is_safe,
 )
 from numba_car._core.norms import divisor, is_short, relative, term, unit_of
-from numba_car._core.problem import is_clipped, is_outside, room
+from numba_car._core.problem import is_clipped, room
+from numba_car._cuda.checks import inspect
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import bisect, largest_breakpoint, norm_reached, solve_largest
-from numba_car._cuda.team import SLOTS, WARP, place_in, size_of, team_max, team_sum
-from numba_car._cuda.views import at, element, four
-
-CHAIN = 16  # terms that a thread adds up in the row's precision before compensation sets in
-
-
-@device
-def is_suspect(values):
-    """Whether an element is not finite, or not between its bounds, or only by rounding."""
-    x, delta, lower, upper = values
-    # The GPU's largest drops NaN: what is not finite must be seen by itself.
-    return not ((lower <= x) & (x <= upper) & (delta - delta == 0) & (x - x == 0))
-
-
-@device
-def worst(bad, values, slack):
-    """Return 2 from the first element on that is not finite, else 1 from one outside its bounds on."""
-    if not is_suspect(values):
-        return bad
-    x, delta, lower, upper = values
-    if not (delta - delta == 0 and x - x == 0):
-        return type(bad)(2)
-    wide = np.float64(x), np.float64(lower), np.float64(upper)
-    is_wrong = not lower <= upper or is_outside(wide[0], wide[1], wide[2], slack)
-    return max(bad, type(bad)(1)) if is_wrong else bad
-
-
-@device
-def verdict_of(bad):
-    """Return the verdict on a row from what is worst in it."""
-    return NOT_FINITE if bad == 2 else OUTSIDE if bad == 1 else GO_ON
-
-
-@device
-def judge(row, slack, team):
-    """Say what is wrong with a row of which something is suspect, and may be a rounding."""
-    bad, i = 0.0, place_in(team)
-    while i < row[5]:
-        bad = worst(bad, element(row, i, np.float64), slack)
-        i += size_of(team)
-    return verdict_of(team_max(bad, team))
-
-
-@device
-def look_at(seen, values, i, terms):
-    """Store room and |delta| of an element; return the largest |delta| so far, and what is suspect."""
-    x, delta, lower, upper = values
-    if len(terms) == 3:
-        terms[0][np.uint64(terms[2] + i)] = room(x, delta, lower, upper)
-        terms[1][np.uint64(terms[2] + i)] = abs(delta)
-    return max(seen[0], abs(delta)), seen[1] | is_suspect(values)
-
-
-@device
-def look(row, lane, terms, team):
-    """Store room and |delta| of a row; return the largest |delta|, and whether to judge the values."""
-    n, i, step = row[5], place_in(team), size_of(team)
-    seen = type(lane)(0), False
-    while i + 3 * step < n:
-        first, second, third, fourth = four(row, i, step, type(lane))
-        seen = look_at(seen, first, i, terms)
-        seen = look_at(seen, second, i + step, terms)
-        seen = look_at(seen, third, i + 2 * step, terms)
-        seen = look_at(seen, fourth, i + 3 * step, terms)
-        i += 4 * step
-    while i < n:
-        seen = look_at(seen, element(row, i, type(lane)), i, terms)
-        i += step
-    return team_max(seen[0], team), team_max(1.0 if seen[1] else 0.0, team) > 0
-
-
-@device
-def inspect(row, slack, lane, terms, team):
-    """Store room and |delta| of a row; return the largest |delta| and a verdict on the values."""
-    speed, is_to_be_judged = look(row, lane, terms, team)
-    return speed, judge(row, slack, team) if is_to_be_judged else GO_ON
+from numba_car._cuda.team import SLOTS, WARP, place_in, size_of, team_sum
+from numba_car._cuda.views import at, element
 
 
 @device
@@ -152,12 +78,18 @@ def tally(sums, terms, t):
 
 
 @device
+def chain_of(lane):
+    """Return how many terms a thread adds up in the row's precision before compensation sets in."""
+    return 16 if is_short(lane) else 4  # p < 1 magnifies what a float64 result loses
+
+
+@device
 def newton_sums(n, t, terms, team):
     """Sum the caps that are reached at t, and the weights that are free."""
     clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
-    i, step = place_in(team), size_of(team)
+    i, step, chain = place_in(team), size_of(team), chain_of(t)
     while i < n:
-        stop, sums = min(n, i + CHAIN * step), (type(t)(0), type(t)(0))
+        stop, sums = min(n, i + chain * step), (type(t)(0), type(t)(0))
         while i + 3 * step < stop:  # four at a time, so that the loads wait for memory together
             first = weight_and_cap_at(terms, i, t)
             second = weight_and_cap_at(terms, i + step, t)

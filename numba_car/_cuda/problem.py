@@ -26,8 +26,9 @@ from numba_car._arrays import (
     rounded,
 )
 from numba_car._core.bfloat16 import narrow, widen
-from numba_car._core.limits import LARGEST_P, SLACK, SMALLEST_P
+from numba_car._core.limits import SLACK
 from numba_car._core.norms import norm_of
+from numba_car._cuda.copies import packed
 from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._cuda.memory import (
     BFLOAT16,
@@ -35,7 +36,6 @@ from numba_car._cuda.memory import (
     check_driver,
     flat,
     is_on_device,
-    packed,
     reshaped,
     view_of,
 )
@@ -150,7 +150,7 @@ def _numbers(bound: Any, name: str) -> Array:
 def problem(x: Any, delta: Any, eps: Any, p: float, bounds: Any, axis: Any) -> DeviceProblem:
     """Check all arguments but the values in device memory, which the kernels check."""
     check_driver()
-    p = min(max(check_p(p), SMALLEST_P), LARGEST_P) if p != math.inf else p
+    norm = norm_of(check_p(p))
     for name, value in (("x", x), ("delta", delta)):
         if not is_on_device(value):
             raise TypeError(f"{name} must be on the device as well, found {type(value).__name__}")
@@ -175,7 +175,7 @@ def problem(x: Any, delta: Any, eps: Any, p: float, bounds: Any, axis: Any) -> D
         eps=_eps(eps, shape, axes, stream),
         count=count,
         n=math.prod(shape[axis] for axis in axes),
-        norm=norm_of(p),
+        norm=norm,
         shape=shape,
         axes=axes,
         dtype=dtype,

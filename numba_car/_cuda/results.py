@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from numba_car._arrays import batch_of, kept_shape
-from numba_car._cuda import memory
+from numba_car._cuda import copies, memory
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._cuda.sums import sum_to
 from numba_car._rows import DType
@@ -21,7 +21,7 @@ def by_row(task: DeviceProblem, values: Any, shape: tuple[int, ...], dtype: DTyp
     sizes, wanted = (batch_of(found, task.axes, keepdims=False) for found in (task.shape, kept))
     out = memory.new_like(task.like, shape, dtype, task.stream)
     summed = sum_to(values, sizes, wanted, task.stream)
-    memory.cast(summed, memory.flat_of(out), task.stream, dtype)
+    copies.cast(summed, memory.flat_of(out), task.stream, dtype)
     return out
 
 
@@ -55,5 +55,5 @@ class ByElement:
         view = memory.reshaped(memory.view_of(values), tuple(wanted))
         moved = view.as_numpy().transpose(np.argsort(self._order))
         view = view._replace(shape=moved.shape, strides=moved.strides)
-        memory.packed(view, self._task.dtype, self._task.stream, target)
+        copies.packed(view, self._task.dtype, self._task.stream, target)
         return self._out

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numba_car._arrays import Options
-from numba_car._cuda import launch, memory
+from numba_car._cuda import copies, launch, memory
 from numba_car._cuda.apply import rescale_rows
 from numba_car._cuda.long import STATE, alone_kernel, rest_kernel, start_kernel
 from numba_car._cuda.newton import solve_kernel
@@ -128,9 +128,9 @@ def judge(task: DeviceProblem, solved: Solved, rule: str, max_norm: Any = None) 
     if task.count == 0:
         return saturated
     max_norm = max_norms(task, solved) if max_norm is None else max_norm
-    shown = memory.shown(max_norm, task.dtype, task.stream)
+    shown = copies.shown(max_norm, task.dtype, task.stream)
     first = _first(task)
-    shape = launch.Shape(memory.blocks_for(task.count), (32, 1))
+    shape = launch.Shape(copies.blocks_for(task.count), (32, 1))
     arguments = task.eps, max_norm, shown, rule == "nan", solved.eta, saturated, first
     launch.run(judge_rows, shape, task.stream, *arguments)
     if rule == "raise":
@@ -151,5 +151,5 @@ def solution(task: DeviceProblem, options: Options) -> tuple[Any, Any, Any, Any]
     solved = solve(task, options)
     reachable = max_norms(task, solved)
     saturated = judge(task, solved, "saturate", reachable)
-    shown = memory.shown(solved.eta, task.dtype, task.stream)
+    shown = copies.shown(solved.eta, task.dtype, task.stream)
     return solved.eta, measure(task, solved, shown), reachable, saturated

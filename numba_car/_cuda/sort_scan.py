@@ -11,9 +11,10 @@ from numba import cuda
 
 from numba_car._core.newton import GO_ON, SATURATED, conclude, in_range
 from numba_car._core.norms import term, unit_of
+from numba_car._cuda.checks import inspect
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import bisect
-from numba_car._cuda.newton import finish, inspect, raise_powers, report, settle
+from numba_car._cuda.newton import finish, raise_powers, report, settle
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS, team_first
 from numba_car._cuda.views import at
 

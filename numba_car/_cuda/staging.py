@@ -16,7 +16,6 @@ import numpy as np
 from numba import cuda
 
 from numba_car._arrays import Options, Problem
-from numba_car._core.limits import LARGEST_P, SMALLEST_P
 from numba_car._core.norms import norm_of
 from numba_car._cuda import memory, solver
 from numba_car._cuda.jit import IS_SIMULATED
@@ -117,7 +116,6 @@ class _Lane:
         x, delta, lower, upper = (
             self._rows_of(name, start, stop) for name in ("x", "delta", "lower", "upper")
         )
-        p = task.p if task.p == math.inf else min(max(task.p, SMALLEST_P), LARGEST_P)
         return DeviceProblem(
             x=x,
             delta=delta,
@@ -126,7 +124,7 @@ class _Lane:
             eps=(eps, np.int64(1)),
             count=count,
             n=task.n,
-            norm=norm_of(p),
+            norm=norm_of(task.p),
             shape=(count, task.n),
             axes=(1,),
             dtype=task.dtype,

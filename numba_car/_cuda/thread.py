@@ -15,9 +15,10 @@ from numba_car._core.newton import GO_ON
 from numba_car._core.norms import any_norm, is_short
 from numba_car._core.problem import arrive
 from numba_car._cuda.backward import backward_row
+from numba_car._cuda.checks import inspect
 from numba_car._cuda.jit import device
 from numba_car._cuda.measure import norm_reached, solve_largest
-from numba_car._cuda.newton import inspect, solve_finite
+from numba_car._cuda.newton import solve_finite
 from numba_car._cuda.views import at
 
 _ALONE = ()

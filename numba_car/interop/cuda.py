@@ -12,7 +12,7 @@ import numpy as np
 from numba_car import _api
 from numba_car._api import Call, Solution, options_of
 from numba_car._arrays import Options, as_numeric, batch_of, kept_shape, pair
-from numba_car._cuda import gradients, memory, solver
+from numba_car._cuda import copies, gradients, memory, solver
 from numba_car._cuda.memory import is_on_device
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
 from numba_car._cuda.results import ByElement, by_row
@@ -37,8 +37,8 @@ def _let_the_cpu_word_errors(function: Callable[..., Any]) -> Callable[..., Any]
                     memory.wait()  # its library may use the memory again, on a stream of its own
                 return found
             except solver.BadRowError:
-                on_host = call._replace(bounds=(memory.on_host(lower), memory.on_host(upper)))
-                _api.eta(*map(memory.on_host, (x, delta, eps)), **on_host._asdict())
+                on_host = call._replace(bounds=(copies.on_host(lower), copies.on_host(upper)))
+                _api.eta(*map(copies.on_host, (x, delta, eps)), **on_host._asdict())
                 raise ValueError("x, eps or bounds broke a rule in some row") from None
 
     return guarded

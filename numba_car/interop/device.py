@@ -14,7 +14,7 @@ import numpy as np
 
 from numba_car._arrays import Options, batch_of
 from numba_car._core.limits import SLACK
-from numba_car._cuda import gradients, memory, solver
+from numba_car._cuda import copies, gradients, memory, solver
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
 from numba_car._cuda.results import ByElement, by_row
 from numba_car._rows import DType
@@ -66,7 +66,7 @@ def compute(name: str, arrays: Arrays, task: Task) -> tuple[Any, ...]:
         try:
             return _find(name, _problem(arrays, task), Options(task.infeasible, task.method))
         except solver.BadRowError:  # the CPU's solver finds them again, and words the error
-            host.compute(name, Arrays(*map(memory.on_host, arrays)), task)
+            host.compute(name, Arrays(*map(copies.on_host, arrays)), task)
             raise ValueError("x, eps or bounds broke a rule in some row") from None
 
 
@@ -94,7 +94,7 @@ def differentiate(
             # The kernel sums up what one number gets.
             *(result(b, want, by_element=math.prod(_shape_of(b)) > 1) for b, want in bounds),
         ]
-        known = memory.packed(memory.view_of(eta), double, rows.stream)
+        known = copies.packed(memory.view_of(eta), double, rows.stream)
         targets = tuple(_NUMBER if result is None else result.rows for result in results)
         sums = gradients.vjp(rows, solver.Solved(known, None), upstream, targets)
         x, delta, *found = (None if result is None else result.finish() for result in results)

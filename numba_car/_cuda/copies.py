@@ -1,0 +1,107 @@
+"""Copies in device memory: of any layout, to flat memory of any dtype."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import cuda
+
+from numba_car._core.bfloat16 import widen
+from numba_car._cuda.jit import IS_SIMULATED, kernel
+from numba_car._cuda.memory import (
+    BFLOAT16,
+    BITS,
+    View,
+    batch_of,
+    empty,
+    flat,
+    is_on_device,
+    packed_strides,
+    view_of,
+)
+from numba_car._cuda.views import store
+from numba_car._rows import DType
+
+_THREADS = 32 if IS_SIMULATED else 256
+
+
+@kernel
+def _gather(source, offset, shape, strides, out):
+    """Copy elements of any layout, in order."""
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if i < out[0].size:
+        rest, place = type(shape[0])(i), offset
+        for back in range(len(shape)):
+            axis = len(shape) - 1 - back
+            above = type(rest)(rest // shape[axis])
+            place += np.int64(type(rest)(rest - above * shape[axis])) * strides[axis]
+            rest = above
+        if len(source) == 4:
+            store(out, 0, i, widen(source[0][place]))
+        else:
+            store(out, 0, i, source[0][place])
+
+
+def on_host(value: Any) -> Any:
+    """Return an array of any layout as NumPy's; what is not on the device, as it is."""
+    if not is_on_device(value):
+        return value
+    view = view_of(value)
+    dtype = np.dtype(np.float32) if view.dtype == BFLOAT16 else view.dtype
+    flat_copy = packed(view, dtype, 0)
+    return np.array(flat_copy if IS_SIMULATED else flat_copy.copy_to_host()).reshape(view.shape)
+
+
+def blocks_for(size: int) -> int:
+    """How many blocks have a thread for each of so many elements; the most are 2**31."""
+    return max(1, -(-size // _THREADS))
+
+
+def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
+    """Copy an array of any layout into flat memory of a dtype, new unless it is given."""
+    shape, strides, itemsize = view.shape, view.strides, view.dtype.itemsize
+    if view.pointer % itemsize or any(stride % itemsize for stride in strides):
+        # Misaligned: byte by byte first.
+        as_bytes = view._replace(
+            shape=(*shape, itemsize), strides=(*strides, 1), dtype=np.dtype(np.uint8)
+        )
+        copy = packed(as_bytes, np.dtype(np.uint8), stream)
+        pointer = view_of(copy).pointer
+        view = View(pointer, shape, packed_strides(shape, itemsize), view.dtype, None, copy)
+        return packed(view, dtype, stream, out)
+    steps = tuple(stride // itemsize for stride in strides)
+    ends = [step * (size - 1) for step, size in zip(steps, shape, strict=True)]
+    lowest, highest = (sum(pick(end, 0) for end in ends) for pick in (min, max))
+    start = view.pointer + lowest * itemsize
+    source = flat(start, highest - lowest + 1, view.dtype, view.owner)
+    out = empty(math.prod(shape), dtype, stream) if out is None else out
+    # To divide 64 bits takes many times as long; elements that need them are those of 4 GB at least.
+    sizes = tuple(map(np.uint32 if out.size < 1 << 32 else np.uint64, shape or (1,)))
+    given, wanted = (view.dtype, dtype) if dtype != view.dtype else (BITS, BITS)
+    batches = batch_of(source, given, 0), batch_of(out, wanted, 0)
+    places = np.int64(-lowest), sizes, tuple(map(np.int64, steps or (0,)))
+    _gather[blocks_for(out.size), _THREADS, stream](batches[0], *places, batches[1])
+    return out
+
+
+@kernel
+def _cast(source, out):
+    i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    if i < source.size:
+        store(out, 0, i, source[i])
+
+
+def cast(source: Any, out: Any, stream: Any, dtype: DType | None = None) -> None:
+    """Fill flat memory, of a dtype that it may not tell itself, from other flat memory."""
+    if out.size:
+        batch = batch_of(out, dtype or out.dtype, 0)
+        _cast[blocks_for(out.size), _THREADS, stream](source, batch)
+
+
+def shown(values: Any, dtype: DType, stream: Any) -> tuple[Any, ...]:
+    """Return values by row as a dtype shows them."""
+    out = empty(values.size, dtype, stream)
+    cast(values, out, stream, dtype)
+    return batch_of(out, dtype, 1)
