@@ -33,8 +33,9 @@ _LOOP_FLAGS = {"reassoc", "contract", "nsz", "nnan"}
 _STRICT = {"error_model": "numpy", "fastmath": False}
 
 # Only the entry points are called from Python. Without wrappers all others compile twice as fast, and
-# must not be called from Python: `interpreted` gives what can be.
-_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# must not be called from Python: `interpreted` gives what can be. Inlined they must be: else the process
+# that compiles a kernel may run other copies of them, which round otherwise, than one that loads it.
+_INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
 
 
 @functools.cache
