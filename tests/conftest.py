@@ -1,11 +1,16 @@
 """Hypothesis profiles (HYPOTHESIS_PROFILE=thorough runs many more examples, few fewer) and options of our own."""
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 collect_ignore = ["conftest.py"]  # --doctest-modules would take it for another folder's
+
+# A shell that starts the tests in the background has them, and all that they start, ignore it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "default",
