@@ -155,8 +155,8 @@ def narrow(row, column, stride, units, bracket, norm, slack, lane, aside, team):
     start, step = (column - place) * stride, columns * stride  # a warp's
     found = (nothing, nothing, 0.0, nothing, nothing, np.uint32(0))
     clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
-    # Loads under way are worth registers, but for powers, and bounds take some themselves.
-    ahead = 8 if len(norm) < 3 and len(row[2]) == 1 else 4
+    # Loads under way are worth registers, but for powers; bounds and float64 take some themselves.
+    ahead = 8 if is_short(lane) and len(norm) < 3 and len(row[2]) == 1 else 4
     most = max(1, chain_of(lane) // ahead)
     while start < n:
         rounds, i = 0, start + place
