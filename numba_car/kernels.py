@@ -40,7 +40,7 @@ from numba_car._cpu import apply, extended
 from numba_car._cpu.backward import backward_row
 from numba_car._cpu.checks import is_suspect, judge
 from numba_car._cpu.extremes import fastest, largest_step
-from numba_car._cpu.newton import newton, norm_reached, raised, saturate_row, solve_largest
+from numba_car._cpu.newton import newton, norm_reached, raised, residue, saturate_row, solve_largest
 from numba_car._cpu.sums import float64_block, padded
 from numba_car._cpu.views import is_even, size_of
 from numba_car._jit import kernel, rows
@@ -101,7 +101,7 @@ def _solve_finite(row, norm, eps):
     t, verdict = newton(terms, raised_norm, target, weight, lane, block)
     if verdict == SATURATED and norm[0] >= SMALL_P:
         return saturate_row(row, norm, eps, block)
-    return conclude(unit / speed, t, norm, verdict)
+    return conclude(unit / speed, t, residue(terms, norm, target, t, verdict), norm, verdict)
 
 
 @rows

@@ -60,9 +60,14 @@ def advance(t, target, clipped_sum, free_sum, is_first, near):
 
 
 @formula
-def conclude(scale, t, norm, verdict):
-    """Turn t into eta = scale * t**(1/p); call it a guess if the powers were not safe."""
-    eta = scale * root(t, norm)
-    if verdict == DONE and not (in_range(t) and _TINY <= eta <= _HUGE and scale >= _TINY):
+def conclude(scale, t, lost, norm, verdict):
+    """Turn t into eta = scale * (t + lost)**(1/p); call it a guess if the powers were not safe."""
+    ratio = root(t, norm)
+    if len(norm) == 3 and t > 0:
+        ratio += ratio * (norm[1] * (lost / t))
+    eta = scale * ratio
+    # Weights of p < 1 are in range even where the numbers below them, of 1/ratio, have lost digits.
+    is_safe = in_range(t) and in_range(ratio)
+    if verdict == DONE and not (is_safe and _TINY <= eta <= _HUGE and scale >= _TINY):
         return (eta if eta < math.inf else 0.0 * t), OUT_OF_RANGE
     return eta, verdict

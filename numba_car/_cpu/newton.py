@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from numba_car._core.double_double import two_product
 from numba_car._core.limits import BLOCK_CHAIN, MAX_PASSES, NEAR_FLOAT32
 from numba_car._core.newton import (
     CLEARED,
@@ -22,13 +23,14 @@ from numba_car._core.newton import (
     is_safe,
 )
 from numba_car._core.norms import RAISED, is_short, root, term, unit_of
-from numba_car._core.problem import arrival
+from numba_car._core.problem import arrival, is_clipped
 from numba_car._cpu.checks import is_suspect
 from numba_car._cpu.extremes import fastest, largest_breakpoint, largest_delta, largest_step
-from numba_car._cpu.sums import fill_powers, padded, row_sums
+from numba_car._cpu.sums import add, fill_powers, padded, row_sums
 from numba_car._cpu.views import rows_of
 from numba_car._jit import kernel, rows
 
+_BESIDE = 2.0**-44  # of t: more than rounding takes
 _SAMPLED = 2048  # elements from which on a sample saves more passes than it costs
 _SAMPLES = 16  # blocks of a sample, each 1/16**2 of the row
 
@@ -90,6 +92,28 @@ def raised(row, norm, eps, speed, scratch):
 
 
 @rows
+def residue(powers, norm, target, t, verdict):
+    """Return what rounding lost of t, for p < 2, where 1/p of that is lost of eta; 0 for float32 powers."""
+    caps, weights, _, _ = powers
+    if len(norm) < 3 or norm[0] >= 2.0 or is_short(caps.dtype.type(0)) or verdict != DONE:
+        return 0.0
+    left, left_lost, free, free_lost, beside = target, 0.0, 0.0, 0.0, 0.0
+    for i in range(caps.size):
+        if is_clipped(weights[i], caps[i], t):
+            left, left_lost = add(left, left_lost, -caps[i])
+            if not is_clipped(weights[i], caps[i], (1.0 - _BESIDE) * t):
+                beside += weights[i]
+        else:
+            free, free_lost = add(free, free_lost, weights[i])
+    product, lost = two_product(t, free)
+    missing = (left - product) + (left_lost - lost - t * free_lost)
+    # To the left G may be steeper, which stops a step from going too far; to the right it is flatter.
+    slope = free if missing > 0 else free + beside
+    # What would be a longer step is nothing in G.
+    return missing / slope if 0 < abs(missing) <= _BESIDE * t * slope else 0.0
+
+
+@rows
 def solve_largest(row, eps):
     """Solve for p = inf: the fastest of the coordinates with room enough decides."""
     reachable, speed = eps, largest_delta(row, eps)
@@ -117,7 +141,7 @@ def solve_row(row, norm, eps, block, scratch):
     if not in_range(target):
         return 0.0, OUT_OF_RANGE
     t, verdict = newton(terms, raised_norm, target, weight, lane, block)
-    return conclude(unit / speed, t, norm, verdict)
+    return conclude(unit / speed, t, residue(terms, norm, target, t, verdict), norm, verdict)
 
 
 @rows
@@ -127,7 +151,8 @@ def norm_reached(row, norm, eta, block):
     if len(norm) == 4 or not 0.0 < size < math.inf:
         return size
     unit = unit_of(size, norm, False)
-    block = block if len(norm) < 3 else min(block, BLOCK_CHAIN)
+    if len(norm) == 3:
+        block = BLOCK_CHAIN if norm[0] >= 2.0 else 1
     return unit * root(row_sums(row, norm, (eta, unit), block, block)[0], norm)
 
 

@@ -55,6 +55,11 @@ def _row_sums(row, norm, where, block, stride):
 
 
 @kernel
+def _residue(powers, norm, target, t, verdict):
+    return newton.residue(powers, norm, target, t, verdict)
+
+
+@kernel
 def _fill_powers(row, norm, unit, speed, caps, weights):
     sums.fill_powers(row, norm, unit, speed, caps, weights)
 
@@ -145,6 +150,9 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
         each_chunk(lambda chunk, *part: _fill_powers(chunk, norm, *units, *part), row, *powers)
         return (*powers, 0.0, 0.0), 0.0, RAISED, *units, lane
 
+    def residue(powers: Any, norm: Any, *at: Any) -> Any:
+        return _residue(powers, norm, *at) if len(norm) == 3 else 0.0
+
     def fastest(delta: Any) -> Any:
         return max(each_chunk(lambda chunk: _fastest(chunk[1]), (delta, delta, 0.0, 0.0)))
 
@@ -155,6 +163,7 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
         checks.is_suspect: largest(_is_suspect),
         sums.row_sums: row_sums,
         newton.raised: raised,
+        newton.residue: residue,
         extremes.fastest: fastest,
         extremes.largest_step: largest(_largest_step),
         extremes.largest_delta: largest(_largest_delta),
@@ -182,7 +191,7 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
             t, verdict = settle(row, norm, target, t, lane, near, block, block)
         if verdict == core.OUT_OF_RANGE:
             return 0.0, core.GO_ON
-        eta, verdict = _conclude(1.0, t, norm, verdict)
+        eta, verdict = _conclude(1.0, t, 0.0, norm, verdict)
         return eta, verdict
 
     def look_and_solve(*arguments: Any) -> Any:

@@ -8,7 +8,7 @@ from numba_car._core.problem import is_clipped
 from numba_car._cpu.checks import is_suspect
 from numba_car._cpu.extremes import fastest
 from numba_car._cpu.narrow import CHUNK, gather_between, narrow, settle_long
-from numba_car._cpu.newton import raised, settle
+from numba_car._cpu.newton import raised, residue, settle
 from numba_car._cpu.sums import add
 from numba_car._cpu.views import rows_of
 from numba_car._jit import kernel, rows
@@ -108,7 +108,7 @@ def _sort_long_row(row, norm, eps, speed, block, scratch):
         )
     if verdict == DONE:
         t, verdict = settle_long(row, norm, unit, speed, target, t, block, powers)
-    return conclude(unit / speed, t, norm, verdict)
+    return conclude(unit / speed, t, 0.0, norm, verdict)
 
 
 @rows
@@ -133,7 +133,8 @@ def sort_row(row, norm, eps, least, block, scratch):
     if verdict == DONE:
         # The scan's sums are long chains of additions: sum the piece that it found once more.
         t, verdict = settle(terms, raised_norm, target, t, 0.0, 0.0, block, block)
-    return conclude(scale, t, norm, DONE if verdict == SLOW else verdict)
+    verdict = DONE if verdict == SLOW else verdict
+    return conclude(scale, t, residue(terms, norm, target, t, verdict), norm, verdict)
 
 
 @kernel

@@ -39,7 +39,7 @@ def usable(goal):
 def answer_or_leave(r, goal, sums, units, norm, t, step, eta, verdict, first):
     """Report a row that is done, or not to be done; note else, and return, how far it is."""
     found = verdict_of(sums[4])
-    answer, step = conclude(units[0] / units[1], t, norm, step)
+    answer, step = conclude(units[0] / units[1], t, 0.0, norm, step)
     if sums[3] == 0 or not goal > 0:
         answer, step = 0.0, DONE
     elif not in_range(units[2]):

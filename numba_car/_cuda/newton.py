@@ -167,7 +167,7 @@ def solve_finite(row, norm, eps, speed, lane, terms, team):
         divisors = divisor(type(lane)(unit), norm), divisor(type(lane)(speed), norm)
         anew = (row, norm, divisors[0], divisors[1])
         t, verdict = settle(row[5], target, 0.0, nearness(lane), lane, anew, team)
-    eta, verdict = conclude(unit / speed, t, norm, verdict)
+    eta, verdict = conclude(unit / speed, t, 0.0, norm, verdict)
     return finish(row, norm, eps, eta, verdict, team)
 
 

@@ -115,7 +115,7 @@ def sort_row(row, size, norm, eps, speed, scratch, order, sums, team):
     if is_found:
         # The scan's sums are long chains of additions: sum the piece that it found once more.
         t, verdict = settle(n, target, t, 0.0, lane, terms, team)
-    eta, verdict = conclude(unit / speed, t, norm, verdict)
+    eta, verdict = conclude(unit / speed, t, 0.0, norm, verdict)
     return finish(row, norm, eps, eta, verdict, team)
 
 
