@@ -21,7 +21,7 @@ NEAR_FLOAT32 = 2.0**-24
 # result's is 1/p times as much, and for p < 2 in float64 what rounding lost is put back at last. Where
 # elements may be added one after the other, they are BLOCK_CHAIN. In float32, BLOCK_FLOAT32 is for p >= 2,
 # BLOCK_SMALL_P for 1 <= p < 2.
-BLOCK_FLOAT32, BLOCK_SMALL_P, BLOCK_FLOAT64, BLOCK_POWERS, BLOCK_CHAIN = 416, 192, 128, 16, 8
+BLOCK_FLOAT32, BLOCK_SMALL_P, BLOCK_FLOAT64, BLOCK_POWERS, BLOCK_CHAIN = 416, 128, 128, 16, 8
 
 # Below this p, even compensated sums of float64 no longer do for float64 results.
 SMALL_P = 0.6
