@@ -14,8 +14,8 @@ from rich.table import Table
 
 import numba_car as car
 from numba_car.cli.baseline import Images, Norms, reached, scale_then_clip
-from numba_car.cli.exponent import exponent
-from numba_car.cli.extras import require
+from numba_car.cli.failures import require
+from numba_car.cli.options import exponent
 
 LEVELS = (0.05, 0.3, 0.5)
 SIDE = 224

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from types import FrameType
 
 import click
@@ -14,6 +15,17 @@ _EXTRAS = {"zarr": "zarr", "fsspec": "zarr", "h5py": "hdf5", "dask": "dask", "di
 
 class _UsageError(click.ClickException):
     exit_code = 2
+
+
+def require(extra: str, *modules: str) -> None:
+    """Stop with one line that says what to install, unless every module can be imported."""
+    for module in modules:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"this command needs {error.name}; install it with: pip install 'numba_car[{extra}]'"
+            ) from error
 
 
 @contextmanager

@@ -8,10 +8,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from numba_car.cli.exponent import exponent
-from numba_car.cli.extras import require
-from numba_car.cli.failures import kept_interrupts, one_line_errors
-from numba_car.cli.groups import GroupedCommand, in_group
+from numba_car.cli.failures import kept_interrupts, one_line_errors, require
+from numba_car.cli.options import GroupedCommand, exponent, in_group
 from numba_car.cli.progress import bar, table
 
 

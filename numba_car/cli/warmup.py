@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import numba_car as car
-from numba_car.cli.exponent import exponent
+from numba_car.cli.options import exponent
 
 
 def _calls(p: float, dtype: str) -> list[Callable[[], object]]:

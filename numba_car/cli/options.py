@@ -1,5 +1,6 @@
-"""Options in groups, each with a heading of its own in `--help`."""
+"""Options of a command: in groups, each with a heading of its own in `--help`, and the type of p."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -36,3 +37,19 @@ class GroupedCommand(click.Command):
         for group, records in groups.items():
             with formatter.section(group):
                 formatter.write_dl(records)
+
+
+def exponent(low: float, high: float) -> Callable[[str], float]:
+    """Accept a number from `low` to `high`, or inf."""
+
+    def p(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if low <= value <= high or value == math.inf:
+            return value
+        rule = "above 0" if high == math.inf else f"from {low:g} to {high:g}"
+        raise click.BadParameter(f"{text!r} is not a number {rule}, or inf")
+
+    return p
