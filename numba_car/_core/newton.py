@@ -63,7 +63,7 @@ def advance(t, target, clipped_sum, free_sum, is_first, near):
 def conclude(scale, t, lost, norm, verdict):
     """Turn t into eta = scale * (t + lost)**(1/p); call it a guess if the powers were not safe."""
     ratio = root(t, norm)
-    if len(norm) == 3 and t > 0:
+    if len(norm) > 2 and t > 0:
         ratio += ratio * (norm[1] * (lost / t))
     eta = scale * ratio
     # Weights of p < 1 are in range even where the numbers below them, of 1/ratio, have lost digits.

@@ -151,7 +151,7 @@ def norm_reached(row, norm, eta, block):
     if len(norm) == 4 or not 0.0 < size < math.inf:
         return size
     unit = unit_of(size, norm, False)
-    if len(norm) == 3:
+    if len(norm) > 2:
         block = BLOCK_CHAIN if norm[0] >= 2.0 else 1
     return unit * root(row_sums(row, norm, (eta, unit), block, block)[0], norm)
 

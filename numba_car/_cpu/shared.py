@@ -151,7 +151,7 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
         return (*powers, 0.0, 0.0), 0.0, RAISED, *units, lane
 
     def residue(powers: Any, norm: Any, *at: Any) -> Any:
-        return _residue(powers, norm, *at) if len(norm) == 3 else 0.0
+        return _residue(powers, norm, *at) if len(norm) > 2 else 0.0
 
     def fastest(delta: Any) -> Any:
         return max(each_chunk(lambda chunk: _fastest(chunk[1]), (delta, delta, 0.0, 0.0)))

@@ -21,7 +21,7 @@ def padded(n: int) -> int:
 
 def float64_block(norm: tuple[float, ...]) -> int:
     """How many elements to sum before compensation sets in, for a result of float64."""
-    return BLOCK_POWERS if len(norm) == 3 and norm[0] < 2.0 else BLOCK_FLOAT64
+    return BLOCK_POWERS if len(norm) > 2 and norm[0] < 2.0 else BLOCK_FLOAT64
 
 
 # As decorators, these would hide their types from their typed callers.
