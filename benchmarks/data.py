@@ -69,18 +69,21 @@ def slow_rows(count, n, ratio=2.2, groups=45, lead=0.05):
 
     The groups' weights fall by `ratio`, and each group's breakpoint lies by `lead` left of where the
     pass that still has it free arrives; the next group's lies right of that as long as
-    (ratio - 1) * (1 - lead) > 1. The elements that a sample would see do not move.
+    (ratio - 1) * (1 - lead) > 1. The elements that a sample would see do not move, the rest hardly; their
+    room hides the groups'.
     """
     weights = ratio ** -np.arange(groups, dtype=float)
     caps, free, remaining = np.empty(groups), weights.sum(), 1.0
     for k in range(groups):
         caps[k] = weights[k] * remaining / free * (1 - lead)
         free, remaining = free - weights[k], remaining - caps[k]
-    size = n // groups
+    size = 7 * n // 8 // groups
     delta, room = (np.sqrt(np.repeat(v / size, size)) for v in (weights, caps))
     x = np.full((count, n), 0.5)
     directions = np.zeros_like(x)
     seen = np.arange(n) % (n // 16) < n // 256
-    places = np.flatnonzero(~seen)[: delta.size]
+    unseen = np.flatnonzero(~seen)
+    places, rest = unseen[: delta.size], unseen[delta.size :]
     x[:, places], directions[:, places] = 1 - room[: places.size], delta[: places.size]
+    directions[:, rest] = 1e-13
     return Batch(x, directions, np.sqrt(1 - remaining / 2))

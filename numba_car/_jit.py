@@ -119,6 +119,13 @@ def loop(function: Callable[..., Any]) -> Any:
     return numba.njit(error_model="numpy", fastmath=_LOOP_FLAGS, nogil=True, **_INNER)(function)
 
 
+def checking_loop(function: Callable[..., Any]) -> Any:
+    """Jit an innermost loop that LLVM may reorder and vectorise, and that is to find NaN."""
+    # With nsz, `sum += v if found else 0` would become a branch, which vectorises with nnan alone.
+    flags = _LOOP_FLAGS - {"nsz", "nnan"}
+    return numba.njit(error_model="numpy", fastmath=flags, nogil=True, **_INNER)(function)
+
+
 def rows(function: Callable[..., Any]) -> Any:
     """Jit the work on one row (or a piece of one): strict arithmetic, no GIL."""
     return numba.njit(nogil=True, **_STRICT, **_INNER)(function)

@@ -24,6 +24,7 @@ from numba_car._cpu import (
     direct,
     extended,
     extremes,
+    plain,
     sums,
 )
 from numba_car._cpu.plan import plan_of
@@ -125,13 +126,16 @@ def test_inner_loops_vectorise(dtype, bounds):
             (terms, RAISED, dtype(0.5)),
         ],
         sums.fill_powers: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
+        plain._look: [(row, norm_of(p), dtype(0.5)) for p in (1.0, 2.0)],
+        plain._pass: [(row, norm_of(p), dtype(0.5), dtype(0.6)) for p in (1.0, 2.0)],
+        plain.scale_row: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
         extremes.fastest: [(x,)],
         sums._step_sums: [(row, norm_of(1.0), (0.5, 1.0)), (row, norm_of(2.0), (0.5, 1.0))],
         extremes.largest_step: [(row, 0.5)],
         extremes._largest_deltas: [(row, dtype(0.5), dtype(0.5))],
         extremes.largest_breakpoint: [(row,)],
         checks.is_suspect: [(row,)],
-        apply._arrive: [(row, 0.5, 1e30, x.copy())],
+        apply._arrive: [(row, *numbers[:2], dtype(1e30), x.copy())],
         analysis._gather_block: [(row, x.copy(), norm_of(2.0), dtype(0.5), dtype(1))],
         backward._write: [
             (row, x.copy(), norm_of(p), *numbers, outputs)
@@ -189,9 +193,9 @@ def llvm_of(dispatcher, arguments):
 CALL = """
 import numpy as np, numba_car as car
 from numba_car._jit import cache_folder
-from numba_car._cpu import newton
+from numba_car._cpu import plain
 print(car.eta(np.full((1, 4), 0.5), np.ones((1, 4)), 0.1)[0])
-print(sum(newton.solve_rows.stats.cache_hits.values()), cache_folder())
+print(sum(plain.solve_rows.stats.cache_hits.values()), cache_folder())
 """
 
 

@@ -93,7 +93,7 @@ def of_odd_rows():
 
 def of_long_rows():
     """Return what rows find that are cut into chunks, and sorted in pieces; see `shared` and `narrow`."""
-    with mock.patch.multiple(shared, LONG=500, _CHUNK=200, _PIECE=64):
+    with mock.patch.multiple(shared, LONG=500, _CHUNK=200):
         return {
             f"cut {p} {part}": np.stack(car.solve(*LONG, part * car.max_norm(*LONG, p=p), p=p)[:3])
             for p in (1, 2, 3.5, np.inf)

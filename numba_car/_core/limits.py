@@ -10,6 +10,9 @@ LARGEST_SUM = 2.0**900
 # A larger |delta| is not raised to a power: inf * 0 is NaN. In float32 it is inf itself.
 LARGEST_DELTA = 2.0**450
 
+# With sums up to this, and no less than its inverse, float32 needs no units.
+MODERATE_SUM = 2.0**60
+
 # What sums of float32 lose of terms beyond this range, whose unit is about 1, is of no account.
 RANGE_FLOAT32 = 2.0**80
 
@@ -32,6 +35,9 @@ SMALLEST_P, LARGEST_P = 2.0**-900, 2.0**900
 # Newton's passes before sorting is the better deal: a pass costs about 1/100 of a sort. On GPUs, those
 # before bisection is, of some 140 passes.
 MAX_PASSES = 32
+
+# Longer rows are not sorted whole: the breakpoints about the root are found first, at some 1/12 a pass.
+MOST_SORTED, MAX_LONG_PASSES = 1 << 16, 12
 
 # The gradients' formulas hold in any unit of length; eps is one, unless its inverse overflows.
 SMALLEST_UNIT = 2.0**-1000

@@ -8,7 +8,7 @@ climb, and they stop exactly when the free set does: at the closed form of the p
 import math
 
 from numba_car._core.limits import LARGEST_SUM, RANGE_FLOAT32, SMALLEST_SUM
-from numba_car._core.norms import root
+from numba_car._core.norms import is_short, root, term
 from numba_car._jit import formula
 
 # Verdicts on a row, or on a step towards its answer.
@@ -57,6 +57,33 @@ def advance(t, target, clipped_sum, free_sum, is_first, near):
         return following, DONE
     # Left of the root the exact iterates climb, so a step back is rounding, and t the answer.
     return (following, GO_ON) if is_first or following > t else (t, DONE)
+
+
+@formula
+def guess(target, weight, capacity, norm):
+    """Return about where a row settles whose weights and caps sum up so; too far left if in doubt.
+
+    Exact where nothing is clipped; the power fits uniform x and normal delta.
+    """
+    slack = max(1.0 - target / capacity, 2.0**-10) if capacity > 0 else 1.0
+    return target / weight * (term(1.0 / slack, norm) * math.sqrt(slack))
+
+
+@formula
+def reach_of(step, lane):
+    """Return how far, as a share of t, the step after one of that share may go, with room for rounding."""
+    return min(4.0 * step * step, 0.25) + (2.0**-18 if is_short(lane) else 2.0**-43)
+
+
+@formula
+def is_last(t, following, beyond, free_sum, later_sum, near):
+    """Whether a step to the right leaves out nothing of account.
+
+    That is at most its length times the share of the weights that stop within it, of those that go on:
+    of `free_sum` at t, `later_sum` are free beyond the step.
+    """
+    stopping = max(free_sum - later_sum, 0.0)
+    return t <= following <= beyond and (following - t) * stopping <= near * following * later_sum
 
 
 @formula

@@ -29,6 +29,13 @@ def arrival(distance, speed):
 
 
 @formula
+def is_inside(x, lower, upper, largest):
+    """Whether x is finite, at most `largest`, and between its bounds, which may be infinite."""
+    # A bound that is NaN must stay so, which these do as long as it comes first.
+    return (max(lower, -largest) <= x) & (x <= min(upper, largest))
+
+
+@formula
 def is_outside(x, lower, upper, slack):
     """Whether a finite x is beyond a bound by more than the relative slack."""
     below = lower - slack * max(abs(lower), abs(x))
@@ -48,6 +55,13 @@ def weight_and_cap(x, delta, lower, upper, norm):
     if len(norm) == 0:
         return delta, x
     return term(abs(delta), norm), term(room(x, delta, lower, upper), norm)
+
+
+@formula
+def inner_weight_and_cap(x, delta, lower, upper, norm):
+    """Return the same for an x that is inside its bounds, in less time."""
+    way = (upper if delta > 0 else lower) - x
+    return term(abs(delta), norm), term(abs(way), norm)
 
 
 @formula

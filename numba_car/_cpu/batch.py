@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from numba_car._arrays import Options, Problem
-from numba_car._core.limits import SMALLEST_SUM
+from numba_car._core.limits import MOST_SORTED, SMALLEST_SUM
 from numba_car._core.newton import (
+    CLEARED,
     DISCARDED,
     DONE,
+    GO_ON,
     NOT_FINITE,
     OUT_OF_RANGE,
     OUTSIDE,
@@ -108,13 +110,18 @@ class Batch:
     def _newton(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
         # Long rows take powers of 1 and 2 anew in each pass, and p = inf has none.
         n, kind = self.problem.n, len(self.norm)
+        if kind < 3:
+            if self._functions.solve_plain(*rows, eps, self.norm, self._block, eta, verdict):
+                return True
+            if not np.isin(verdict, (GO_ON, CLEARED)).any():
+                return False
         kept = 0 if kind == 4 or (kind < 3 and n >= shared.LONG) else n
         scratch = np.empty((2, padded(kept)), self._powers_dtype)
         solve_rows = self._functions.solve_rows
         return bool(solve_rows(*rows, eps, self.norm, self._block, scratch, eta, verdict))
 
     def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
-        kept = padded(min(self.problem.n, sort_scan.MOST))
+        kept = padded(min(self.problem.n, MOST_SORTED))
         scratch = np.empty((sort_scan.SCRATCH_ROWS, kept))
         options = self.norm, self._block
         return bool(sort_scan.sort_rows(*rows, eps, *options, scratch, eta, verdict))

@@ -14,7 +14,7 @@ import numpy as np
 
 from numba_car._arrays import PRECISIONS, Bounds, rounded
 from numba_car._core.limits import LARGEST_P
-from numba_car._cpu import apply, newton
+from numba_car._cpu import apply, newton, plain
 from numba_car._cpu.plan import SMALL, plan_of
 from numba_car._cpu.sums import padded
 from numba_car._rows import Array, flat, is_plain
@@ -41,9 +41,9 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
     if not (type(x) is type(delta) is np.ndarray and isinstance(eps, (float, int, np.floating))):
         return None
     dtype, (lower, upper) = x.dtype, bounds
-    plain = dtype is delta.dtype and dtype in _DTYPES and x.shape == delta.shape and x.ndim > 1
-    plain = plain and is_plain(x) and is_plain(delta) and 0 < x.size <= SMALL
-    if not (plain and type(lower) is type(upper) is float and lower <= upper):
+    is_simple = dtype is delta.dtype and dtype in _DTYPES and x.shape == delta.shape and x.ndim > 1
+    is_simple = is_simple and is_plain(x) and is_plain(delta) and 0 < x.size <= SMALL
+    if not (is_simple and type(lower) is type(upper) is float and lower <= upper):
         return None
     if not (
         0 <= eps <= sys.float_info.max
@@ -59,8 +59,12 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
     rows = ((flat(x), n), (flat(delta), n), *limits, n)
     eta, verdict, target = np.zeros(count), np.zeros(count, np.int64), np.empty(count)
     target.fill(eps)
-    scratch = np.empty((2, 0 if len(plan.norm) == 4 else padded(n)), plan.powers_dtype)
-    if not newton.solve_rows(*rows, target, plan.norm, plan.block, scratch, eta, verdict):
+    if len(plan.norm) < 3:
+        all_done = plain.solve_rows(*rows, target, plan.norm, plan.block, eta, verdict)
+    else:
+        scratch = np.empty((2, 0 if len(plan.norm) == 4 else padded(n)), plan.powers_dtype)
+        all_done = newton.solve_rows(*rows, target, plan.norm, plan.block, scratch, eta, verdict)
+    if not all_done:
         return None
     return _Solved(rows, eta, verdict)
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from numba_car._core.double_double import two_product
-from numba_car._core.limits import BLOCK_CHAIN, MAX_PASSES, NEAR_FLOAT32
+from numba_car._core.limits import BLOCK_CHAIN, MAX_PASSES
 from numba_car._core.newton import (
     CLEARED,
     DONE,
@@ -26,6 +26,7 @@ from numba_car._core.norms import RAISED, is_short, root, term, unit_of
 from numba_car._core.problem import arrival, is_clipped
 from numba_car._cpu.checks import is_suspect
 from numba_car._cpu.extremes import fastest, largest_breakpoint, largest_delta, largest_step
+from numba_car._cpu.plain import nearness, scale_row, solve_t
 from numba_car._cpu.sums import add, fill_powers, padded, row_sums
 from numba_car._cpu.views import rows_of
 from numba_car._jit import kernel, rows
@@ -63,12 +64,6 @@ def settle_sample(terms, norm, target, start, lane):
     sample, stride = n // (_SAMPLES * blocks), n // blocks
     share = blocks * sample / n
     return settle(terms, norm, share * target, start, lane, 2.0**-10, sample, stride)[0]
-
-
-@rows
-def nearness(lane):
-    """Return how near a step must be to be the last."""
-    return NEAR_FLOAT32 if is_short(lane) else 0.0
 
 
 @rows
@@ -136,6 +131,29 @@ def solve_row(row, norm, eps, block, scratch):
     speed = fastest(row[1])
     if speed == 0:
         return 0.0, DONE
+    if len(norm) < 3:
+        return solve_scaled(row, norm, eps, speed, block, scratch)
+    return solve_powers(row, norm, eps, speed, block, scratch)
+
+
+@rows
+def solve_scaled(row, norm, eps, speed, block, scratch):
+    """Solve a row for p = 1 or 2 as `plain` does, in units that are powers of two: to the same bits."""
+    n, lane = row[0].size, scratch.dtype.type(0)
+    unit, speed = unit_of(eps, norm, is_short(lane)), unit_of(speed, norm, is_short(lane))
+    unit, speed = np.float64(type(lane)(unit)), np.float64(type(lane)(speed))
+    rooms, deltas = scratch[0, :n], scratch[1, :n]
+    scale_row(row, norm, unit, speed, rooms, deltas)
+    scaled = rooms, deltas, type(lane)(0), type(lane)(math.inf)
+    t, verdict = solve_t(scaled, norm, term(eps / unit, norm), block)
+    if verdict == GO_ON:
+        return 0.0, OUT_OF_RANGE
+    return conclude(unit / speed, t, 0.0, norm, verdict)
+
+
+@rows
+def solve_powers(row, norm, eps, speed, block, scratch):
+    """Solve a row over its stored powers."""
     terms, weight, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
     target = term(eps / unit, norm)
     if not in_range(target):

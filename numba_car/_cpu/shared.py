@@ -9,21 +9,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numba_car._core import newton as core
-from numba_car._core.norms import RAISED, term
-from numba_car._cpu import apply, checks, extremes, newton, sums, views
+from numba_car._core.norms import RAISED
+from numba_car._cpu import apply, checks, extremes, newton, plain, sums, views
 from numba_car._cpu.threads import run
 from numba_car._jit import interpreted, kernel
 
 LONG = 1 << 18  # elements from which on a row is cut
 _CHUNK = 1 << 18
-_PIECE = 1 << 14  # fits the cache of a core
 _LEAST = 2.0**-30  # between this and its inverse, float32 holds the squares of a row as they are
 
 
 class BlockFunctions(NamedTuple):
     """What can be done with a block of rows: jitted kernels, or their likes for long rows."""
 
+    solve_plain: Callable[..., Any]
     solve_rows: Callable[..., Any]
     saturate_rows: Callable[..., Any]
     measure_rows: Callable[..., Any]
@@ -31,22 +30,22 @@ class BlockFunctions(NamedTuple):
 
 
 _KERNELS = BlockFunctions(
-    newton.solve_rows, newton.saturate_rows, newton.measure_rows, apply.rescale_rows
+    plain.solve_rows,
+    newton.solve_rows,
+    newton.saturate_rows,
+    newton.measure_rows,
+    apply.rescale_rows,
 )
 
 
 @kernel
-def _first_look(row, norm, t, block):
-    """Take one trip to memory for what takes three else: two sums, the fastest, and any suspect."""
-    first, first_lost, second, second_lost, fastest, suspect = 0.0, 0.0, 0.0, 0.0, 0.0, False
-    for start in range(0, row[0].size, _PIECE):
-        part = views.parts_of(row, start, min(start + _PIECE, row[0].size))
-        suspect |= checks.is_suspect(part)
-        fastest = max(fastest, extremes.fastest(part[1]))
-        a, b = sums.row_sums(part, norm, t, block, block)
-        first, first_lost = sums.add(first, first_lost, a)
-        second, second_lost = sums.add(second, second_lost, b)
-    return first + first_lost, second + second_lost, fastest, suspect
+def _look(row, norm, t):
+    return plain.look(row, norm, t)
+
+
+@kernel
+def _pass_over(row, norm, t, beyond, block, stride):
+    return plain.pass_over(row, norm, t, beyond, block, stride)
 
 
 @kernel
@@ -96,9 +95,6 @@ def _rescale_row(row, eta, largest, out):
 
 _add = interpreted(sums.add, {})
 _parts_of = interpreted(views.parts_of, {})
-_rows_of = interpreted(views.rows_of, {})
-_advance, _conclude = interpreted(core.advance, {}), interpreted(core.conclude, {})
-_term, _nearness = interpreted(term, {}), interpreted(newton.nearness, {})
 
 
 def _is_moderate(*sizes: float) -> bool:
@@ -127,18 +123,27 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
             each_chunk(lambda chunk: function(chunk, *arguments), row)
         )
 
-    def row_sums(row: Any, norm: Any, where: Any, block: int, stride: int) -> tuple[Any, Any]:
+    def look(row: Any, norm: Any, t: Any) -> Any:
+        return np.sum(each_chunk(lambda chunk: _look(chunk, norm, t), row), axis=0)
+
+    def pass_over(row: Any, norm: Any, t: Any, beyond: Any, block: int, stride: int) -> Any:
+        options = norm, t, beyond, block, stride
+        if stride > block:  # a sample
+            return np.float64(_pass_over(row, *options))
+        return added(each_chunk(lambda chunk: _pass_over(chunk, *options), row))
+
+    def row_sums(row: Any, norm: Any, where: Any, block: int, stride: int) -> Any:
         options = norm, where, block, stride
         if stride > block:  # a sample
             a, b = _row_sums(row, *options)
             return np.float64(a), np.float64(b)
         return added(each_chunk(lambda chunk: _row_sums(chunk, *options), row))
 
-    def added(found: list[Any]) -> tuple[Any, Any]:
-        first = second = (np.float64(0.0), np.float64(0.0))
-        for a, b in found:
-            first, second = _add(*first, a), _add(*second, b)
-        return first[0] + first[1], second[0] + second[1]
+    def added(found: list[Any]) -> list[Any]:
+        totals = [(np.float64(0.0), np.float64(0.0)) for _ in found[0]]
+        for terms in found:
+            totals = [_add(*total, term) for total, term in zip(totals, terms, strict=True)]
+        return [total + lost for total, lost in totals]
 
     def raised(row: Any, norm: Any, eps: float, speed: float, scratch: Any) -> Any:
         if len(norm) < 3:
@@ -160,6 +165,8 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
         each_chunk(lambda chunk, part: _rescale_row(chunk, eta, largest_value, part), row, out)
 
     passes: dict[Any, Callable[..., Any]] = {
+        plain.look: look,
+        plain.pass_over: pass_over,
         checks.is_suspect: largest(_is_suspect),
         sums.row_sums: row_sums,
         newton.raised: raised,
@@ -170,37 +177,5 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
         extremes.largest_breakpoint: largest(_largest_breakpoint),
         apply.rescale_row: rescale_row,
     }
-    settle, settle_sample, solve_rows = (
-        interpreted(function, passes)
-        for function in (newton.settle, newton.settle_sample, newton.solve_rows)
-    )
-
-    def solve_new(row: Any, norm: Any, eps: float, block: int) -> tuple[Any, int]:
-        """Solve a row that nothing is known of; or GO_ON, if that takes more than this."""
-        lane, target = row[0].dtype.type(0), _term(eps, norm)
-        t = settle_sample(row, norm, target, 0.0, lane)
-        t = t if 0 < t < np.inf else 0.0
-        found = each_chunk(lambda chunk: _first_look(chunk, norm, type(lane)(t), block), row)
-        if any(suspect for *_, suspect in found):
-            return 0.0, core.SUSPECT
-        if not _is_moderate(max(fastest for *_, fastest, _ in found)):
-            return 0.0, core.GO_ON
-        near = _nearness(lane)
-        t, verdict = _advance(t, target, *added([f[:2] for f in found]), True, near)
-        if verdict == core.GO_ON:
-            t, verdict = settle(row, norm, target, t, lane, near, block, block)
-        if verdict == core.OUT_OF_RANGE:
-            return 0.0, core.GO_ON
-        eta, verdict = _conclude(1.0, t, 0.0, norm, verdict)
-        return eta, verdict
-
-    def look_and_solve(*arguments: Any) -> Any:
-        *arrays, n, eps, norm, block, _, eta, verdict = arguments
-        for r in range(eps.size):
-            if verdict[r] == core.GO_ON and len(norm) < 3 and _is_moderate(eps[r]):
-                row = _rows_of(*arrays, r, n)
-                eta[r], verdict[r] = solve_new(row, norm, eps[r], block)
-        return solve_rows(*arguments)
-
-    functions = BlockFunctions(*(interpreted(kernel, passes) for kernel in _KERNELS))
-    return functions._replace(solve_rows=look_and_solve)
+    passes[newton.solve_scaled] = interpreted(newton.solve_powers, passes)  # in no more memory
+    return BlockFunctions(*(interpreted(kernel, passes) for kernel in _KERNELS))

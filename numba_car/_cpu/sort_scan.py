@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from numba_car._core.limits import MOST_SORTED
 from numba_car._core.newton import CLEARED, DONE, GO_ON, SATURATED, SLOW, SUSPECT, conclude
 from numba_car._core.norms import term, unit_of
 from numba_car._core.problem import is_clipped
@@ -15,7 +16,6 @@ from numba_car._jit import kernel, rows
 
 _DIGITS, _BITS = 8, 8  # a 64-bit key is sorted by eight digits of eight bits
 SCRATCH_ROWS = 6  # caps, weights, and keys and order twice
-MOST = 1 << 16  # elements of a row that is sorted whole
 _SURELY_BELOW = 1.0 - 1e-9  # the bound on eta was rounded
 
 
@@ -93,7 +93,9 @@ def _sort_long_row(row, norm, eps, speed, block, scratch):
     """Do as `sort_row`, in the memory of a shorter one."""
     unit, speed = unit_of(eps, norm, False), unit_of(speed, norm, False)
     target, powers = term(eps / unit, norm), np.empty((2, CHUNK))
-    low, shift, clipped_sum, beyond, free = narrow(row, norm, unit, speed, target, MOST, powers)
+    low, shift, clipped_sum, beyond, free = narrow(
+        row, norm, unit, speed, target, MOST_SORTED, powers
+    )
     if low < 0:
         return 0.0, SATURATED
     if shift == 0:  # all that are left are equal, and there may be any number of them
@@ -120,7 +122,7 @@ def sort_row(row, norm, eps, least, block, scratch):
     if speed == 0:
         return 0.0, DONE
     n = row[0].size
-    if n > MOST:
+    if n > MOST_SORTED:
         return _sort_long_row(row, norm, eps, speed, block, scratch)
     terms, _, raised_norm, unit, speed, _ = raised(row, norm, eps, speed, scratch)
     caps, weights, _, _ = terms

@@ -90,13 +90,18 @@ def _block_sums(row, norm, where):
 
 
 @rows
+def length_of(left, block):
+    """Return how many of the elements left to sum up at once: whole lanes, then short chains."""
+    return min(block, max(left - left % _LANES, min(left, BLOCK_CHAIN)))
+
+
+@rows
 def row_sums(row, norm, where, block, stride):
     """Add up `block_sums` over a block at every stride of a row: all of it if they are equal."""
     first, first_lost, second, second_lost = 0.0, 0.0, 0.0, 0.0
     start = 0
     while start < row[0].size:
-        left = row[0].size - start
-        length = min(block, max(left - left % _LANES, min(left, BLOCK_CHAIN)))
+        length = length_of(row[0].size - start, block)
         a, b = block_sums(parts_of(row, start, start + length), norm, where)
         first, first_lost = add(first, first_lost, np.float64(a))
         second, second_lost = add(second, second_lost, np.float64(b))
