@@ -29,9 +29,10 @@ def rescale_row(row, eta, largest, out):
     if math.isnan(eta):
         out[:] = math.nan
     elif is_short(lane(0)) and fits(eta) and largest <= np.finfo(lane).max:
-        # The digits of eta that float32 does not hold would be missing from all steps alike.
-        rest = eta - np.float64(lane(eta))
-        _arrive(row, lane(eta), lane(rest), lane(largest), out)
+        # The digits of eta that float32 does not hold would be missing from all steps alike. They are
+        # added, never subtracted: beside a step that overflows, that would be inf - inf.
+        short = lane(eta * (1 - 2.0**-24))
+        _arrive(row, short, lane(eta - np.float64(short)), lane(largest), out)
     else:
         _arrive(row, np.float64(eta), 0.0, np.float64(largest), out)
 

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from numba_car._core.limits import (
+    BLOCK_POWERS,
     LARGEST_SUM,
     MAX_LONG_PASSES,
     MAX_PASSES,
@@ -95,6 +96,12 @@ def nearness(lane):
 
 
 @rows
+def most_of(lane):
+    """Return how much sums may be, and the inverse of how little, for rows to need no units."""
+    return MODERATE_SUM if is_short(lane) else LARGEST_SUM
+
+
+@rows
 def look(row, norm, t):
     """Add up `_look` over a row, to some 18 bits in float32."""
     clipped_sum, free_sum, weight_sum = 0.0, 0.0, 0.0
@@ -168,7 +175,7 @@ def settle(row, norm, target, start, step, lane, block):
 def solve_t(row, norm, target, block):
     """Return t and the verdict of a row that nothing is known of; GO_ON if it is none of these."""
     lane = row[0].dtype.type(0)
-    most = MODERATE_SUM if is_short(lane) else LARGEST_SUM
+    most = most_of(lane)
     if not 1 / most <= target <= most:
         return 0.0, GO_ON
     t = settle_sample(row, norm, target, lane) if row[0].size >= _SAMPLED else _FAR
@@ -185,12 +192,18 @@ def solve_t(row, norm, target, block):
     else:
         start, step = target / weight_sum, 1.0
     t, verdict = settle(row, norm, target, start, step, lane, block)
+    if len(norm) == 1 and not is_short(lane) and verdict == DONE:
+        # No root halves what the sums have lost: once more, in blocks that lose nothing.
+        t, verdict = settle(row, norm, target, t, 0.0, lane, BLOCK_POWERS)
     return t, GO_ON if verdict == OUT_OF_RANGE else verdict
 
 
 @rows
 def solve_row(row, norm, eps, block):
     """Return eta and the verdict of such a row."""
+    if eps == 0:
+        lane = row[0].dtype.type(0)
+        return 0.0, DONE if look(row, norm, lane)[2] <= most_of(lane) else GO_ON
     t, verdict = solve_t(row, norm, term(eps, norm), block)
     eta, verdict = conclude(1.0, t, 0.0, norm, verdict)
     return (0.0, GO_ON) if verdict == OUT_OF_RANGE else (eta, verdict)

@@ -92,7 +92,8 @@ def _block_sums(row, norm, where):
 @rows
 def length_of(left, block):
     """Return how many of the elements left to sum up at once: whole lanes, then short chains."""
-    return min(block, max(left - left % _LANES, min(left, BLOCK_CHAIN)))
+    chain = max(1, min(BLOCK_CHAIN, block // 16, left))
+    return min(block, max(left - left % _LANES, chain))
 
 
 @rows
