@@ -18,6 +18,7 @@ myst_heading_anchors = 3
 default_role = "py:obj"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+exclude_patterns = ["pypi.md"]  # the description on the package index
 html_theme = "furo"
 html_title = "numba_car"
 html_static_path = ["_static"]
