@@ -115,18 +115,21 @@ def look(row, norm, t):
 
 
 @rows
-def pass_over(row, norm, t, beyond, block, stride):
-    """Add up `_pass` over a block at every stride of a row: all of it if they are equal."""
-    clipped_sum, clipped_lost, free_sum, free_lost, later_sum = 0.0, 0.0, 0.0, 0.0, 0.0
+def pass_over(row, norm, target, t, beyond, block, stride):
+    """Add up `_pass` over a block at every stride of a row: all of it if they are equal.
+
+    The first sum is less the target, so that their difference is not that of rounded numbers.
+    """
+    excess, excess_lost, free_sum, free_lost, later_sum = -target, 0.0, 0.0, 0.0, 0.0
     start = 0
     while start < row[0].size:
         length = length_of(row[0].size - start, block)
         clipped, free, later = _pass(parts_of(row, start, start + length), norm, t, beyond)
-        clipped_sum, clipped_lost = add(clipped_sum, clipped_lost, np.float64(clipped))
+        excess, excess_lost = add(excess, excess_lost, np.float64(clipped))
         free_sum, free_lost = add(free_sum, free_lost, np.float64(free))
         later_sum += np.float64(later)
         start += length + (stride - block)
-    return clipped_sum + clipped_lost, free_sum + free_lost, later_sum
+    return excess + excess_lost, free_sum + free_lost, later_sum
 
 
 @rows
@@ -136,12 +139,12 @@ def settle_sample(row, norm, target, lane):
     blocks = max(1, min(n // _SAMPLE, _SAMPLES))
     block, stride = max(n // (_SHARE * blocks), _LEAST), n // blocks
     target, far = target * (blocks * block / n), type(lane)(_FAR)
-    capacity, _, weight = pass_over(row, norm, far, type(lane)(0), block, stride)
+    capacity, _, weight = pass_over(row, norm, 0.0, far, type(lane)(0), block, stride)
     t, is_first = guess(target, weight, capacity, norm), True
     for _ in range(MAX_PASSES):
         here = type(lane)(t)
-        clipped_sum, free_sum, _ = pass_over(row, norm, here, here, block, stride)
-        t, verdict = advance(t, target, clipped_sum, free_sum, is_first, _NEAR_SAMPLE)
+        excess, free_sum, _ = pass_over(row, norm, target, here, here, block, stride)
+        t, verdict = advance(t, 0.0, excess, free_sum, is_first, _NEAR_SAMPLE)
         if verdict != GO_ON:
             break
         is_first = False
@@ -158,9 +161,9 @@ def settle(row, norm, target, start, step, lane, block):
     for _ in range(MAX_PASSES if row[0].size <= MOST_SORTED else MAX_LONG_PASSES):
         beyond = t * (1 + reach_of(step, lane))
         here, there = type(lane)(t), type(lane)(beyond)
-        clipped_sum, free_sum, later_sum = pass_over(row, norm, here, there, block, block)
-        following, verdict = advance(t, target, clipped_sum, free_sum, is_first, near)
-        if is_short(lane) and not is_safe(following, clipped_sum, free_sum):
+        excess, free_sum, later_sum = pass_over(row, norm, target, here, there, block, block)
+        following, verdict = advance(t, 0.0, excess, free_sum, is_first, near)
+        if is_short(lane) and not is_safe(following, excess, free_sum):
             return 0.0, OUT_OF_RANGE
         if verdict == GO_ON and is_last(t, following, beyond, free_sum, later_sum, near):
             verdict = DONE

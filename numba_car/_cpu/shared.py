@@ -44,8 +44,8 @@ def _look(row, norm, t):
 
 
 @kernel
-def _pass_over(row, norm, t, beyond, block, stride):
-    return plain.pass_over(row, norm, t, beyond, block, stride)
+def _pass_over(row, norm, target, t, beyond, block, stride):
+    return plain.pass_over(row, norm, target, t, beyond, block, stride)
 
 
 @kernel
@@ -126,11 +126,12 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
     def look(row: Any, norm: Any, t: Any) -> Any:
         return np.sum(each_chunk(lambda chunk: _look(chunk, norm, t), row), axis=0)
 
-    def pass_over(row: Any, norm: Any, t: Any, beyond: Any, block: int, stride: int) -> Any:
-        options = norm, t, beyond, block, stride
+    def pass_over(row: Any, norm: Any, target: float, *options: Any) -> Any:
+        *_, block, stride = options
         if stride > block:  # a sample
-            return np.float64(_pass_over(row, *options))
-        return added(each_chunk(lambda chunk: _pass_over(chunk, *options), row))
+            return np.float64(_pass_over(row, norm, target, *options))
+        found = each_chunk(lambda chunk: _pass_over(chunk, norm, 0.0, *options), row)
+        return added([(-target, 0.0, 0.0), *found])
 
     def row_sums(row: Any, norm: Any, where: Any, block: int, stride: int) -> Any:
         options = norm, where, block, stride
