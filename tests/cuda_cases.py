@@ -127,7 +127,7 @@ def test_rows_built_to_be_slow_are_bisected(p):
     settle[1, 32](*powers, row.eps**p, found)
     assert to_host(found)[0] == SLOW
     x, delta = (cuda.to_device(values[None]) for values in (row.x, row.delta))
-    check(row, to_host(car.eta(x, delta, row.eps, p=p))[0])
+    check(row, to_host(car.eta(x, delta, row.eps, p=p, bounds=row.bounds))[0])
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
@@ -144,7 +144,7 @@ def test_long_rows_built_to_be_slow(monkeypatch, blocks):
     keep_nothing_on_chip(monkeypatch, 1, row.x.size, float, blocks)
     monkeypatch.setattr(launch, "run", run)
     x, delta = (cuda.to_device(values[None]) for values in (row.x, row.delta))
-    check(row, to_host(car.eta(x, delta, row.eps, p=2.0))[0])
+    check(row, to_host(car.eta(x, delta, row.eps, p=2.0, bounds=row.bounds))[0])
     assert len(left) == 1
     assert left[0] in (GO_ON, SLOW)  # narrowing gave up
 
