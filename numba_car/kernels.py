@@ -113,7 +113,7 @@ def _solve(row, eps, p):
     if eps == 0:
         return 0.0, DONE, unknown
     norm = any_norm(p)
-    eta, verdict = solve_largest(row, eps) if p == math.inf else _solve_finite(row, norm, eps)
+    eta, verdict = solve_largest(row, eps, CLEARED) if p == math.inf else _solve_finite(row, norm, eps)
     if verdict == DONE and (p >= SMALL_P or eta == 0):
         return eta, verdict, unknown
     pair = extended.solve_row(row, eps, (norm[0], 0.0), norm[1:], math.frexp(eta))

@@ -37,7 +37,8 @@ def slope(size, norm):
 @formula
 def cut(term):
     """Cut a term to what float64 holds, so that two of them have a sum; float32 is for what fits."""
-    return term if is_short(term) else min(max(term, -LARGEST), LARGEST)
+    # Without the outer type, numba would go on in float64.
+    return type(term)(term if is_short(term) else min(max(term, -LARGEST), LARGEST))
 
 
 @formula

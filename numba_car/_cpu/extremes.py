@@ -4,14 +4,16 @@ Sizes are compared as bit patterns, which order as non-negative floats do: LLVM 
 integer; a largest float stays scalar, 2 to 3 times slower, since numba marks no select as nnan.
 """
 
+import math
+
 import numpy as np
 from numba import types
 from numba.extending import overload
 
 from numba_car._core.norms import is_short
-from numba_car._core.problem import room, step
+from numba_car._core.problem import is_inside, room, step
 from numba_car._cpu.views import element
-from numba_car._jit import loop, rows
+from numba_car._jit import checking_loop, loop, rows
 
 _SMALLEST_ROOM = 2.0**-100  # and its inverse: rounding to float32 is relative in between
 
@@ -61,30 +63,42 @@ def fastest(delta):
     return size_of_bits(largest)
 
 
-@loop
+@checking_loop
 def _largest_deltas(row, least_room, sure_room):
-    """Max |delta| over the coordinates with at least that much room, for either of two."""
+    """Max |delta| over the coordinates with at least that much room, for either of two, and over all.
+
+    The last is infinite or NaN if x is not finite and inside its bounds, or delta is not finite.
+    """
     lane = type(least_room)
-    largest = sure = bits_of(lane(0))
+    nothing, most, infinite = lane(0), lane(np.finfo(lane).max), lane(math.inf)
+    largest = sure = any_room = bits_of(nothing)
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, lane)
         distance, speed = room(x, delta, lower, upper), abs(delta)
-        largest = max(largest, bits_of(speed if distance >= least_room else lane(0)))
-        sure = max(sure, bits_of(speed if distance >= sure_room else lane(0)))
-    return size_of_bits(largest), size_of_bits(sure)
+        largest = max(largest, bits_of(speed if distance >= least_room else nothing))
+        sure = max(sure, bits_of(speed if distance >= sure_room else nothing))
+        any_room = max(any_room, bits_of(speed if is_inside(x, lower, upper, most) else infinite))
+    return size_of_bits(largest), size_of_bits(sure), size_of_bits(any_room)
+
+
+@rows
+def largest_deltas(row, least_room):
+    """Max |delta| over the coordinates with at least that much room, and over all, as above."""
+    lane = row[0].dtype.type(0)
+    if is_short(lane) and _SMALLEST_ROOM < least_room < 1 / _SMALLEST_ROOM:
+        # The room of a coordinate is rounded there.
+        less, more = least_room * (1 - 2.0**-22), least_room * (1 + 2.0**-22)
+        largest, sure, any_room = _largest_deltas(row, type(lane)(less), type(lane)(more))
+        if largest == sure:
+            return largest, any_room
+    largest, _, any_room = _largest_deltas(row, least_room, least_room)
+    return largest, any_room
 
 
 @rows
 def largest_delta(row, least_room):
     """Max |delta| over the coordinates with at least that much room."""
-    lane = row[0].dtype.type(0)
-    if is_short(lane) and _SMALLEST_ROOM < least_room < 1 / _SMALLEST_ROOM:
-        # The room of a coordinate is rounded there.
-        less, more = least_room * (1 - 2.0**-22), least_room * (1 + 2.0**-22)
-        largest, sure = _largest_deltas(row, type(lane)(less), type(lane)(more))
-        if largest == sure:
-            return largest
-    return _largest_deltas(row, least_room, least_room)[0]
+    return largest_deltas(row, least_room)[0]
 
 
 @loop

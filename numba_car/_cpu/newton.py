@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from numba_car._core.double_double import two_product
-from numba_car._core.limits import BLOCK_CHAIN, MAX_PASSES
+from numba_car._core.limits import BLOCK_CHAIN, LARGEST_DELTA, MAX_PASSES
 from numba_car._core.newton import (
     CLEARED,
     DONE,
@@ -25,7 +25,13 @@ from numba_car._core.newton import (
 from numba_car._core.norms import RAISED, is_short, root, term, unit_of
 from numba_car._core.problem import arrival, is_clipped
 from numba_car._cpu.checks import is_suspect
-from numba_car._cpu.extremes import fastest, largest_breakpoint, largest_delta, largest_step
+from numba_car._cpu.extremes import (
+    fastest,
+    largest_breakpoint,
+    largest_delta,
+    largest_deltas,
+    largest_step,
+)
 from numba_car._cpu.plain import nearness, scale_row, solve_t
 from numba_car._cpu.sums import add, fill_powers, padded, row_sums
 from numba_car._cpu.views import rows_of
@@ -109,9 +115,14 @@ def residue(powers, norm, target, t, verdict):
 
 
 @rows
-def solve_largest(row, eps):
+def solve_largest(row, eps, verdict):
     """Solve for p = inf: the fastest of the coordinates with room enough decides."""
-    reachable, speed = eps, largest_delta(row, eps)
+    speed, fastest_of_all = largest_deltas(row, eps)
+    if verdict != CLEARED and not fastest_of_all < LARGEST_DELTA:
+        return 0.0, SUSPECT
+    if eps == 0:
+        return 0.0, DONE
+    reachable = eps
     if speed == 0:
         reachable = min(eps, largest_step(row, math.inf))
         if reachable == 0:
@@ -126,8 +137,6 @@ def solve_row(row, norm, eps, block, scratch):
     """Return eta and the verdict, for a row that is finite and inside its bounds."""
     if eps == 0:
         return 0.0, DONE
-    if len(norm) == 4:
-        return solve_largest(row, eps)
     speed = fastest(row[1])
     if speed == 0:
         return 0.0, DONE
@@ -190,10 +199,14 @@ def solve_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdic
     all_done = True
     for r in range(eps.size):
         row = rows_of(x, delta, lower, upper, r, n)
-        if verdict[r] == GO_ON:
-            verdict[r] = SUSPECT if is_suspect(row) else CLEARED
-        if verdict[r] == CLEARED:
-            eta[r], verdict[r] = solve_row(row, norm, eps[r], block, scratch)
+        if len(norm) == 4:
+            if verdict[r] in (GO_ON, CLEARED):
+                eta[r], verdict[r] = solve_largest(row, eps[r], verdict[r])
+        else:
+            if verdict[r] == GO_ON:
+                verdict[r] = SUSPECT if is_suspect(row) else CLEARED
+            if verdict[r] == CLEARED:
+                eta[r], verdict[r] = solve_row(row, norm, eps[r], block, scratch)
         all_done &= verdict[r] == DONE
     return all_done
 

@@ -74,8 +74,8 @@ def _fastest(delta):
 
 
 @kernel
-def _largest_delta(row, least_room):
-    return extremes.largest_delta(row, least_room)
+def _largest_deltas(row, least_room):
+    return extremes.largest_deltas(row, least_room)
 
 
 @kernel
@@ -119,8 +119,8 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
         return results
 
     def largest(function: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda row, *arguments: max(
-            each_chunk(lambda chunk: function(chunk, *arguments), row)
+        return lambda row, *arguments: np.max(
+            each_chunk(lambda chunk: function(chunk, *arguments), row), axis=0
         )
 
     def look(row: Any, norm: Any, t: Any) -> Any:
@@ -174,7 +174,7 @@ def block_functions(n: int, num_threads: int) -> BlockFunctions:
         newton.residue: residue,
         extremes.fastest: fastest,
         extremes.largest_step: largest(_largest_step),
-        extremes.largest_delta: largest(_largest_delta),
+        extremes.largest_deltas: largest(_largest_deltas),
         extremes.largest_breakpoint: largest(_largest_breakpoint),
         apply.rescale_row: rescale_row,
     }
