@@ -18,7 +18,8 @@ _AHEAD = 32  # blocks a multiprocessor may be given before rows are looped over
 _SHARED = 48 * 1024 - 8 * SLOTS  # bytes that numba can ask for besides the slots
 _MOST_ROWS = 1 << 15  # of blocks in a grid, which numbers them with 16 bits
 _SAMPLE = 32 * 1024  # bytes of a sample's powers: 4,096 elements of float32
-_RESIDENT = 2  # blocks of 256 threads a multiprocessor is sure to hold
+_NARROWING = 2 * WARP if IS_SIMULATED else 256  # threads of a block that narrows a row down
+_RESIDENT = 2  # blocks of so many a multiprocessor is sure to hold
 _ASIDE = 1 << 28  # bytes of global memory for what is set aside of rows in all
 _SCRATCH = 1 << 30  # bytes of global memory that rows too long for that may take in all
 
@@ -79,7 +80,7 @@ def sample_size(n: int, stride: int) -> int:
 
 def narrowing(count: int, n: int, lane: DType) -> Narrowing:
     """Launch a block a row, or several where there are fewer rows than blocks to be had."""
-    threads, most = 2 * WARP if IS_SIMULATED else 256, _SAMPLE // (2 * lane.itemsize)
+    threads, most = _NARROWING, _SAMPLE // (2 * lane.itemsize)
     stride = max(8, -(-n // most))
     shared = 2 * sample_size(n, stride) * lane.itemsize
     resident = _RESIDENT * multiprocessors()
