@@ -4,7 +4,7 @@ import numpy as np
 
 from numba_car._core.limits import LARGEST_DELTA
 from numba_car._core.newton import CLEARED, NOT_FINITE, OUT_OF_RANGE, OUTSIDE, SUSPECT
-from numba_car._core.problem import is_outside
+from numba_car._core.problem import is_inside, is_outside
 from numba_car._cpu.views import element, rows_of
 from numba_car._jit import kernel, rows
 
@@ -12,11 +12,10 @@ from numba_car._jit import kernel, rows
 @rows
 def is_suspect(row):
     """Whether something in a row is not finite, very large, or outside its bounds at all."""
-    found = False
+    found, lane = False, row[0].dtype.type
     for i in range(row[0].size):
-        lane = type(row[0][i])
         x, delta, lower, upper = element(row, i, lane)
-        inside = (lower <= x) & (x <= upper) & (x - x == 0)  # NaN if x is not finite
+        inside = is_inside(x, lower, upper, lane(np.finfo(lane).max))
         # A count instead of a flag takes twice as long.
         found |= not (inside & (abs(delta) < lane(LARGEST_DELTA)))
     return found

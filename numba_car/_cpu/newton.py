@@ -81,11 +81,16 @@ def newton(terms, norm, target, weight, lane, block):
 
 
 @rows
+def unit_in(lane, size, norm):
+    """Return what to measure sizes like this in, as the lane holds it."""
+    return np.float64(type(lane)(unit_of(size, norm, is_short(lane))))
+
+
+@rows
 def raised(row, norm, eps, speed, scratch):
     """Return a row's terms as powers, the sum of their weights, their norm, units and lane."""
     n, lane = row[0].size, scratch.dtype.type(0)
-    unit, speed = unit_of(eps, norm, is_short(lane)), unit_of(speed, norm, is_short(lane))
-    unit, speed = np.float64(type(lane)(unit)), np.float64(type(lane)(speed))
+    unit, speed = unit_in(lane, eps, norm), unit_in(lane, speed, norm)
     caps, weights = scratch[0, : padded(n)], scratch[1, : padded(n)]
     weight = fill_powers(row, norm, unit, speed, caps[:n], weights[:n])
     caps[n:] = weights[n:] = 0
@@ -149,8 +154,7 @@ def solve_row(row, norm, eps, block, scratch):
 def solve_scaled(row, norm, eps, speed, block, scratch):
     """Solve a row for p = 1 or 2 as `plain` does, in units that are powers of two: to the same bits."""
     n, lane = row[0].size, scratch.dtype.type(0)
-    unit, speed = unit_of(eps, norm, is_short(lane)), unit_of(speed, norm, is_short(lane))
-    unit, speed = np.float64(type(lane)(unit)), np.float64(type(lane)(speed))
+    unit, speed = unit_in(lane, eps, norm), unit_in(lane, speed, norm)
     rooms, deltas = scratch[0, :n], scratch[1, :n]
     scale_row(row, norm, unit, speed, rooms, deltas)
     scaled = rooms, deltas, type(lane)(0), type(lane)(math.inf)
