@@ -2,15 +2,22 @@
 
 A batch goes through every function. `campaign_judge` passes what is surely right; what it cannot
 tell, and a sample of the rest, goes to `checks`, in exact arithmetic. Failures become files that
-`test_campaign.py` tries for ever. Totals add up over runs, in JSON beside the Markdown.
+`test_campaign.py` tries for ever. Totals add up over runs of the same code, in JSON beside the Markdown.
+Should a batch crash the process, a file in the folder for temporary ones says which: `drawn(seed, number)`.
 """
 
 import argparse
+import contextlib
+import faulthandler
+import itertools
 import json
+import os
 import sys
+import tempfile
 import time
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import campaign_gradients
 import campaign_judge
@@ -23,6 +30,8 @@ from campaign_judge import Batch
 from campaign_report import METHODS
 
 import numba_car as car
+from numba_car._cpu import batch as cpu_batch
+from numba_car._cpu import direct, plan, shared
 
 FAILURES = Path(__file__).parent / "data" / "campaign"
 SAMPLE = 1 / 1000
@@ -30,13 +39,14 @@ SAMPLE = 1 / 1000
 
 def results(batch):
     """What each function returns for a batch, by name."""
-    given = batch.x, batch.delta, batch.eps
-    options = {"axis": 1, **batch.options}
+    given, options = (batch.x, batch.delta, batch.eps), batch.options
+    plainly = *given[:2], batch.common_eps  # one number may go the short way, by `_cpu/direct.py`
     g, of_x, of_delta = campaign_gradients.upstream(batch)
     found = {method: car.eta(*given, method=method, **options) for method in METHODS}
+    found["auto"] = car.eta(*plainly, **options)
     found["max_norm"] = car.max_norm(*given[:2], **options)
     found["solve"] = car.solve(*given, **options)
-    found["rescale"] = car.rescale(*given, **options)
+    found["rescale"] = car.rescale(*plainly, **options)
     # A bound's gradient is a sum over rows, which may overflow, and both ways.
     with np.errstate(over="ignore", invalid="ignore"):
         found["eta_vjp"] = car.eta_vjp(*given, 1.0, **options)
@@ -67,6 +77,22 @@ class Verdict:
         self.errors |= errors
 
 
+@contextlib.contextmanager
+def solved_its_way(batch):
+    """Have a batch cut into parts that are otherwise so large that their rows take long to judge."""
+    with contextlib.ExitStack() as patches:
+        if batch.way == "chunks":
+            chunks = mock.patch.multiple(shared, LONG=1, _CHUNK=batch.part)
+            patches.enter_context(chunks)
+            patches.enter_context(mock.patch.multiple(cpu_batch, _ROWS_AHEAD=campaign_rows.ROWS))
+            patches.enter_context(mock.patch.multiple(direct, SMALL=0))  # which never cuts a row
+        if batch.way == "blocks":
+            size = batch.part * batch.x.shape[1]
+            patches.enter_context(mock.patch.multiple(plan, SMALL=size, _LARGE=size))
+            patches.enter_context(mock.patch.multiple(cpu_batch, SMALL=0))
+        yield
+
+
 def check_exactly(batch, index, found):
     """Check one row in exact arithmetic, and that alone it has the same answer; return its errors."""
     row = batch.row(index)
@@ -94,7 +120,8 @@ def stored(batch, index, reason):
     row = batch.row(index)
     fields = {name: hexadecimal(getattr(row, name)) for name in ("x", "delta", "lower", "upper")}
     numbers = {"eps": row.eps.hex(), "p": row.p.hex()}
-    return {"dtype": row.dtype.name, **numbers, **fields, "family": batch.family, "why": reason}
+    call = {name: getattr(batch, name) for name in ("family", "axis", "way", "part")}
+    return {"dtype": row.dtype.name, **numbers, **fields, **call, "why": reason}
 
 
 def restored(data):
@@ -109,7 +136,8 @@ def restored(data):
 
     eps = np.array([float.fromhex(data["eps"])]).astype(dtype)
     rest = float.fromhex(data["p"]), array("lower"), array("upper"), data["family"]
-    return Batch(array("x"), array("delta"), eps, *rest)
+    call = {name: data[name] for name in ("axis", "way", "part") if name in data}
+    return Batch(array("x"), array("delta"), eps, *rest, **call)
 
 
 def keep(batch, index, reason):
@@ -132,11 +160,18 @@ def failures(batch, sampled):
 
     `sampled` says by row whether to judge it exactly even where that seems needless.
     """
+    with solved_its_way(batch):
+        return _failures(batch, sampled)
+
+
+def _failures(batch, sampled):
     found, verdict = judged(batch)
     failed = [
         (row, str({name: float(error[row]) for name, error in verdict.errors.items()}))
         for row in np.flatnonzero(~verdict.right)
     ]
+    differs = np.flatnonzero(found["auto"] != found["newton"])
+    failed += [(row, f"by the short way, eta is {found['auto'][row]}") for row in differs]
     exactly = np.flatnonzero(~verdict.sure | sampled)
     for row in exactly:
         quick = {name: verdict.errors[name][row] for name in METHODS}
@@ -156,23 +191,33 @@ def culprit(batch):
     """The first row that raises, or warns, alone; else the first of all."""
     for row in range(len(batch.x)):
         try:
-            results(restored(stored(batch, row, "")))
-        except (Warning, ArithmeticError, ValueError):
+            with solved_its_way(batch):
+                results(restored(stored(batch, row, "")))
+        except Exception:  # noqa: BLE001 - nothing at all may be raised
             return row
     return 0
 
 
-def run(seconds, seed):
-    """Judge batches for so long; return totals."""
-    rng, started, cpu = np.random.default_rng(seed), time.monotonic(), time.process_time()
-    totals = campaign_report.nothing()
-    while time.monotonic() - started < seconds:
-        with np.errstate(all="ignore"):
-            batch = campaign_rows.draw(rng)
-        sampled = rng.random(len(batch.x)) < SAMPLE
+def drawn(seed, number):
+    """One batch of a campaign, and which of its rows to judge exactly in any case."""
+    rng = np.random.default_rng([seed, number])
+    with np.errstate(all="ignore"):
+        batch = campaign_rows.draw(rng)
+    is_long = batch.x.shape[1] > campaign_judge.LONG  # minutes a row
+    return batch, (rng.random(len(batch.x)) < SAMPLE) & (not is_long)
+
+
+def run(seconds, seed, at_work):
+    """Judge batches for so long; return totals. The file `at_work` names the batch, should it crash us."""
+    started, cpu, totals = time.monotonic(), time.process_time(), campaign_report.nothing()
+    for number in itertools.count():
+        if time.monotonic() - started >= seconds:
+            break
+        at_work.write_text(f"drawn({seed}, {number})\n", encoding="utf-8")
+        batch, sampled = drawn(seed, number)
         try:
             verdict, exactly, failed = failures(batch, sampled)
-        except (Warning, ArithmeticError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - a TypeError or SystemError is a failure, too
             keep(batch, culprit(batch), repr(error))
             totals["counts"]["failures"] += 1
             continue
@@ -181,6 +226,7 @@ def run(seconds, seed):
             keep(batch, row, reason)
         counts = {"exactly": exactly, "failures": len(failed)}
         campaign_report.note(totals, batch, verdict, counts)
+    at_work.unlink()
     totals["counts"]["CPU seconds"] = time.process_time() - cpu
     return totals
 
@@ -192,11 +238,15 @@ def main(arguments=None):
     parser.add_argument("--write", type=Path, help="Markdown; the totals so far lie beside it")
     options = parser.parse_args(arguments)
     warnings.simplefilter("error")
-    totals = run(options.seconds, options.seed)
+    faulthandler.enable()
+    at_work = Path(tempfile.gettempdir()) / f"numba_car-campaign-{os.getpid()}.txt"
+    totals = run(options.seconds, options.seed, at_work)
     if options.write:
         sums = options.write.with_suffix(".json")
         if sums.exists():
-            totals = campaign_report.added(json.loads(sums.read_text(encoding="utf-8")), totals)
+            before = json.loads(sums.read_text(encoding="utf-8"))
+            if before.get("code") == totals["code"]:  # other code's errors say nothing of this
+                totals = campaign_report.added(before, totals)
         sums.write_text(json.dumps(totals, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         options.write.write_text(campaign_report.report(totals), encoding="utf-8")
     sys.stdout.write(campaign_report.report(totals))

@@ -12,6 +12,7 @@ import numpy as np
 from oracle import Row
 
 NORM_ULPS, SOLVED_ULPS, SATURATED_ULPS, CLEARLY = 4, 5, 2, 8
+LONG = 2**12
 
 
 @dataclass(eq=False)
@@ -25,6 +26,11 @@ class Batch:
     lower: object
     upper: object
     family: str
+    axis: object = None
+    """As it is passed: 1 and None mean the same, but a call that says 1 never goes by `direct`."""
+    way: str = "as it is"
+    part: int = 0
+    """As far larger batches are solved: in "chunks" of so many elements, or "blocks" of so many rows."""
 
     @property
     def dtype(self):
@@ -32,7 +38,12 @@ class Batch:
 
     @property
     def options(self):
-        return {"p": self.p, "bounds": (self.lower, self.upper)}
+        return {"p": self.p, "bounds": (self.lower, self.upper), "axis": self.axis}
+
+    @property
+    def common_eps(self):
+        """One number, where all rows have the same."""
+        return self.eps[0] if self.axis is None and (self.eps == self.eps[0]).all() else self.eps
 
     def row(self, index):
         lower, upper = (
@@ -70,7 +81,7 @@ class Batch:
     @cached_property
     def bound(self):
         """Relative error of `norm`: half an ulp for each room, ratio and root, one for powers."""
-        terms = 0 if math.isinf(self.p) else (self.x.shape[1] + 8) / self.p
+        terms = 0 if math.isinf(self.p) else (additions(self.x.shape[1]) + 8) / self.p
         return self.rounding * (4 + terms / 2)
 
     @cached_property
@@ -122,14 +133,28 @@ def power(values, p):
     return out
 
 
+def additions(n):
+    """How many additions may follow one another in a sum of n terms."""
+    return n if n <= LONG else 2 * math.isqrt(n) + 4
+
+
+def total(terms):
+    """Sum of each row; of a long one by blocks, so that few additions follow one another."""
+    n = terms.shape[1]
+    if n <= LONG:
+        return terms.sum(axis=1)
+    starts = np.arange(0, n, math.isqrt(n) + 1)
+    return np.add.reduceat(terms, starts, axis=1).sum(axis=1)
+
+
 def norm(steps, p):
     """||steps||_p of each row."""
     most = steps.max(axis=1)
     if math.isinf(p):
         return most
     unit = np.where((most > 0) & np.isfinite(most), most, 1)
-    total = power(steps / unit[:, None], p).sum(axis=1)
-    root = np.sqrt(total) if p == 2 else total ** (1 / steps.dtype.type(p))
+    found = total(power(steps / unit[:, None], p))
+    root = np.sqrt(found) if p == 2 else found ** (1 / steps.dtype.type(p))
     return np.where(most > 0, most * root, 0)
 
 

@@ -1,9 +1,13 @@
 """What a campaign has seen so far: totals that add up over runs, and their tables."""
 
+import hashlib
 import math
+from pathlib import Path
 
 from campaign_gradients import GRADIENT_ULPS
 from campaign_judge import NORM_ULPS
+
+import numba_car as car
 
 METHODS = ("newton", "sort")
 FUNCTIONS = (*METHODS, "norm", "max_norm", "eta_vjp", "rescale_vjp", "eta_jvp", "rescale_jvp")
@@ -15,7 +19,17 @@ COLUMNS = ("0 to 0.1", "0.1 to 1", "0.5", "1", "1 to 10", "2", "3.5", "10 to 100
 def nothing():
     """Totals of no rows."""
     counts = {"exactly": 0, "failures": 0, "CPU seconds": 0.0}
-    return {"rows": {}, "worst": {}, "left out": {}, "counts": counts}
+    return {"code": stamp(), "rows": {}, "worst": {}, "left out": {}, "counts": counts}
+
+
+def stamp():
+    """A hash of what decides the CPU's results: its sources."""
+    folder = Path(car.__file__).parent
+    files = [path for part in ("_core", "_cpu") for path in (folder / part).glob("*.py")]
+    digest = hashlib.sha256()
+    for path in sorted([*files, folder / "_jit.py"]):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def column_of(p):
@@ -43,8 +57,9 @@ def _sums(old, new):
 
 
 def added(old, new):
-    """Totals of two sets of runs: counts add up, worst errors do not."""
+    """Totals of two sets of runs of the same code: counts add up, worst errors do not."""
     return {
+        "code": new["code"],
         **{name: _sums(old[name], new[name]) for name in ("rows", "left out", "counts")},
         "worst": {
             place: {
@@ -86,6 +101,7 @@ def report(totals):
 {count:,} rows in {counts["CPU seconds"] / 60:.0f} minutes of one CPU, \
 {count / counts["CPU seconds"]:,.0f} a second; \
 {counts["failures"]:,} failures. Written by `python tests/campaign.py`, where the kinds of rows are described.
+The solver's code has the stamp `{totals["code"]}`: rows that other code was judged by are not among these.
 {counts["exactly"]:,} rows were judged one by one in exact arithmetic, among them a sample of those \
 that the quick judge had passed, to judge the judge.
 

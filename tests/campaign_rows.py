@@ -7,9 +7,12 @@ import numpy as np
 from campaign_judge import Batch, spacing
 from strategies import FAMILIES
 
+from numba_car._core.limits import MOST_SORTED
+from numba_car._cpu.shared import LONG
+
 DTYPES = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
 USUAL_POWERS = (0.5, 1.0, 2.0, 3.5, math.inf)
-ELEMENTS, ROWS = 2**15, 2**11
+ELEMENTS, ROWS, FEW = 2**15, 2**11, 16
 """The most of a batch; rows that only exact arithmetic can judge come in small batches."""
 
 
@@ -36,7 +39,21 @@ def _power(rng):
 
 def _size(rng):
     small, some = rng.integers(1, 9), rng.integers(9, 65)
-    return int(rng.choice([small, some, 10 ** rng.uniform(1.8, 3.6)], p=[0.75, 0.22, 0.03]))
+    many = 10 ** rng.uniform(1.8, 3.6)
+    # Sorted in pieces; and cut into chunks. What is compiled in cannot be had with less.
+    long, longer = rng.integers(MOST_SORTED + 1, 2 * MOST_SORTED), LONG + rng.integers(2 * LONG)
+    sizes = [small, some, many, long, longer]
+    return int(rng.choice(sizes, p=[0.75, 0.22, 0.025, 0.004, 0.001]))
+
+
+def _way(rng, rows, n):
+    """How to solve a batch, in parts of what size, and of how many rows: chunks are slow."""
+    way = str(rng.choice(["as it is", "chunks", "blocks"], p=[0.9, 0.05, 0.05]))
+    if way == "as it is":
+        return way, 0, rows
+    whole = n if way == "chunks" else rows
+    part = int(rng.integers(-(-whole // 16), whole + 1))
+    return way, part, min(rows, FEW) if way == "chunks" else rows
 
 
 def _rounded(values, dtype):
@@ -106,6 +123,7 @@ def draw(rng):
     rows = max(1, min(ROWS, ELEMENTS // n))
     if p < 0.1 and dtype == float:
         n, rows = min(n, 64), 32
+    way, part, rows = _way(rng, rows, n)
     family = str(rng.choice(sorted(KINDS)))
     drawn = [KINDS[family](rng, n, info) for _ in range(rows)]
     scale = float(_scales(rng, info))
@@ -113,6 +131,9 @@ def draw(rng):
     speeds = np.stack([delta for _, delta in drawn]) * _scales(rng, info, (rows, 1))
     x, lower, upper = _bounds(rng, x, scale, dtype)
     delta = _rounded(speeds, dtype)
-    batch = Batch(x, delta, np.zeros(rows, dtype), p, lower, upper, family)
+    axis = rng.choice([None, 1])
+    batch = Batch(x, delta, np.zeros(rows, dtype), p, lower, upper, family, axis, way, part)
     batch.eps = _eps(rng, batch)
+    if axis is None and rng.random() < 0.5:
+        batch.eps[:] = rng.choice(batch.eps)
     return batch

@@ -22,11 +22,18 @@ def options_of(row):
 
 
 def eta_of(row, method):
-    return float(car.eta(row.x, row.delta, row.eps, method=method, **options_of(row)))
+    found = float(car.eta(row.x, row.delta, row.eps, method=method, **options_of(row)))
+    if method == "auto":  # a batch may take the short way through `_cpu/direct.py`
+        assert car.eta(row.x[None], row.delta[None], row.eps, **options_of(row)) == found
+    return found
 
 
 def rescaled(row, method):
-    return car.rescale(row.x, row.delta, row.eps, method=method, **options_of(row))
+    v = car.rescale(row.x, row.delta, row.eps, method=method, **options_of(row))
+    if method == "auto":
+        batch = car.rescale(row.x[None], row.delta[None], row.eps, **options_of(row))
+        assert np.array_equal(batch[0], v)
+    return v
 
 
 def apart(value, reference, dtype, ulps=8):

@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 from campaign_judge import Batch
 
+from numba_car._cpu import batch as cpu_batch
+from numba_car._cpu import direct, shared, threads
+
 KEPT = sorted(campaign.FAILURES.glob("*.json"))
 POWERS = (0.5, 1.0, 2.0, 3.3, math.inf)
 KINDS = [(np.float64, p) for p in POWERS] + [(np.float32, 2.0), (np.float16, 2.0)]  # few to compile
@@ -82,6 +85,44 @@ def test_wrong_derivatives_are_not_passed(name, field, p):
     assert not verdict.right.all()
 
 
+def test_the_short_way_is_judged(monkeypatch):
+    batch = plain_batch(np.float64, 2.0)
+    batch.lower, batch.upper, batch.eps[:] = 0.0, 1.0, 0.4
+    short, none = direct.eta, np.full(40, False)
+    assert campaign.failures(batch, none)[2] == []
+
+    def wrong(x, *rest):
+        return spoil(short(x, *rest), 8) if x.ndim > 1 else None
+
+    monkeypatch.setattr(direct, "eta", wrong)
+    assert [row for row, _ in campaign.failures(batch, none)[2]] == [*range(40)]
+
+
+@pytest.mark.parametrize(("way", "part"), [("chunks", 2), ("blocks", 7)])
+def test_parts_of_larger_batches_are_judged(way, part, monkeypatch):
+    batch = plain_batch(np.float64, 2.0)
+    batch.way, batch.part = way, part
+    calls, run = [], threads.run
+    count = lambda task, count, num_threads: calls.append(count) or run(task, count, num_threads)
+    for module in (shared, cpu_batch):
+        monkeypatch.setattr(module, "run", count)
+    assert campaign.failures(batch, np.arange(40) < 4)[2] == []
+    assert (3 if way == "chunks" else 6) in calls
+
+
+def test_whatever_is_raised_is_kept(monkeypatch, tmp_path):
+    def fail(*given, **options):
+        raise SystemError("result without error set")
+
+    monkeypatch.setattr(campaign, "FAILURES", tmp_path / "failures")
+    monkeypatch.setattr(campaign.car, "max_norm", fail)
+    at_work = tmp_path / "at work"
+    assert campaign.run(0.1, 7, at_work)["counts"]["failures"] > 0
+    assert not at_work.exists()
+    kept = [json.loads(path.read_text()) for path in (tmp_path / "failures").iterdir()]
+    assert "SystemError" in kept[0]["why"]
+
+
 def test_a_row_survives_its_file():
     for batch in islice(batches(3), 20):
         text = json.dumps(campaign.stored(batch, 0, "why"))
@@ -97,10 +138,11 @@ def test_a_row_survives_its_file():
 
 
 def test_totals_add_up():
-    batch = "float32|plain|2"
+    batch, code = "float32|plain|2", "0123"
     counts = {"exactly": 1, "failures": 0, "CPU seconds": 3.0}
     one = {"rows": {batch: 5}, "counts": counts, "worst": {batch: {"newton": 0.5, "sort": 1.5}}}
     two = {"rows": {batch: 7}, "counts": counts, "worst": {batch: {"newton": 2.5, "sort": 0.25}}}
+    one["code"] = two["code"] = code
     one["left out"], two["left out"] = {"a kink": 2}, {"a kink": 3, "no digits": 1}
     both = campaign_report.added(one, two)
     assert both["rows"] == {batch: 12}
