@@ -168,6 +168,18 @@ def test_long_rows_with_nan_or_outside_or_nothing_to_do(monkeypatch, blocks):
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
+def test_long_rows_with_nan_or_outside_whose_target_is_out_of_range(monkeypatch, blocks):
+    x, delta = np.full((3, 130), 0.5, np.float32), np.ones((3, 130), np.float32)
+    x[1, 77], delta[0], delta[2] = np.nan, 0, 0  # to be bisected takes the simulator a minute
+    keep_nothing_on_chip(monkeypatch, 3, 130, np.float32, blocks)
+    found = to_host(car.eta(*map(cuda.to_device, (x, delta)), 1e300))
+    np.testing.assert_array_equal(found, [0, np.nan, 0])
+    x[2, 100] = 1.5
+    with pytest.raises(ValueError, match=r"index \(2, 100\)"):
+        car.eta(*map(cuda.to_device, (x, delta)), 1e300)
+
+
+@pytest.mark.parametrize("blocks", [1, 2])
 def test_narrowing_leaves_no_more_than_it_must(monkeypatch, blocks):
     from numba_car._cuda import solver
     from numba_car._cuda.jit import kernel

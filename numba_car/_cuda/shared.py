@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import cuda
 
-from numba_car._core.newton import GO_ON, in_range
+from numba_car._core.newton import GO_ON
 from numba_car._cuda import launch, memory
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.long import ROUNDS, answer_or_leave, load_state, store_state
@@ -84,7 +84,7 @@ def sharing_kernels(dtype: DType) -> Sharing:
         r, half = np.int64(cuda.blockIdx.x), scratch.size // 2
         aside = (scratch, scratch[half:], counts, r, layers, columns)
         units, bracket = load_state(state, r)
-        if verdict[r] == GO_ON and in_range(units[2]):
+        if verdict[r] == GO_ON:  # also with a target out of range, since here values are judged
             sums, goal = added_up(parts, r, blocks, team), at(eps, r, 0, np.float64)
             share, near = size / n, nearness(lane) if size == n else ROUGH
             before, t, step = close_in(
