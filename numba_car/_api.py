@@ -138,7 +138,7 @@ def eta(
     Notes
     -----
     The norm that eta reaches agrees with ``min(eps, R)`` to a few units in the last place of the
-    dtype. Sums are taken in float64 whatever the dtype.
+    dtype. Float32 is summed in float32 by short blocks, whose sums are added in float64.
 
     References
     ----------

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import numba_car as car
+import numba_car._cpu
 from numba_car import _jit
 from numba_car._core.norms import RAISED, norm_of
 from numba_car._cpu import (
@@ -22,8 +23,10 @@ from numba_car._cpu import (
     batch,
     checks,
     direct,
+    distance,
     extended,
     extremes,
+    forward,
     plain,
     sums,
 )
@@ -112,13 +115,18 @@ def test_every_public_name_exists():
         car.nothing  # noqa: B018
 
 
+def is_loop(value):
+    """Whether a value is a jitted function with the flags that only loops have."""
+    return bool(getattr(value, "targetoptions", {}).get("fastmath"))
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("bounds", ["numbers", "arrays"])
 def test_inner_loops_vectorise(dtype, bounds):
     x = np.full(64, 0.5, dtype)
     limits = (0.0, 1.0) if bounds == "numbers" else (np.zeros(64, dtype), np.ones(64, dtype))
     row, terms = (x, x.copy(), *limits), (np.ones(64, dtype), np.ones(64, dtype), 0.0, 0.0)
-    numbers = dtype(0.5), dtype(0.5), dtype(1), dtype(1e30)
+    numbers, rates = (dtype(0.5), dtype(0.5), dtype(1), dtype(1e30)), (0.5, 0.5, 1.0)
     loops = {
         sums._newton_sums: [
             (row, norm_of(1.0), dtype(0.5)),
@@ -135,6 +143,9 @@ def test_inner_loops_vectorise(dtype, bounds):
         extremes._largest_deltas: [(row, dtype(0.5), dtype(0.5))],
         extremes.largest_breakpoint: [(row,)],
         checks.is_suspect: [(row,)],
+        distance._sum_terms: [(x, x, norm_of(p)) for p in (1.0, 2.0)],
+        distance._largest: [(x, x)],
+        forward._eta_tangent: [(row, x, x, norm_of(p), *rates) for p in (1.0, 2.0, math.inf)],
         apply._arrive: [(row, *numbers[:2], dtype(1e30), x.copy())],
         analysis._gather_block: [(row, x.copy(), norm_of(2.0), dtype(0.5), dtype(1))],
         backward._write: [
@@ -143,6 +154,9 @@ def test_inner_loops_vectorise(dtype, bounds):
             for outputs in ((x.copy(), x.copy(), 0.0, 0.0), (0.0, x.copy(), 0.0, 0.0))
         ],
     }
+    modules = vars(numba_car._cpu).values()
+    of_modules = [value for module in modules for value in getattr(module, "__dict__", {}).values()]
+    assert not {loop for loop in of_modules if is_loop(loop)} - set(loops)
     for loop, calls in loops.items():
         for arguments in calls:
             code = llvm_of(loop, arguments)

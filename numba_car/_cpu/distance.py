@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from numba_car._core.norms import norm_of, root, term
+from numba_car._cpu.extremes import bits_of, size_of_bits
 from numba_car._cpu.threads import default_threads, run
 from numba_car._jit import kernel, loop, rows
 from numba_car._rows import Array, flat
@@ -23,10 +24,10 @@ def _sum_terms(a, b, norm):
 
 @loop
 def _largest(a, b):
-    largest = 0.0
+    largest = np.int64(0)
     for i in range(a.size):
-        largest = max(largest, abs(np.float64(a[i]) - np.float64(b[i])))
-    return largest
+        largest = max(largest, bits_of(abs(np.float64(a[i]) - np.float64(b[i]))))
+    return size_of_bits(largest)
 
 
 @rows
