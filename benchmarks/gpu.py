@@ -1,184 +1,212 @@
-"""All that wants a GPU, in one go: ``python -m benchmarks.gpu`` runs tests, sanitizers and benchmarks.
+"""All that wants a GPU, in one go: ``python -m benchmarks.gpu`` runs benchmarks, tests and sanitizers.
 
-It writes ``gpu.json`` and ``gpu.md``, with the device's name, into ``benchmarks/results`` or `--out`.
-Under numba's simulator, or with ``--tiny``, shapes are tiny: that is how it is tested without a GPU.
+It writes ``gpu.json`` and ``gpu.md``, with the device's name, into ``benchmarks/results`` or `--out`, anew
+every second: what is stopped has lost nothing. Each stage is other programs, which end with its time at
+the latest; the stages that matter most come first. Under numba's simulator, or with ``--tiny``, shapes are
+tiny: that is how it is tested without a GPU.
 """
 
 import argparse
+import importlib.util
+import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
-
-import numpy as np
-from numba import cuda
-
-import numba_car as car
-
-from .data import batch, eps_of
-from .gpu_peers import PEERS
+from typing import NamedTuple
 
 IS_SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
-SHAPES = ((65536, 784), (16384, 3072), (1024, 150528), (4, 50_000_000))
-TINY = ((3, 8), (1, 40))
-SHARES = (0.05, 0.3, 0.5)
-# Arrays read and written, each once, if all goes well.
-TRAFFIC = {"eta": 2, "rescale": 3, "rescale_vjp": 5}
-SECONDS = 20.0  # that all runs of one call may take
+MINUTES = 8.0
+WORKERS = 8  # that run the tests: what takes longest is to compile kernels
+SANITIZER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
+POWERS = ("1", "2", "3.3", "inf") if not IS_SIMULATED else ("2",)
+DTYPES = ("float32", "float64") if not IS_SIMULATED else ("float32",)
 
 
-def seconds_of(call, runs=10):
-    """Median time of a call, and of waiting for it."""
-    call()
-    cuda.synchronize()
-    runs = 1 if IS_SIMULATED else runs
-    times, end = [], time.perf_counter() + SECONDS
-    while len(times) < runs and (not times or time.perf_counter() < end):
-        start = time.perf_counter()
-        call()
-        cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+class Stage(NamedTuple):
+    """Programs that run at once, by name, and the most seconds that they may take."""
+
+    seconds: float
+    programs: dict[str, list[str]]
 
 
-def calls_of(x, delta, eps):
-    """Our functions on arrays in device memory."""
-    out = cuda.device_array_like(x)
+def times(what, *, is_tiny):
+    module = sys.executable, "-m", "benchmarks.gpu_times", what
+    return {f"times, {what}": [*module, *(["--tiny"] if is_tiny else [])]}
+
+
+def tests():
+    """Tests, the large ones by themselves: they take most of the device's memory."""
+    program = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "tests/test_cuda_gpu.py"]
+    if IS_SIMULATED:
+        return {"tests": [*program, "-W", "ignore", "-k", "test_nothing_to_do"]}
+    has_workers = importlib.util.find_spec("xdist") is not None
+    several = ["-n", str(WORKERS)] if has_workers else []
     return {
-        "eta": lambda: car.eta(x, delta, eps),
-        "rescale": lambda: car.rescale(x, delta, eps, out=out),
-        "rescale_vjp": lambda: car.rescale_vjp(x, delta, eps, delta),
+        "tests": [*program, "-k", "not 32_bits", *several],
+        "tests of large arrays": [*program, "-k", "32_bits"],
     }
 
 
-def copy_bandwidth(size):
-    """Bytes per second of a copy, reads and writes both counted."""
-    source = cuda.to_device(np.zeros(size, np.float32))
-    target = cuda.device_array_like(source)
-    return 2 * 4 * size / seconds_of(lambda: target.copy_to_device(source))
+def sanitizers(program):
+    """All kernels under each tool, one norm and dtype a process."""
+    kernels = sys.executable, "-m", "benchmarks.gpu_kernels"
+    tools = itertools.product(("memcheck", "racecheck"), POWERS, DTYPES)
+    return {
+        f"{tool}, p = {p}, {dtype}": [
+            *(program, "--tool", tool, "--error-exitcode", "9"),
+            *(*kernels, "--p", p, "--dtype", dtype),
+        ]
+        for tool, p, dtype in tools
+    }
 
 
-def measure(shape, dtype, with_peers):
-    """Yield times and bandwidths on one batch."""
-    made = batch(shape, dtype)
-    x, delta = cuda.to_device(made.x), cuda.to_device(made.delta)
-    for share in SHARES[1:2] if IS_SIMULATED else SHARES:
-        eps = float(eps_of(shape[1], share=share))
-        case = {"shape": list(shape), "dtype": dtype, "share": share}
-        for name, call in calls_of(x, delta, eps).items():
-            seconds = seconds_of(call)
-            moved = TRAFFIC[name] * made.x.nbytes
-            yield {**case, "what": name, "seconds": seconds, "bandwidth": moved / seconds}
-        for name, peer in PEERS.items() if with_peers and share == 0.3 else ():
-            yield {**case, "what": name, **peer_time(peer, x, delta, eps)}
+def stages(options):
+    return [
+        Stage(110, times("float32", is_tiny=options.tiny)),
+        Stage(140, tests()),
+        Stage(110, sanitizers(options.sanitizer)),
+        Stage(60, times("float64", is_tiny=options.tiny)),
+        Stage(60, times("peers", is_tiny=options.tiny)),
+    ]
 
 
-def peer_time(peer, x, delta, eps):
-    """Time of a peer, or why there is none."""
+class Running:
+    """A program under way, whose words go to a file: no pipe fills up while nobody reads."""
+
+    def __init__(self, command):
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the program
+        self.begin = time.monotonic()
+        streams = {"stdout": self._said, "stderr": subprocess.STDOUT}
+        try:
+            # A session of its own: its workers are stopped with it.
+            self._process = subprocess.Popen(command, **streams, start_new_session=True)
+        except OSError as error:
+            self._process = None
+            self._said.write(f"{error}\n")
+
+    def is_over(self):
+        return self._process is None or self._process.poll() is not None
+
+    def stop(self):
+        if not self.is_over():
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def found(self):
+        """Return its exit status, None while it runs, and what it has said until now."""
+        self._said.flush()
+        self._said.seek(0)
+        status = "not started" if self._process is None else self._process.poll()
+        return status, self._said.read()
+
+
+def results_of(text):
+    """Return the JSON objects among lines; the last may not be whole yet."""
+    for line in text.splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue
+
+
+def gather(found, name, program, status=None):
+    """Add what a program has said to what is found."""
+    ended, text = program.found()
+    objects = [line for line in results_of(text) if isinstance(line, dict)]
+    found["results"][name] = [line for line in objects if "what" in line]
+    for line in objects:
+        found |= line if "what" not in line else {}
+    found["checks"][name] = {
+        "status": status or ("running" if ended is None else ended),
+        "seconds": round(time.monotonic() - program.begin, 1),
+        "tail": "" if objects and ended == 0 else text[-1500:],
+    }
+
+
+def run(stage, end, found, write):
+    """Run the programs of a stage until they are over, or time is."""
+    programs = {name: Running(command) for name, command in stage.programs.items()}
+    begin, going = time.monotonic(), dict(programs)
     try:
-        return {"seconds": seconds_of(peer(x, delta, eps), runs=3)}
-    except Exception as error:  # noqa: BLE001  a peer must not cost us our own results
-        return {"error": f"{type(error).__name__}: {error}"[:200]}
-
-
-def run(*command):
-    """Run another program; return its exit status and the end of what it says."""
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return {"status": found.returncode, "tail": (found.stdout + found.stderr)[-1500:]}
-
-
-def checks():
-    """Run the tests that need a GPU, and all kernels under the sanitizers."""
-    python = sys.executable
-    yield "tests", run(python, "-m", "pytest", "-q", "-m", "gpu", "tests/test_cuda_gpu.py")
-    sanitizer = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
-    for tool in ("memcheck", "racecheck"):
-        if not Path(sanitizer).exists():
-            yield tool, {"status": None, "tail": "compute-sanitizer was not found"}
-        else:
-            options = "--tool", tool, "--error-exitcode", "9"
-            small = python, "-m", "benchmarks.gpu", "--small"
-            yield tool, run(sanitizer, *options, *small)
-
-
-def run_all_kernels():
-    """Call everything once, on small batches."""
-    for shape in ((9, 100), (3, 2000), (2, 20_000), (300, 7000)) if not IS_SIMULATED else TINY:
-        for dtype in ("float32", "float64"):
-            made = batch(shape, dtype)
-            x, delta = cuda.to_device(made.x), cuda.to_device(made.delta)
-            for p in (1, 2, 3.3, np.inf):
-                eps = float(eps_of(shape[1], p))
-                car.eta(x, delta, eps, p=p)
-                car.eta(x, delta, eps, p=p, method="sort")
-                car.solve(x, delta, 10 * eps, p=p, bounds=(None, cuda.to_device(made.x + 1)))
-                car.rescale(x, delta, eps, p=p, infeasible="nan")
-                car.rescale_vjp(x, delta, eps, delta, p=p)
-    cuda.synchronize()
-
-
-def overhead():
-    """Seconds of a call on next to nothing."""
-    x, delta = (cuda.to_device(array) for array in batch((1, 8))[:2])
-    return seconds_of(lambda: car.eta(x, delta, 0.1), runs=200)
-
-
-def device_name():
-    """Name the device."""
-    return "simulator" if IS_SIMULATED else cuda.get_current_device().name.decode()
+        while going and time.monotonic() < min(begin + stage.seconds, end):
+            time.sleep(0.2 if IS_SIMULATED else 1)
+            for name, program in list(going.items()):
+                is_over = program.is_over()
+                gather(found, name, program)
+                if is_over:
+                    del going[name]
+            write(found)
+    finally:
+        for name, program in going.items():
+            program.stop()
+            gather(found, name, program, "stopped, out of time")
+        write(found)
 
 
 def markdown(found):
     """Write results as tables."""
-    copied = found["copy"]
-    lines = [
-        f"# numba_car on {found['device']}",
-        "",
-        f"Copying: {copied / 1e9:.0f} GB/s. One call on 8 elements: {found['overhead'] * 1e6:.0f} us.",
-        "Bandwidth counts each input and output byte once.",
-        "",
+    copied, called = found.get("copy"), found.get("overhead")
+    lines = [f"# numba_car on {found.get('device', 'an unknown device')}", ""]
+    if copied and called:
+        lines += [
+            f"Copying: {copied / 1e9:.0f} GB/s. One call on 8 elements: {called * 1e6:.0f} us.",
+            "Bandwidth counts each input and output byte once.",
+            "",
+        ]
+    lines += [
         "| rows x n | dtype | eps / sqrt(n) | what | ms | GB/s | of a copy's |",
         "|---|---|---|---|---|---|---|",
     ]
-    for r in found["results"]:
+    for r in itertools.chain.from_iterable(found["results"].values()):
         shape = " x ".join(map(str, r["shape"]))
         ms = f"{r['seconds'] * 1e3:.3f}" if "seconds" in r else r["error"]
         speed = r.get("bandwidth")
-        more = f"{speed / 1e9:.0f} | {speed / copied:.0%}" if speed else "|"
+        share = f"{speed / copied:.0%}" if speed and copied else ""
+        more = f"{speed / 1e9:.0f} | {share}" if speed else "|"
         lines.append(f"| {shape} | {r['dtype']} | {r['share']} | {r['what']} | {ms} | {more} |")
     for name, check in found["checks"].items():
-        lines += ["", f"{name}: status {check['status']}", "", "```", check["tail"].strip(), "```"]
+        lines += ["", f"{name}: status {check['status']} after {check['seconds']} s"]
+        tail = check["tail"].strip()
+        lines += ["", "```", tail, "```"] if tail else []
     return "\n".join(lines) + "\n"
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--tiny", action="store_true", help="tiny shapes, and ours alone")
-    parser.add_argument("--small", action="store_true", help="call every kernel once, no more")
+    parser.add_argument("--tiny", action="store_true", help="tiny shapes")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="that all of it may take")
+    parser.add_argument("--sanitizer", default=SANITIZER, help="where compute-sanitizer is")
     return parser.parse_args()
 
 
 def main():
     options = arguments()
-    if options.small:
-        return run_all_kernels()
-    tiny = options.tiny or IS_SIMULATED
-    found = {"device": device_name(), "overhead": overhead(), "results": [], "checks": {}}
-    found["copy"] = copy_bandwidth(1 << 10 if tiny else 1 << 28)
-    for shape in TINY if tiny else SHAPES:
-        for dtype in ("float32", "float64") if shape[1] <= 150528 else ("float32",):
-            for result in measure(shape, dtype, not tiny and dtype == "float32"):
-                print(result, flush=True)
-                found["results"].append(result)
-    found["checks"] = {} if tiny else dict(checks())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what it has begun is stopped with it
+    end = time.monotonic() + 60 * options.minutes
+    found = {"results": {}, "checks": {}}
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "gpu.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.out / "gpu.md").write_text(markdown(found))
-    return None
+
+    def write(found):
+        for name, text in (
+            ("gpu.json", json.dumps(found, indent=1) + "\n"),
+            ("gpu.md", markdown(found)),
+        ):
+            whole = options.out / f".{name}"
+            whole.write_text(text)
+            whole.replace(options.out / name)  # at once: a kill leaves the last one
+
+    for stage in stages(options):
+        if time.monotonic() < end:
+            run(stage, end, found, write)
+    for name, check in found["checks"].items():
+        sys.stdout.write(f"{name}: {check['status']} after {check['seconds']} s\n")
 
 
 if __name__ == "__main__":

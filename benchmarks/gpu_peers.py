@@ -1,28 +1,42 @@
-"""What else computes eta on a GPU; a peer that is not installed is left out."""
+"""What else computes eta on a GPU; of one that is not installed, the table says so.
 
+Under numba's simulator those of PyTorch run on the CPU.
+"""
+
+import os
 from functools import partial
 
 from .peers import bisect
 
+IS_SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
+
+
+def tensors(*arrays):
+    """Return arrays in device memory as PyTorch's, without a copy."""
+    import torch
+
+    if IS_SIMULATED:
+        return [torch.from_numpy(array.copy_to_host()) for array in arrays]
+    return [torch.as_tensor(array, device="cuda") for array in arrays]
+
 
 def foolbox_torch(x, delta, eps):
     """The paper's code, as foolbox has it."""
-    import torch
     from foolbox.external.clipping_aware_rescaling import l2_clipping_aware_rescaling
 
-    x, delta = (torch.as_tensor(array, device="cuda") for array in (x, delta))
-    return partial(l2_clipping_aware_rescaling, x, delta, eps)
+    return partial(l2_clipping_aware_rescaling, *tensors(x, delta), eps)
 
 
 def bisection_torch(x, delta, eps):
     """The norm at an eta, compiled, 30 times."""
     import torch
 
-    @torch.compile
+    # The simulator's process waits for no C compiler.
+    @torch.compile(backend="eager" if IS_SIMULATED else "inductor")
     def norm2(x, delta, eta):
         return ((x + eta[:, None] * delta).clamp(0, 1) - x).square().sum(1)
 
-    x, delta = (torch.as_tensor(array, device="cuda") for array in (x, delta))
+    x, delta = tensors(x, delta)
     norm2_at = partial(norm2, x, delta)
     return lambda: bisect(norm2_at, eps / delta.norm(dim=1), eps, torch.where)
 

@@ -1,5 +1,7 @@
 """CUDA on a real GPU: ``pytest -m gpu`` on a machine that has one; elsewhere these are left out."""
 
+import gc
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -163,6 +165,8 @@ def fill(values, value):
 
 
 def memory_for(gigabytes):
+    gc.collect()
+    cuda.current_context().deallocations.clear()  # numba frees memory when it has to
     free = cuda.current_context().get_memory_info().free
     if free < gigabytes * 1e9:
         pytest.skip(f"needs {gigabytes} GB of device memory, of which {free / 1e9:.0f} are free")

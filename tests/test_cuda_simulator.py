@@ -43,15 +43,41 @@ def test_kernels_in_the_simulator(file):
     assert "skipped" not in found.stdout, found.stdout
 
 
-def test_the_benchmark_of_gpus_runs_there(tmp_path):
+def run_the_benchmark(out, *options):
     subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu", "--out", tmp_path],
-        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        [sys.executable, "-W", "ignore", "-m", "benchmarks.gpu", "--out", out, *options],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTEST_ADDOPTS": ""},
         cwd=TESTS.parent,
         timeout=1200,
         check=True,
     )
-    found = json.loads((tmp_path / "gpu.json").read_text())
-    timed = {result["what"] for result in found["results"] if result["seconds"] > 0}
-    assert timed == {"eta", "rescale", "rescale_vjp"}
-    assert "| eta |" in (tmp_path / "gpu.md").read_text()
+    return json.loads((out / "gpu.json").read_text()), (out / "gpu.md").read_text()
+
+
+def test_the_benchmark_of_gpus_runs_there(tmp_path):
+    """All of it, so that no mistake is found on a GPU only; this stands for compute-sanitizer."""
+    stub = tmp_path / "sanitizer"
+    stub.write_text('#!/bin/sh\ntest "$1" = --tool && shift 4 && exec "$@"\n')
+    stub.chmod(0o755)
+    found, shown = run_the_benchmark(tmp_path, "--sanitizer", stub)
+    assert {check["status"] for check in found["checks"].values()} == {0}, found["checks"]
+    assert {name.split(",")[0] for name in found["checks"]} == {
+        *("tests", "memcheck", "racecheck", "times"),
+    }
+    assert "1 passed" in found["checks"]["tests"]["tail"]
+    assert found["device"] == "numba's simulator"
+    for dtype in ("float32", "float64"):
+        ours = found["results"][f"times, {dtype}"]
+        assert {result["what"] for result in ours} == {"eta", "rescale", "rescale_vjp"}
+        assert min(result["seconds"] for result in ours) > 0
+    peers = {r["what"]: r.get("seconds") or r["error"] for r in found["results"]["times, peers"]}
+    del peers["cuda.compute.segmented_sort"]  # which nothing here can run
+    if importlib.util.find_spec("torch") and importlib.util.find_spec("foolbox"):
+        assert all(isinstance(seconds, float) for seconds in peers.values()), peers
+    assert "| eta |" in shown
+
+
+def test_the_benchmark_of_gpus_ends_in_time_and_keeps_what_it_has(tmp_path):
+    found, shown = run_the_benchmark(tmp_path, "--minutes", "0.01")
+    assert [check["status"] for check in found["checks"].values()] == ["stopped, out of time"]
+    assert "stopped, out of time" in shown

@@ -20,7 +20,8 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _gpu() -> str:
+def gpus() -> str:
+    """Name the GPUs that numba can use, or say why there is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -51,5 +52,5 @@ def info() -> None:
     table.add_row("threads used", str(default_threads()))
     table.add_row("cache folder", cache_folder() or "none: compiled code is not kept")
     table.add_row("numba-cuda", _version("numba-cuda"))
-    table.add_row("GPU", _gpu())
+    table.add_row("GPU", gpus())
     Console().print(table, highlight=False, markup=False)
