@@ -165,15 +165,17 @@ class Floors:
 class Multiples:
     """Our time in units of the floor's."""
 
-    params = (list(OURS_AND_FLOOR), ["65536x784", "256x150528", "8x6000000"])
-    param_names = ("pair", "shape")
+    params = (list(OURS_AND_FLOOR), list(SHAPES)[1:], ["float32", "float64"], [1, 2, 3.5, np.inf])
+    param_names = ("pair", "shape", "dtype", "p")
     unit = "times"
     timeout = 300
 
-    def setup(self, pair, shape):
-        self.made = batch(SHAPES[shape], p=3.5 if pair.endswith("powers") else 2)
+    def setup(self, pair, shape, dtype, p):
+        if pair.endswith("powers") != (p == 3.5):
+            raise NotImplementedError  # which asv takes for: skip this
+        self.made = batch(SHAPES[shape], dtype, p)
 
-    def track_multiple(self, pair, shape):
+    def track_multiple(self, pair, *params):
         return multiple(pair, self.made)
 
 
