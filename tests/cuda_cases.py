@@ -112,6 +112,18 @@ def test_rows_too_long_for_the_chip(monkeypatch, blocks, larger, dtype, p):
         check(row, eta)
 
 
+def test_long_rows_keep_nothing_for_the_maximum_norm(monkeypatch):
+    from numba_car._cuda import launch
+
+    rows, teams = list(rows_of(np.float32, math.inf, (0.8,), n=67))[:2], []
+    monkeypatch.setattr(launch, "_SHARED", 0)
+    run = launch.run
+    monkeypatch.setattr(launch, "run", lambda *given: (teams.append(given[1].threads), run(*given)))
+    for row, eta in zip(rows, to_host(car.eta(*on_device(rows), p=math.inf)), strict=True):
+        check(row, eta)
+    assert teams == [launch.threads_of(67)]
+
+
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
 def test_rows_built_to_be_slow_are_bisected(p):
     from numba_car._core.newton import SLOW

@@ -18,7 +18,7 @@ _AHEAD = 32  # blocks a multiprocessor may be given before rows are looped over
 _SHARED = 48 * 1024 - 8 * SLOTS  # bytes that numba can ask for besides the slots
 _MOST_ROWS = 1 << 15  # of blocks in a grid, which numbers them with 16 bits
 _SAMPLE = 32 * 1024  # bytes of a sample's powers: 4,096 elements of float32
-_NARROWING = 2 * WARP if IS_SIMULATED else 256  # threads of a block that narrows a row down
+_NARROWING = 2 * WARP if IS_SIMULATED else LARGEST_TEAM  # threads of a block for long rows
 _RESIDENT = 2  # blocks of so many a multiprocessor is sure to hold
 _ASIDE = 1 << 28  # bytes of global memory for what is set aside of rows in all
 _SCRATCH = 1 << 30  # bytes of global memory that rows too long for that may take in all
@@ -44,7 +44,7 @@ def threads_of(n: int) -> tuple[int, int]:
         return (WARP, 2) if n <= 48 else (2 * WARP, 1)
     if n <= _SHORT:
         return WARP, _WARPS
-    return (128, 1) if n <= 4096 else (256, 1) if n <= 16384 else (LARGEST_TEAM, 1)
+    return (128 if n <= 4096 else LARGEST_TEAM), 1
 
 
 def row_teams(count: int, n: int) -> Shape:
@@ -93,11 +93,6 @@ def narrowing(count: int, n: int, lane: DType) -> Narrowing:
     return Narrowing(
         samples, shape, blocks, stride, max(4, min(most, -(-wanted // (blocks * threads))))
     )
-
-
-def settling_threads() -> int:
-    """Threads of a block that goes on among what was set aside."""
-    return 2 * WARP if IS_SIMULATED else LARGEST_TEAM
 
 
 def sorting_blocks(count: int, n: int, element_bytes: int) -> tuple[Shape, int]:

@@ -110,7 +110,7 @@ def share_blocks(
     slack, eta, verdict, first = results
     parts = memory.empty(SUMS * plan.shape.blocks, np.float64, stream)
     blocks, columns = np.int64(plan.blocks), np.int64(plan.blocks * plan.shape.threads[0])
-    settling = launch.Shape(task.count, (launch.settling_threads(), 1))
+    settling = launch.Shape(task.count, plan.shape.threads)
     strides = ROUNDS * [1] if task.n < LARGER else [LARGER_STRIDE, *ROUNDS * [1]]
     for k, each in enumerate(strides):
         stride, is_first = np.int64(each), k == 0 or strides[k - 1] > 1

@@ -15,7 +15,7 @@ if IS_SIMULATED:
     from numba_car._cuda.simulator import WARPS
 
 WARP = 32
-LARGEST_TEAM = 512
+LARGEST_TEAM = 256  # of more, some kernels' registers do not fit a multiprocessor
 SLOTS = WARP  # float64 in shared memory, for teams of several warps
 ALL = 0xFFFFFFFF
 
