@@ -5,6 +5,9 @@ from decimal import Decimal, localcontext
 import numpy as np
 
 import numba_car as car
+from numba_car._cpu import extremes, newton, plain, shared, sums
+from numba_car._cpu.plan import plan_of
+from numba_car._jit import interpreted
 
 from .data import batch
 
@@ -32,34 +35,47 @@ def worst_error(made):
         return float(max(abs(norm - wanted) for norm in norms) / ulp)
 
 
-def settle(weight, cap, target, t=0.0):
-    """Iterate as the library does until the free set repeats; return t = eta**p and the passes."""
-    last, passes = None, 0
-    while True:
-        clipped, passes = cap <= t * weight, passes + 1
-        if last is not None and (clipped == last).all():
-            return t, passes
-        last = clipped
-        t = max(0.0, target - cap[clipped].sum()) / weight[~clipped].sum()
+def counting(counts):
+    """Return the library's passes over a row for `interpreted`; each notes what share of a row it reads."""
+
+    def counted(function, share=lambda *given: 1.0):
+        def counted_pass(*given):
+            counts.append(share(*given))
+            return function(*given)
+
+        return counted_pass
+
+    def fill_powers(row, norm, unit, speed, caps, weights):
+        shared._fill_powers(row, norm, unit, speed, caps, weights)
+        return weights.sum()
+
+    def of_sample(*given):
+        *_, block, stride = given
+        return block / stride
+
+    return {
+        plain.look: counted(shared._look),
+        plain.pass_over: counted(shared._pass_over, of_sample),
+        sums.row_sums: counted(shared._row_sums, of_sample),
+        sums.fill_powers: counted(fill_powers),
+        extremes.fastest: shared._fastest,
+        newton.residue: shared._residue,
+    }
 
 
 def passes(made):
-    """Return the mean passes over a row, in a NumPy model of Newton's method.
+    """Return the mean passes over a row that look for eta, those over a sample by their share.
 
-    The library does not tell its own. Like it, the model solves a sample of a long row beforehand: 16
-    blocks of n/256 elements.
+    The library does not tell: its own functions are run, interpreted, with passes that are counted.
     """
-    x, delta, eps, p = made
-    caps = np.where(delta > 0, 1.0 - x, x).astype(float) ** p
-    weights = np.abs(delta.astype(float)) ** p
-    n, target, counts = x.shape[1], eps**p, []
-    seen = np.arange(n) % (n // 16) < n // 256
-    for cap, weight in zip(caps, weights, strict=True):
-        start = 0.0
-        if n >= 2048:
-            start, _ = settle(weight[seen], cap[seen], seen.mean() * target)
-        counts.append(settle(weight, cap, target, start)[1])
-    return np.mean(counts)
+    plan, counts = plan_of(made.p, made.x.dtype), []
+    limits, is_plain = (made.x.dtype.type(0), made.x.dtype.type(1)), len(plan.norm) < 3
+    solve_row = interpreted((plain if is_plain else newton).solve_row, counting(counts))
+    scratch = () if is_plain else (np.empty((2, sums.padded(made.x.shape[1])), plan.powers_dtype),)
+    with np.errstate(all="ignore"):
+        for row in zip(made.x, made.delta, strict=True):
+            solve_row((*row, *limits), plan.norm, made.eps, plan.block, *scratch)
+    return sum(counts) / len(made.x)
 
 
 class Accuracy:

@@ -81,7 +81,8 @@ def slow_rows(count, n, ratio=2.2, groups=45, lead=0.05):
     delta, room = (np.sqrt(np.repeat(v / size, size)) for v in (weights, caps))
     x = np.full((count, n), 0.5)
     directions = np.zeros_like(x)
-    seen = np.arange(n) % (n // 16) < n // 256
+    blocks = max(1, min(n // 2048, 16))
+    seen = np.arange(n) % (n // blocks) < max(n // (16 * blocks), 64)
     unseen = np.flatnonzero(~seen)
     places, rest = unseen[: delta.size], unseen[delta.size :]
     x[:, places], directions[:, places] = 1 - room[: places.size], delta[: places.size]
