@@ -1,9 +1,9 @@
 """Row-level jitted functions, for calls from a user's own ``@njit`` and ``@cuda.jit`` code.
 
 Each takes one row: `x` and `delta` one-dimensional contiguous arrays of float32 or float64, `lower`
-and `upper` numbers or arrays like x (infinite for no bound), `eps` >= 0 and `p` in (0, inf]. Sums
-are taken in float64. They raise nothing: a row with NaN or inf, with x outside its bounds by more than
-rounding, or with arrays of different lengths gives NaN.
+and `upper` numbers or arrays like x (infinite for no bound), `eps` finite and >= 0, `p` in (0, inf]. Sums
+are taken in float64. They raise nothing: what breaks these rules gives NaN, as do a row with NaN or inf, x
+outside its bounds by more than rounding, and arrays of different lengths.
 
 >>> import numpy as np
 >>> from numba import njit, prange
@@ -108,12 +108,14 @@ def _solve_finite(row, norm, eps):
 def _solve(row, eps, p):
     """Return eta and the verdict, which is OUT_OF_RANGE where only the pair is exact; and the pair."""
     unknown = (0.0, 0)
-    if not (eps >= 0 and _is_valid(row, p)):
+    if not (0 <= eps < math.inf and _is_valid(row, p)):
         return math.nan, NOT_FINITE, unknown
     if eps == 0:
         return 0.0, DONE, unknown
     norm = any_norm(p)
-    eta, verdict = solve_largest(row, eps, CLEARED) if p == math.inf else _solve_finite(row, norm, eps)
+    eta, verdict = (
+        solve_largest(row, eps, CLEARED) if p == math.inf else _solve_finite(row, norm, eps)
+    )
     if verdict == DONE and (p >= SMALL_P or eta == 0):
         return eta, verdict, unknown
     pair = extended.solve_row(row, eps, (norm[0], 0.0), norm[1:], math.frexp(eta))
@@ -262,7 +264,7 @@ def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out
     (1.091089, array([ 0.        , -0.22912878]))
     """
     row = x, delta, lower, upper
-    valid = _is_valid(row, p) and eps >= 0 and is_even((x, delta, out_x, out_delta))
+    valid = _is_valid(row, p) and 0 <= eps < math.inf and is_even((x, delta, out_x, out_delta))
     eta = np.float64(eta) if valid and size_of(grad_out, x.size) == x.size else math.nan
     outputs = out_x, out_delta, 0.0, 0.0
     largest = np.finfo(x.dtype).max

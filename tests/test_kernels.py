@@ -128,9 +128,18 @@ def test_what_cannot_be_solved_is_nan(place, value):
     assert np.isnan(out).all()
 
 
-@pytest.mark.parametrize(("eps", "p"), [(-1.0, 2.0), (np.nan, 2.0), (1.0, 0.0), (1.0, -1.0)])
+@pytest.mark.parametrize(
+    ("eps", "p"),
+    [(-1.0, 2.0), (np.nan, 2.0), (np.inf, 2.0), (np.inf, np.inf), (1.0, 0.0), (1.0, -1.0)],
+)
 def test_bad_parameters_give_nan(eps, p):
-    assert np.isnan(kernels.eta(np.full(4, 0.5), np.ones(4), eps, p, 0.0, 1.0))
+    x, delta = np.full(4, 0.5), np.ones(4)
+    out, by_x, by_delta = np.zeros((3, 4))
+    assert np.isnan(kernels.eta(x, delta, eps, p, 0.0, 1.0))
+    assert np.isnan(kernels.rescale(x, delta, eps, p, 0.0, 1.0, out))
+    given = x, delta, eps, p, 0.0, 1.0, 0.5, 0.0, 1.0
+    assert np.isnan(kernels.backward(*given, by_x, by_delta))
+    assert np.isnan([out, by_x, by_delta]).all()
 
 
 def test_arrays_of_different_lengths_give_nan():
