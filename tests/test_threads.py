@@ -101,6 +101,36 @@ def test_an_interrupt_waits_for_the_helpers(monkeypatch):
     assert len(finished) == 1
 
 
+@pytest.mark.parametrize("is_served", [True, False])
+def test_work_that_a_failed_submit_left_in_the_pool_is_waited_for(monkeypatch, is_served):
+    """The pool queues it, cannot start a thread, and then one that served another caller is free."""
+    at_work, left, finished, queue = threading.Event(), threading.Event(), [], []
+
+    class Pool:
+        def submit(self, *call):
+            queue.append(call)
+            if is_served:
+                threading.Thread(target=call[0], args=call[1:]).start()
+            raise RuntimeError("can't start new thread")
+
+    def task(index):
+        if threading.current_thread() is not threading.main_thread():
+            at_work.set()
+            left.wait(timeout=0.3)  # which the caller, if it waits, never sets
+            finished.append(index)
+        elif is_served:
+            at_work.wait(timeout=60)
+
+    monkeypatch.setattr(threads, "_helpers", lambda count: Pool())
+    threads.run(task, 2, 2)
+    assert len(finished) == is_served
+    left.set()
+    function, *arguments = queue[0]
+    if not is_served:
+        function(*arguments)  # late, and to no effect
+    assert len(finished) == is_served
+
+
 def test_every_task_runs_once():
     done = []
     threads.run(done.append, 1000, 4)

@@ -68,13 +68,24 @@ def run(task: Callable[[int], None], count: int, num_threads: int) -> None:
             stopped.set()
             raise
 
+    def serve(future: Future[None]) -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                work()
+                future.set_result(None)
+            except BaseException as raised:  # noqa: BLE001 - the caller raises it
+                future.set_exception(raised)
+
     futures: list[Future[None]] = []
     error: BaseException | None = None
     try:
-        # RuntimeError: the interpreter is shutting down. The caller then does it all.
+        # RuntimeError: the interpreter is shutting down, and the caller does it all; or no thread could
+        # be started, but the pool has the work, and does it as soon as another is free.
         with contextlib.suppress(RuntimeError):
             pool = _helpers(helpers)
-            futures.extend(pool.submit(work) for _ in range(helpers))
+            for _ in range(helpers):
+                futures.append(Future())
+                pool.submit(serve, futures[-1])
         work()
     except BaseException as raised:  # noqa: BLE001 - it is raised once the helpers are done
         stopped.set()
