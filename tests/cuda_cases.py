@@ -153,7 +153,7 @@ def test_long_rows_built_to_be_slow(monkeypatch, blocks):
 
     def run(kernel, shape, stream, *arguments):
         if kernel.py_func.__name__ == "solve_rest":
-            left.append(memory.to_host(arguments[-2], cuda.default_stream())[0])
+            left.append(memory.to_host(arguments[-2], cuda.legacy_default_stream())[0])
         launch_it(kernel, shape, stream, *arguments)
 
     row, left, launch_it = slow_row(2.0, copies=3), [], launch.run
@@ -311,8 +311,8 @@ def test_misaligned_memory():
     raw = cuda.to_device(np.concatenate([np.zeros(1, np.uint8), values.view(np.uint8)]))
     view = memory.view_of(raw)
     shifted = memory.View(view.pointer + 1, (2, 5), (40, 8), np.dtype(float), None, raw)
-    found = copies.packed(shifted, np.dtype(float), cuda.default_stream())
-    assert list(memory.to_host(found, cuda.default_stream())) == list(values)
+    found = copies.packed(shifted, np.dtype(float), cuda.legacy_default_stream())
+    assert list(memory.to_host(found, cuda.legacy_default_stream())) == list(values)
 
 
 def test_solve_and_max_norm():
@@ -463,6 +463,19 @@ def test_tangents(p):
     expected = car.eta_jvp(x, delta, eps, None, of_delta[:1], p=p, keepdims=True)
     found = car.eta_jvp(*arrays, None, cuda.to_device(of_delta[:1]), p=p, keepdims=True)
     compare([found], [expected])
+
+
+def test_what_is_nan_upstream_stays_so():
+    """The GPU's min and max drop NaN."""
+    x, delta, eps = np.full((2, 3), 0.5), np.ones((2, 3)), np.full(2, 0.25)
+    given, upstream = (x, delta, eps), np.array([[1.0, 1.0, 1.0], [1.0, np.nan, 1.0]])
+    arrays, on_device = [*map(cuda.to_device, given)], cuda.to_device(upstream)
+    expected = car.rescale_vjp(*given, upstream)[:3]
+    assert [int(np.isnan(values).sum()) for values in expected] == [1, 3, 1]
+    compare(car.rescale_vjp(*arrays, on_device)[:3], expected)
+    expected = car.rescale_jvp(*given, None, upstream)
+    assert np.isnan(expected).sum() == 3
+    compare([car.rescale_jvp(*arrays, None, on_device)], [expected])
 
 
 def test_tangents_along_the_first_axis():

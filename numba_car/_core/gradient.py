@@ -13,7 +13,7 @@ saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
 """
 
 from numba_car._core.limits import LARGEST, SMALLEST_UNIT
-from numba_car._core.norms import is_short
+from numba_car._core.norms import is_short, root
 from numba_car._core.problem import room
 from numba_car._jit import formula
 
@@ -35,16 +35,45 @@ def slope(size, norm):
 
 
 @formula
+def clamp(value, largest):
+    """Cut a value to a range; NaN stays, which the GPU's min and max would drop."""
+    below = largest if value > largest else value  # noqa: FURB136
+    return -largest if below < -largest else below  # noqa: FURB136
+
+
+@formula
 def cut(term):
     """Cut a term to what float64 holds, so that two of them have a sum; float32 is for what fits."""
     # Without the outer type, numba would go on in float64.
-    return type(term)(term if is_short(term) else min(max(term, -LARGEST), LARGEST))
+    return type(term)(term if is_short(term) else clamp(term, LARGEST))
 
 
 @formula
 def inverse_unit(eps, rate):
     """Return 1/eps for the formulas below; 0 where rate is, which must not meet a slope that overflows."""
     return 1.0 / max(eps, SMALLEST_UNIT) if rate != 0 else 0.0
+
+
+@formula
+def rates(share, norm, eps, eta):
+    """Return rate and d eta / d eps, given phi."""
+    unit = max(eps, SMALLEST_UNIT)
+    rate = min((eta / unit) / share, LARGEST)
+    return rate, min(rate * slope(eps / unit, norm), LARGEST)
+
+
+@formula
+def slowness(speed, share, norm):
+    """Return d eta / d eps at eta = 0, that is 1/||delta||, given the sum of (|delta|/speed)**p."""
+    return min(1.0 / (speed * root(share, norm)), LARGEST)
+
+
+@formula
+def hold(eta, speed):
+    """Return an eta whose product with a speed float64 holds."""
+    if eta > LARGEST:
+        return 1.0 / SMALLEST_UNIT
+    return min(eta, LARGEST * (1 - 2.0**-50) / speed) if speed > 0 else eta
 
 
 @formula
@@ -89,6 +118,14 @@ def eta_tangent(x, delta, lower, upper, norm, inverse, tangent_x, tangent_delta,
 def decider_tangent(delta, tangent_x, tangent_delta, eta, saturated):
     """Return the same of a coordinate that decides alone."""
     return -(eta * tangent_delta + (tangent_x if saturated else 0.0)) / delta
+
+
+@formula
+def by_decider(delta, pull, eta, saturated):
+    """Return what x, delta, lower and upper of a coordinate that decides alone get, where eta gets pull."""
+    to_room = pull / abs(delta) if saturated else 0.0
+    up, down = (to_room, 0.0) if delta > 0 else (0.0, to_room)
+    return down - up, -pull * eta / delta, -down, up
 
 
 @formula

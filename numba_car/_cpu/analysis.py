@@ -8,9 +8,9 @@ import math
 
 import numpy as np
 
-from numba_car._core.gradient import is_free, move_of, slope
+from numba_car._core.gradient import hold, inverse_unit, is_free, move_of, rates, slowness
 from numba_car._core.limits import BLOCK_FLOAT32, BLOCK_FLOAT64, LARGEST, SMALLEST_UNIT
-from numba_car._core.norms import is_short, root, term
+from numba_car._core.norms import is_short, term
 from numba_car._core.problem import room
 from numba_car._cpu.extremes import fastest, largest_delta, largest_step
 from numba_car._cpu.sums import add
@@ -31,10 +31,7 @@ def fits(value):
 @rows
 def held(row, eps, eta):
     """Return an eta whose products float64 holds: where eps is about its largest number, they may not be."""
-    if eta > LARGEST:
-        return 1.0 / SMALLEST_UNIT
-    speed = largest_delta(row, LARGEST) if eps > LARGEST / 2 else 0.0
-    return min(eta, LARGEST * (1 - 2.0**-50) / speed) if speed > 0 else eta
+    return hold(eta, largest_delta(row, LARGEST) if eps > LARGEST / 2 else 0.0)
 
 
 @rows
@@ -122,7 +119,7 @@ def analyse(row, g, norm, eps, eta):
         share, pull = _gather(row, g, (1.0,), eta, 1.0)
         if decider < 0 or saturated:
             return share, pull, 0.0, 0.0, decider, True
-        by_eps = min(1.0 / abs(np.float64(row[1][decider])), LARGEST)
+        by_eps = slowness(abs(np.float64(row[1][decider])), 1.0, (1.0,))
         return share, pull, 0.0, by_eps, decider, False
     if eta == 0:
         # eta = eps / ||delta|| there, over all that has room; nothing else moves eta away from 0.
@@ -131,12 +128,9 @@ def analyse(row, g, norm, eps, eta):
         speed = abs(np.float64(row[1][first])) if first >= 0 else 1.0
         speed = max(speed, SMALLEST_UNIT)
         share, pull = _gather(row, g, norm, eta, 1.0 / speed)
-        slowness = 1.0 / (speed * root(share, norm)) if first >= 0 else 0.0
-        return share, pull, 0.0, min(slowness, LARGEST), -1, False
-    unit = max(eps, SMALLEST_UNIT)
-    share, pull = _gather(row, g, norm, eta, 1.0 / unit)
+        return share, pull, 0.0, slowness(speed, share, norm) if first >= 0 else 0.0, -1, False
+    share, pull = _gather(row, g, norm, eta, inverse_unit(eps, 1.0))
     if share == 0:
         return share, pull, 0.0, 0.0, _last_to_clip(row), True
-    rate = min((eta / unit) / share, LARGEST)
-    by_eps = min(rate * slope(eps / unit, norm), LARGEST)
+    rate, by_eps = rates(share, norm, eps, eta)
     return share, pull, rate, by_eps, -1, False

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.gradient import inverse_unit, pull_back
+from numba_car._core.gradient import by_decider, clamp, inverse_unit, pull_back
 from numba_car._core.limits import LARGEST
 from numba_car._core.norms import is_short
 from numba_car._cpu.analysis import analyse, arrived_at, block_of, fits, held
@@ -26,11 +26,6 @@ from numba_car._cpu.views import (
 from numba_car._jit import kernel, loop, rows
 
 
-@rows
-def _clamp(value, largest):
-    return min(max(value, -largest), largest)
-
-
 @loop
 def _write(row, g, norm, inverse, eta, rate, largest, outputs):
     """Store the gradients of a block of coordinates; return the sums of those of the bounds."""
@@ -43,10 +38,10 @@ def _write(row, g, norm, inverse, eta, rate, largest, outputs):
         to_x, to_delta, to_lower, to_upper = pull_back(
             x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rate
         )
-        store(out_x, i, _clamp(to_x, largest))
-        store(out_delta, i, _clamp(to_delta, largest))
-        store(out_lower, i, _clamp(to_lower, largest))
-        store(out_upper, i, _clamp(to_upper, largest))
+        store(out_x, i, clamp(to_x, largest))
+        store(out_delta, i, clamp(to_delta, largest))
+        store(out_lower, i, clamp(to_lower, largest))
+        store(out_upper, i, clamp(to_upper, largest))
         sum_lower += to_lower
         sum_upper += to_upper
     return sum_lower, sum_upper
@@ -74,29 +69,26 @@ def _backward(row, g, h, norm, eps, eta, largest, outputs):
     is_lost = share == 0 or (pull == 0 and size_of(g, 0) > 0)
     pull += h
     # All derivatives of eta are proportional to rate; what flows into it is often of rate's inverse.
-    rate = _clamp(pull * rate, LARGEST)
+    rate = clamp(pull * rate, LARGEST)
     safe = fits(share) and fits(pull) and fits(rate) and fits(rate * eta)
     if is_short(eta) and (is_lost or not safe):
         return False, 0.0, 0.0, 0.0
     inverse = inverse_unit(eps, rate)
     to_lower, to_upper = _write_row(row, g, norm, inverse, eta, rate, largest, outputs)
     if decider >= 0:
-        delta = np.float64(row[1][decider])
-        _increase(out_delta, decider, -pull * eta / delta, largest)
-        if saturated:
-            to_room = pull / abs(delta)
-            _increase(out_x, decider, -to_room if delta > 0 else to_room, largest)
-            _increase(out_upper, decider, to_room if delta > 0 else 0.0, largest)
-            _increase(out_lower, decider, -to_room if delta < 0 else 0.0, largest)
-            to_upper += to_room if delta > 0 else 0.0
-            to_lower -= to_room if delta < 0 else 0.0
-    by_eps = _clamp(pull * by_eps, largest)
-    return True, by_eps, _clamp(to_lower, largest), _clamp(to_upper, largest)
+        more = by_decider(np.float64(row[1][decider]), pull, eta, saturated)
+        _increase(out_x, decider, more[0], largest)
+        _increase(out_delta, decider, more[1], largest)
+        _increase(out_lower, decider, more[2], largest)
+        _increase(out_upper, decider, more[3], largest)
+        to_lower, to_upper = to_lower + more[2], to_upper + more[3]
+    by_eps = clamp(pull * by_eps, largest)
+    return True, by_eps, clamp(to_lower, largest), clamp(to_upper, largest)
 
 
 @rows
 def _increase(values, index, value, largest):
-    store(values, index, _clamp(np.float64(at(values, index)) + value, largest))
+    store(values, index, clamp(np.float64(at(values, index)) + value, largest))
 
 
 @rows

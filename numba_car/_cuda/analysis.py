@@ -5,9 +5,9 @@ import math
 import numpy as np
 
 from numba_car._core.double_double import two_sum
-from numba_car._core.gradient import is_free, move_of, slope
+from numba_car._core.gradient import hold, inverse_unit, is_free, move_of, rates, slowness
 from numba_car._core.limits import LARGEST, SMALLEST_UNIT
-from numba_car._core.norms import root, term
+from numba_car._core.norms import term
 from numba_car._core.problem import room
 from numba_car._cuda.jit import device
 from numba_car._cuda.measure import largest_delta, largest_step
@@ -15,6 +15,12 @@ from numba_car._cuda.team import place_in, size_of, team_first, team_max, team_s
 from numba_car._cuda.views import at, element
 
 _SMALLEST = np.finfo(np.float64).smallest_subnormal
+
+
+@device
+def held(row, eps, eta, team):
+    """Return an eta whose products float64 holds."""
+    return hold(eta, largest_delta(row, LARGEST, team) if eps > LARGEST / 2 else 0.0)
 
 
 @device
@@ -85,19 +91,16 @@ def analyse(row, g, norm, eps, eta, team):
         if decider < 0 or saturated:
             return pull, 0.0, 0.0, decider, True
         speed = abs(at(row[1], row[4], decider, np.float64))
-        return pull, 0.0, min(1.0 / speed, LARGEST), decider, False
-    if eps == 0:
-        # eta = eps / ||delta|| there, over all that has room; nothing else moves eta away from 0.
+        return pull, 0.0, slowness(speed, 1.0, (1.0,)), decider, False
+    if eta == 0:
         leader = fastest_with_room(row, 0.0, team)
         speed = abs(at(row[1], row[4], leader, np.float64)) if leader >= 0 else 1.0
         speed = max(speed, SMALLEST_UNIT)
         share, pull = gather(row, g, norm, eta, 1.0 / speed, team)
-        by_eps = 1.0 / (speed * root(share, norm)) if leader >= 0 else 0.0
-        return pull, 0.0, min(by_eps, LARGEST), nobody, False
-    unit = max(eps, SMALLEST_UNIT)
-    share, pull = gather(row, g, norm, eta, 1.0 / unit, team)
+        by_eps = slowness(speed, share, norm) if leader >= 0 else 0.0
+        return pull, 0.0, by_eps, nobody, False
+    share, pull = gather(row, g, norm, eta, inverse_unit(eps, 1.0), team)
     if share == 0:
         return pull, 0.0, 0.0, last_to_clip(row, team), True
-    rate = min((eta / unit) / share, LARGEST)
-    by_eps = min(rate * slope(eps / unit, norm), LARGEST)
+    rate, by_eps = rates(share, norm, eps, eta)
     return pull, rate, by_eps, nobody, False

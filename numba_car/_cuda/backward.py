@@ -9,25 +9,12 @@ import math
 import numpy as np
 from numba import cuda
 
-from numba_car._core.gradient import inverse_unit, pull_back
+from numba_car._core.gradient import by_decider, clamp, inverse_unit, pull_back
 from numba_car._core.limits import LARGEST
-from numba_car._cuda.analysis import analyse
+from numba_car._cuda.analysis import analyse, held
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
 from numba_car._cuda.views import at, element, store
-
-
-@device
-def clamp(value, largest):
-    return min(max(value, -largest), largest)
-
-
-@device
-def by_decider(delta, pull, eta, saturated):
-    """Return what the deciding coordinate gets besides: of delta, x, lower and upper."""
-    to_room = pull / abs(delta) if saturated else 0.0
-    to_x = -to_room if delta > 0 else to_room
-    return -pull * eta / delta, to_x, to_room if delta > 0 else 0.0, to_room if delta < 0 else 0.0
 
 
 @device
@@ -43,9 +30,9 @@ def write(row, g, norm, inverse, eta, rate, decision, largest, outputs, team):
             x, delta, lower, upper, norm, inverse, upstream, eta, eta, rate
         )
         if i == decider:
-            more_delta, more_x, more_upper, less_lower = by_decider(delta, pull, eta, saturated)
-            to_delta, to_x = to_delta + more_delta, to_x + more_x
-            to_upper, to_lower = to_upper + more_upper, to_lower - less_lower
+            more = by_decider(delta, pull, eta, saturated)
+            to_x, to_delta = to_x + more[0], to_delta + more[1]
+            to_lower, to_upper = to_lower + more[2], to_upper + more[3]
         store(out_x, row[4], i, clamp(to_x, largest))
         store(out_delta, row[4], i, clamp(to_delta, largest))
         store(out_lower, row[4], i, clamp(to_lower, largest))
@@ -74,6 +61,7 @@ def backward_row(row, g, h, norm, eps, eta, largest, outputs, team):
     if math.isnan(eta):
         write_nan(row, outputs, team)
         return math.nan, math.nan, math.nan
+    eta = held(row, eps, eta, team)
     pull, rate, by_eps, decider, saturated = analyse(row, g, norm, eps, eta, team)
     pull += h
     # All derivatives of eta are proportional to rate; what flows into it is often of rate's inverse.

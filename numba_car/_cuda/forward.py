@@ -6,7 +6,7 @@ import numpy as np
 from numba import cuda
 
 from numba_car._core.gradient import decider_tangent, eta_tangent, inverse_unit, moved_tangent
-from numba_car._cuda.analysis import analyse
+from numba_car._cuda.analysis import analyse, held
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
 from numba_car._cuda.views import at, element, store
@@ -32,6 +32,7 @@ def forward_row(row, tangents, of_eps, norm, eps, eta, out, team):
     """Return the tangent of eta, and store that of clip(x + eta*delta)."""
     tangent = math.nan
     if not math.isnan(eta):
+        eta = held(row, eps, eta, team)
         _, rate, by_eps, decider, saturated = analyse(row, (0.0,), norm, eps, eta, team)
         inverse = inverse_unit(eps, rate)
         tangent = sum_tangents(row, tangents, norm, inverse, eta, rate, team) + by_eps * of_eps
