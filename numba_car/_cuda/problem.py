@@ -74,13 +74,14 @@ class DeviceProblem:
 
 def stream_of(view: View) -> Any:
     """Return the stream that the caller's array is ready on."""
-    library = type(view.owner).__module__.partition(".")[0]
-    if library == "torch" and not IS_SIMULATED:
+    pointer = view.stream
+    if type(view.owner).__module__.partition(".")[0] == "torch" and not IS_SIMULATED:
         torch = import_module("torch")
-        return cuda.external_stream(torch.cuda.current_stream(view.owner.device).cuda_stream)
-    if view.stream is None or IS_SIMULATED:
-        return cuda.default_stream()
-    return cuda.external_stream(view.stream)
+        pointer = torch.cuda.current_stream(view.owner.device).cuda_stream
+    # Of `cuda.default_stream()` results would say that it is 0, which is not allowed, and numba would warn.
+    if not pointer or IS_SIMULATED:
+        return cuda.legacy_default_stream()
+    return cuda.external_stream(pointer)
 
 
 def as_rows(
@@ -97,13 +98,15 @@ def as_rows(
     moved = layout.transpose(others + axes)
     count = math.prod(moved.shape[: len(others)])
     n = math.prod(moved.shape[len(others) :])
-    if math.prod(view.shape) == 1 and shape != view.shape:
+    itemsize = view.dtype.itemsize
+    is_aligned = view.pointer % itemsize == 0
+    if math.prod(view.shape) == 1 and shape != view.shape and is_aligned:
         return as_batch(flat(view.pointer, 1, view.dtype, view.owner), view.dtype, 0, 0)
     if 0 in shape:
         return as_batch(flat(0, 0, view.dtype, None), view.dtype, n)
-    itemsize, stride = view.dtype.itemsize, _row_stride(moved, count, n)
+    stride = _row_stride(moved, count, n)
     is_wide = view.dtype.kind == "f" and itemsize > most.itemsize
-    if stride is not None and view.pointer % itemsize == 0 and not is_wide:
+    if stride is not None and is_aligned and not is_wide:
         size = (count - 1) * stride + n
         return as_batch(flat(view.pointer, size, view.dtype, view.owner), view.dtype, stride)
     dtype = most if is_wide else view.dtype
