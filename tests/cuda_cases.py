@@ -256,6 +256,23 @@ def test_rescale_reaches_eps_inside_the_bounds():
     np.testing.assert_allclose(norms, 1.25, rtol=1e-6)
 
 
+@few_blocks
+def test_an_eta_that_float64_does_not_hold():
+    @cuda.jit
+    def rescale_alone(x, delta, eps, out):
+        kernels.rescale(x[0], delta[0], eps, 2.0, 0.0, 1.0, out[0])
+
+    x, delta = np.full((1, 3), 0.5), np.array([[1e-310, 0.0, 0.0]])
+    arrays, out = [*map(cuda.to_device, (x, delta))], cuda.to_device(np.zeros((1, 3)))
+    for eps, ends in ((1.0, (1.0, 1.0)), (0.3, (0.51, 0.8))):  # saturated, and not
+        rescale_alone[1, 1](*arrays, eps, out)
+        for found in map(to_host, (car.rescale(*arrays, eps), out)):
+            assert ends[0] <= found[0, 0] <= ends[1]
+            assert list(found[0, 1:]) == [0.5, 0.5]
+        of_delta = to_host(car.rescale_vjp(*arrays, eps, arrays[0]).delta)
+        assert np.isfinite(of_delta).all()
+
+
 def test_rescale_in_place_and_into_the_wrong_array():
     x, delta = family_arrays("uniform", (2, 12), np.float64)
     expected, a, b = car.rescale(x, delta, 0.5), cuda.to_device(x), cuda.to_device(delta)
@@ -313,6 +330,24 @@ def test_misaligned_memory():
     shifted = memory.View(view.pointer + 1, (2, 5), (40, 8), np.dtype(float), None, raw)
     found = copies.packed(shifted, np.dtype(float), cuda.legacy_default_stream())
     assert list(memory.to_host(found, cuda.legacy_default_stream())) == list(values)
+
+
+def shifted(values):
+    """Copy to memory that is not aligned."""
+    raw = cuda.to_device(np.concatenate([np.zeros(1, np.uint8), values.reshape(-1).view(np.uint8)]))
+    return raw[1:].view(values.dtype).reshape(values.shape)
+
+
+def test_misaligned_arrays():
+    if IS_GPU:
+        pytest.skip("numba's arrays on a GPU do not take another dtype from within")
+    x, delta = family_arrays("uniform", (2, 9), np.float32)
+    given = [shifted(a) for a in (x, delta, np.full(1, 0.4))]
+    bounds = shifted(np.zeros(1)), shifted(np.ones(9, np.float32))
+    assert all(a.__array_interface__["data"][0] % 4 for a in (*given, *bounds))
+    np.testing.assert_allclose(
+        to_host(car.eta(*given, bounds=bounds)), car.eta(x, delta, 0.4), rtol=1e-6
+    )
 
 
 def test_solve_and_max_norm():
@@ -594,7 +629,8 @@ def test_one_thread_a_row(dtype, p):
     for row, eta, moved in zip(rows, to_host(found), to_host(out), strict=True):
         check(row, min(eta, float(np.finfo(dtype).max)))
         with np.errstate(all="ignore"):
-            expected = np.clip(row.x.astype(float) + eta * row.delta.astype(float), 0, 1)
+            x, delta = row.x.astype(float), row.delta.astype(float)
+            expected = np.clip(np.where(delta == 0, x, x + eta * delta), 0, 1)
         np.testing.assert_array_equal(moved, expected.astype(dtype))
 
 

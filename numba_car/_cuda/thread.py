@@ -13,7 +13,7 @@ from numba.cuda.extending import overload
 from numba_car._core.limits import LARGEST, SLACK
 from numba_car._core.newton import GO_ON
 from numba_car._core.norms import any_norm, is_short
-from numba_car._core.problem import arrive
+from numba_car._cuda.apply import moved
 from numba_car._cuda.backward import backward_row
 from numba_car._cuda.checks import inspect
 from numba_car._cuda.jit import device
@@ -99,10 +99,8 @@ def rescale(x, delta, eps, p, lower, upper, out):
     scale, largest = eta(x, delta, eps, p, lower, upper), _largest_of(out)
     lower, upper = as_batch(lower), as_batch(upper)
     for i in range(out.size):
-        low = max(at(lower, 0, i, np.float64), -largest)
-        high = min(at(upper, 0, i, np.float64), largest)
-        moved = arrive(np.float64(x[i]), np.float64(delta[i]), low, high, scale)
-        out[i] = math.nan if math.isnan(scale) else moved
+        low, high = at(lower, 0, i, np.float64), at(upper, 0, i, np.float64)
+        out[i] = moved(np.float64(x[i]), np.float64(delta[i]), low, high, largest, scale)
     return scale
 
 
