@@ -166,8 +166,9 @@ def fill(values, value):
 
 def memory_for(gigabytes):
     gc.collect()
-    cuda.current_context().deallocations.clear()  # numba frees memory when it has to
-    free = cuda.current_context().get_memory_info().free
+    context = cuda.current_context()
+    context.memory_manager.deallocations.clear()  # numba frees memory when it has to
+    free = context.get_memory_info().free
     if free < gigabytes * 1e9:
         pytest.skip(f"needs {gigabytes} GB of device memory, of which {free / 1e9:.0f} are free")
 
