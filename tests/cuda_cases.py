@@ -687,14 +687,14 @@ def test_kernels_with_arrays_of_other_lengths():
 class Exported:
     """An array that has nothing but DLPack: NumPy's memory, which stands for a device's."""
 
-    def __init__(self, array, device=2):
-        self.array, self.device = array, device
+    def __init__(self, array, number=0):
+        self.array, self.number = array, number
 
     def __dlpack__(self, **_):
         return self.array.__dlpack__()
 
     def __dlpack_device__(self):
-        return self.device, 0
+        return 2, self.number
 
 
 def test_arrays_that_have_dlpack_alone():
@@ -709,6 +709,8 @@ def test_arrays_that_have_dlpack_alone():
         car.eta(Exported(x + 2), Exported(delta), 0.3)
     with pytest.raises(TypeError, match="one library"):
         car.eta(Exported(x), delta, 0.3)
+    with pytest.raises(TypeError, match=r"one device, found them on \[0, 1\]"):
+        car.eta(Exported(x), Exported(delta, 1), 0.3)
 
 
 @pytest.fixture

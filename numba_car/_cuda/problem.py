@@ -157,6 +157,11 @@ def problem(x: Any, delta: Any, eps: Any, p: float, bounds: Any, axis: Any) -> D
     for name, value in (("x", x), ("delta", delta)):
         if not is_on_device(value):
             raise TypeError(f"{name} must be on the device as well, found {type(value).__name__}")
+    given = filter(is_on_device, (x, delta, eps, *pair(bounds)))
+    # Numba's arrays name no device.
+    places = {int(a.__dlpack_device__()[1]) for a in given if hasattr(a, "__dlpack_device__")}
+    if len(places) > 1:
+        raise TypeError(f"arrays must be on one device, found them on {sorted(places)}")
     views = view_of(x), view_of(delta)
     stream = stream_of(views[0])
     dtype = _promoted(*(view.dtype for view in views))
