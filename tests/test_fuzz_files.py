@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import numba_car as car
@@ -138,7 +138,7 @@ def test_a_manifest_with_other_lines(folder, monkeypatch, lines, changes):
     assert sorted(entry.name for entry in folder.iterdir()) == ["inner"]
 
 
-def stop_after(blocks):
+def stop_after(blocks, call=CALL):
     """Leave a run behind that was interrupted after so many blocks."""
 
     def progress(done, *_):
@@ -146,7 +146,48 @@ def stop_after(blocks):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        offline.rescale("whole.npy", progress=progress, **CALL)
+        offline.rescale("whole.npy", progress=progress, **call)
+
+
+@fuzzed
+@given(edits, st.integers(0, 3000))
+@example([], 0)
+def test_a_stopped_run_whose_own_metadata_changed(folder, monkeypatch, changes, length):
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    monkeypatch.setattr(memory, "_BLOCK", 2 * 8 * N)
+    monkeypatch.setattr("numba_car.offline.zarrs._CHUNK", 8 * N)
+    monkeypatch.setattr("numba_car.offline.zarrs._SHARD", 2 * 8 * N)
+    call = CALL | {"out": "v.zarr"}
+    shutil.rmtree("v.zarr.partial", ignore_errors=True)  # of an example that failed
+    stop_after(3, call)
+    path = Path("v.zarr.partial/data.zarr/zarr.json")
+    path.write_bytes(edited(path.read_bytes(), changes, length))
+    try:
+        offline.rescale("whole.npy", resume=True, **call)
+    except (offline.OfflineError, ValueError) as error:
+        if "v.zarr" not in str(error) or "\n" in str(error):
+            raise
+        offline.rescale("whole.npy", force=True, **call)
+    shutil.rmtree("v.zarr")
+    assert sorted(entry.name for entry in folder.iterdir()) == ["inner"]
+
+
+def test_a_stopped_run_without_shards(folder):
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    call = CALL | {"out": "v.zarr"}
+    stop_after(0, call)
+    zarr.create_array(
+        "v.zarr.partial/data.zarr", shape=(ROWS, N), chunks=(3, N), dtype="f8", overwrite=True
+    )
+    with pytest.raises(offline.OfflineError, match=r"data\.zarr: damaged; start again with force"):
+        offline.rescale("whole.npy", resume=True, **call)
+
+
+def test_zarr_version_2_is_refused(folder):
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    zarr.create_array("x.zarr", shape=(ROWS, N), dtype="f8", zarr_format=2)[:] = 0.5
+    with pytest.raises(offline.OfflineError, match=r"x\.zarr: not an array of Zarr version 3"):
+        offline.rescale("x.zarr", **CALL)
 
 
 @fuzzed

@@ -179,7 +179,7 @@ def test_zarr_is_replaced_by_force_alone(x, expected, zarr):
 
 def test_what_is_no_zarr_array(x, zarr):
     Path("x.zarr").mkdir()
-    with pytest.raises(offline.OfflineError, match=r"x\.zarr: not a Zarr array"):
+    with pytest.raises(offline.OfflineError, match=r"x\.zarr: not an array of Zarr version 3"):
         offline.rescale("x.zarr", out="v.npy", **CALL)
 
 

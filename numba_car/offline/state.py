@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,10 +56,14 @@ class State:
     def __init__(self, output: Output, work: Work, size: int, *, resumes: bool) -> None:
         self.size, self.resumes = size, resumes  # rows of a block, from here on
         self.output, self.folder = output, output.folder
-        self.manifest = Manifest(self.folder / _MANIFEST)
         self.count = work.count
-        self.records = FlatSink(self.folder / _RECORDS, 0, (work.count,), RECORD)
-        self.sink: Sink = output.open()
+        with ExitStack() as opened:
+            self.manifest = Manifest(self.folder / _MANIFEST)
+            opened.callback(self.manifest.close)
+            self.records = FlatSink(self.folder / _RECORDS, 0, (work.count,), RECORD)
+            opened.callback(self.records.close)
+            self.sink: Sink = output.open()
+            opened.pop_all()
 
     @staticmethod
     def exists(output: Output) -> bool:

@@ -25,9 +25,9 @@ class ZarrSource:
     def __init__(self, place: Place) -> None:
         self.place = place
         try:
-            self._array = zarr.open_array(place.path, mode="r")
+            self._array = zarr.open_array(place.path, mode="r", zarr_format=3)
         except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-            raise OfflineError(f"{place.name}: not a Zarr array: {error}") from error
+            raise OfflineError(f"{place.name}: not an array of Zarr version 3: {error}") from error
         self.shape, self.dtype = self._array.shape, np.dtype(self._array.dtype)
         self.held = int(np.prod(self._array.chunks)) * self.dtype.itemsize
 
@@ -40,7 +40,11 @@ class ZarrSink:
     """Whole shards to write to: no two writers may share one."""
 
     def __init__(self, path: str) -> None:
-        self._path, self._array = path, zarr.open_array(path, mode="r+")
+        try:
+            self._path, self._array = path, zarr.open_array(path, mode="r+", zarr_format=3)
+            self._rows = self._array.shards[0]
+        except Exception as error:  # what is left in its metadata, zarr refuses in many ways
+            raise OfflineError(f"{path}: damaged; start again with force") from error
 
     def write(self, start: int, block: Array) -> None:
         """Store rows from start on."""
@@ -52,7 +56,7 @@ class ZarrSink:
 
     def discard(self, start: int) -> None:
         """Delete the shard that starts there: before Zarr writes to one, it reads what is left of it."""
-        place = f"c/{start // self._array.shards[0]}" + "/0" * (self._array.ndim - 1)
+        place = f"c/{start // self._rows}" + "/0" * (self._array.ndim - 1)
         if not is_url(self._path):
             Path(self._path, place).unlink(missing_ok=True)
             return
