@@ -7,6 +7,7 @@ docs/benchmark.png. ``--quick`` takes two minutes instead of some eight, and is 
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import time
 from importlib import metadata
@@ -29,6 +30,17 @@ def cpu():
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def commit():
+    """Return the commit that is measured, and whether files differ from it."""
+
+    def git(*words):
+        command = ["git", "-C", str(ROOT), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = " with changes" if git("status", "--porcelain", "--", "numba_car") else ""
+    return f"commit {git('rev-parse', '--short', 'HEAD') or 'unknown'}{changed}"
+
+
 def machine(quick):
     """Say what this was measured on."""
     installed = []
@@ -39,7 +51,7 @@ def machine(quick):
             installed.append(f"{name} absent")
     load = f"load average {os.getloadavg()[0]:.1f} before, " if hasattr(os, "getloadavg") else ""
     return (
-        f"Measured on {cpu()}, {threads()} of {os.cpu_count()} cores, {load}{platform.system()}, "
+        f"Measured at {commit()} on {cpu()}, {threads()} of {os.cpu_count()} cores, {load}{platform.system()}, "
         f"Python {platform.python_version()}; {', '.join(installed)}. "
         f"Medians of alternated runs{', few of them: a rough, quick run' * quick}."
     )
