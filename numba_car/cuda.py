@@ -73,7 +73,10 @@ def eta(
     method: str = "auto",
     num_threads: int | None = None,
 ) -> Any:
-    """Scale that puts each row's clipped perturbation at norm eps.
+    r"""Scale that puts each row's clipped perturbation at norm eps.
+
+    .. math:: \eta = \min\{\eta \ge 0 : \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p
+              \ge \min(\epsilon, R)\}
 
     Parameters
     ----------
@@ -93,6 +96,15 @@ def eta(
         If there is no driver or no GPU.
     MemoryError
         If a single row does not fit the GPU's memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numba_car.cuda
+    >>> x = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
+    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
+    >>> numba_car.cuda.eta(x, delta, 0.25)  # doctest: +SKIP
+    array([0.22912878, 0.05      ])
     """
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
     return _by_row("eta", x, delta, eps, call)[0]
@@ -112,7 +124,9 @@ def rescale(
     num_threads: int | None = None,
     out: Array | None = None,
 ) -> Any:
-    """Perturb x along delta by exactly eps, inside the bounds.
+    r"""Perturb x along delta by exactly eps, inside the bounds.
+
+    .. math:: v = \mathrm{clip}(x + \eta\,\delta, l, u)
 
     Parameters
     ----------
@@ -132,6 +146,16 @@ def rescale(
         If there is no driver or no GPU.
     MemoryError
         If a single row does not fit the GPU's memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numba_car.cuda
+    >>> x = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
+    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
+    >>> numba_car.cuda.rescale(x, delta, 0.25)  # doctest: +SKIP
+    array([[1.        , 0.72912878, 0.1       ],
+           [0.65      , 0.5       , 0.7       ]])
     """
     _check_kind(x, delta, eps, *pair(bounds), out)
     options = options_of(infeasible, method, num_threads)
@@ -158,7 +182,9 @@ def solve(
     method: str = "auto",
     num_threads: int | None = None,
 ) -> Solution:
-    """Eta together with the norm that it reaches and the largest that can be reached.
+    r"""Eta together with the norm that it reaches and the largest that can be reached.
+
+    .. math:: N(\eta) = \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p = \min(\epsilon, R)
 
     Parameters
     ----------
@@ -178,6 +204,15 @@ def solve(
         If there is no driver or no GPU.
     MemoryError
         If a single row does not fit the GPU's memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numba_car.cuda
+    >>> x = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
+    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
+    >>> numba_car.cuda.solve(x, delta, 0.6).saturated  # doctest: +SKIP
+    array([ True, False])
     """
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
     return Solution(*_by_row("solve", x, delta, eps, call))
@@ -193,7 +228,9 @@ def max_norm(
     keepdims: bool = False,
     num_threads: int | None = None,
 ) -> Any:
-    """Largest norm that a perturbation along delta can reach inside the bounds.
+    r"""Largest norm that a perturbation along delta can reach inside the bounds.
+
+    .. math:: R = \lim_{\eta\to\infty} \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p
 
     Parameters
     ----------
@@ -213,6 +250,15 @@ def max_norm(
         If there is no driver or no GPU.
     MemoryError
         If a single row does not fit the GPU's memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numba_car.cuda
+    >>> x = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
+    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
+    >>> numba_car.cuda.max_norm(x, delta)  # doctest: +SKIP
+    array([0.50990195, 0.70710678])
     """
     call = Call(p, bounds, axis, keepdims, num_threads=num_threads)
     return _by_row("max_norm", x, delta, 0.0, call)[0]

@@ -1,5 +1,6 @@
 """Nothing is missing on the pages; what stands on them is tested by doctest and by building them."""
 
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -8,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
-import numba_car as car
-from numba_car import kernels, offline
-
 ROOT = Path(__file__).parent.parent
-PAGES = {"arrays": car, "kernels": kernels, "offline": offline}
+PAGES = {"arrays": "", "cuda": ".cuda", "kernels": ".kernels", "offline": ".offline"}
+NEEDS_CUDA = pytest.mark.skipif(
+    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
+)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=NEEDS_CUDA if page == "cuda" else ()) for page in PAGES]
+)
 def test_every_public_name_is_on_its_page(page):
     text = (ROOT / "docs" / "api" / f"{page}.rst").read_text(encoding="utf-8")
-    for name in PAGES[page].__all__:
+    for name in importlib.import_module(f"numba_car{PAGES[page]}").__all__:
         assert f":: {name}\n" in text or f":: {name}()\n" in text or name == "kernels"
 
 
@@ -29,9 +32,7 @@ def test_every_table_of_results_has_a_page():
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(
-    importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
-)
+@NEEDS_CUDA
 def test_the_page_of_gpus_in_the_simulator():
     found = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "gpu", "docs/howto/gpu.md"],
@@ -43,3 +44,21 @@ def test_the_page_of_gpus_in_the_simulator():
         check=False,
     )
     assert "1 passed" in found.stdout, found.stdout
+
+
+@pytest.mark.cuda
+@NEEDS_CUDA
+def test_examples_of_gpus_in_the_simulator():
+    """Those that are skipped elsewhere, since they need a GPU."""
+    code = "import doctest, numba_car.cuda; doctest.OPTIONFLAGS_BY_NAME['SKIP'] = 0\n"
+    code += "flags = doctest.NORMALIZE_WHITESPACE\n"
+    code += "print(doctest.testmod(numba_car.cuda, optionflags=flags))"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert found.stdout == "TestResults(failed=0, attempted=20)\n", found.stdout + found.stderr

@@ -8,8 +8,8 @@ import pytest
 from numpydoc.validate import validate
 
 import numba_car as car
-from numba_car import kernels, offline
 
+MODULES = ("cuda", "kernels", "offline")
 PROBLEM = (
     "p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, infeasible='saturate', method='auto', "
     "num_threads=None"
@@ -17,17 +17,25 @@ PROBLEM = (
 TANGENTS = "tangent_x=None, tangent_delta=None, tangent_eps=None"
 ROW = "p, lower, upper"
 
+ON_GPU = {
+    "eta": f"(x, delta, eps, *, {PROBLEM})",
+    "max_norm": "(x, delta, *, p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, "
+    "num_threads=None)",
+    "rescale": f"(x, delta, eps, *, {PROBLEM}, out=None)",
+    "solve": f"(x, delta, eps, *, {PROBLEM})",
+}
+
 # What may be called, as it is called. A change here is a change for users: see CHANGELOG.md.
 CONTRACT = {
     "numba_car.eta": f"(x, delta, eps, *, {PROBLEM})",
     "numba_car.eta_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
     "numba_car.eta_vjp": f"(x, delta, eps, grad_eta, *, {PROBLEM})",
-    "numba_car.max_norm": "(x, delta, *, p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, "
-    "num_threads=None)",
+    "numba_car.max_norm": ON_GPU["max_norm"],
     "numba_car.rescale": f"(x, delta, eps, *, {PROBLEM}, out=None)",
     "numba_car.rescale_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
     "numba_car.rescale_vjp": f"(x, delta, eps, grad_out, *, {PROBLEM})",
     "numba_car.solve": f"(x, delta, eps, *, {PROBLEM})",
+    **{f"numba_car.cuda.{name}": arguments for name, arguments in ON_GPU.items()},
     "numba_car.kernels.backward": f"(x, delta, eps, {ROW}, eta, grad_out, grad_eta, out_x, "
     "out_delta)",
     "numba_car.kernels.eta": f"(x, delta, eps, {ROW})",
@@ -54,19 +62,17 @@ RULES += ("PR09", "PR10", "RT01", "RT03", "RT05", "EX01")
 
 def named(name):
     module, _, attribute = name.rpartition(".")
-    if module.endswith("xarray"):
-        pytest.importorskip("xarray", reason="xarray is not installed")
+    for part, package in (("xarray", "xarray"), ("cuda", "numba_cuda")):
+        if module.endswith(part):
+            pytest.importorskip(package, reason=f"{package} is not installed")
     return getattr(importlib.import_module(module), attribute)
 
 
-def test_the_contract_has_every_public_function():
-    public = {
-        f"{module.__name__}.{name}"
-        for module in (car, kernels, offline)
-        for name in module.__all__
-        if not isinstance(getattr(module, name), (type, types.ModuleType))
-    }
-    assert public == set(CONTRACT)
+@pytest.mark.parametrize("module", ["numba_car", *(f"numba_car.{name}" for name in MODULES)])
+def test_the_contract_has_every_public_function(module):
+    values = {f"{module}.{name}": named(f"{module}.{name}") for name in named(f"{module}.__all__")}
+    public = {n for n, v in values.items() if not isinstance(v, (type, types.ModuleType))}
+    assert public == {name for name in CONTRACT if name.rpartition(".")[0] == module}
 
 
 @pytest.mark.parametrize("name", CONTRACT)
