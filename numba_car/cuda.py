@@ -100,11 +100,10 @@ def eta(
     Examples
     --------
     >>> import numpy as np
-    >>> import numba_car.cuda
-    >>> x = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
-    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
-    >>> numba_car.cuda.eta(x, delta, 0.25)  # doctest: +SKIP
-    array([0.22912878, 0.05      ])
+    >>> from numba_car import cuda
+    >>> row, up = np.full((1, 4), 0.5), np.ones((1, 4))
+    >>> cuda.eta(row, up, 0.1)  # doctest: +SKIP
+    array([0.05])
     """
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
     return _by_row("eta", x, delta, eps, call)[0]
@@ -150,12 +149,10 @@ def rescale(
     Examples
     --------
     >>> import numpy as np
-    >>> import numba_car.cuda
-    >>> x = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
-    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
-    >>> numba_car.cuda.rescale(x, delta, 0.25)  # doctest: +SKIP
-    array([[1.        , 0.72912878, 0.1       ],
-           [0.65      , 0.5       , 0.7       ]])
+    >>> from numba_car import cuda
+    >>> row, up = np.full((1, 4), 0.5), np.ones((1, 4))
+    >>> cuda.rescale(row, up, 0.1)  # doctest: +SKIP
+    array([[0.55, 0.55, 0.55, 0.55]])
     """
     _check_kind(x, delta, eps, *pair(bounds), out)
     options = options_of(infeasible, method, num_threads)
@@ -184,7 +181,7 @@ def solve(
 ) -> Solution:
     r"""Eta together with the norm that it reaches and the largest that can be reached.
 
-    .. math:: N(\eta) = \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p = \min(\epsilon, R)
+    .. math:: \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p = \min(\epsilon, R)
 
     Parameters
     ----------
@@ -208,11 +205,10 @@ def solve(
     Examples
     --------
     >>> import numpy as np
-    >>> import numba_car.cuda
-    >>> x = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
-    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
-    >>> numba_car.cuda.solve(x, delta, 0.6).saturated  # doctest: +SKIP
-    array([ True, False])
+    >>> from numba_car import cuda
+    >>> row, up = np.full((1, 4), 0.5), np.ones((1, 4))
+    >>> cuda.solve(row, up, 2.0).saturated  # doctest: +SKIP
+    array([ True])
     """
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
     return Solution(*_by_row("solve", x, delta, eps, call))
@@ -254,11 +250,10 @@ def max_norm(
     Examples
     --------
     >>> import numpy as np
-    >>> import numba_car.cuda
-    >>> x = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
-    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
-    >>> numba_car.cuda.max_norm(x, delta)  # doctest: +SKIP
-    array([0.50990195, 0.70710678])
+    >>> from numba_car import cuda
+    >>> row, up = np.full((1, 4), 0.5), np.ones((1, 4))
+    >>> cuda.max_norm(row, up)  # doctest: +SKIP
+    array([1.])
     """
     call = Call(p, bounds, axis, keepdims, num_threads=num_threads)
     return _by_row("max_norm", x, delta, 0.0, call)[0]

@@ -79,8 +79,8 @@ def run(task: Callable[[int], None], count: int, num_threads: int) -> None:
     futures: list[Future[None]] = []
     error: BaseException | None = None
     try:
-        # RuntimeError: the interpreter is shutting down, and the caller does it all; or no thread could
-        # be started, but the pool has the work, and does it as soon as another is free.
+        # RuntimeError: no thread can be started, as while Python shuts down. The caller does all but what
+        # the pool has taken on for whichever thread is free.
         with contextlib.suppress(RuntimeError):
             pool = _helpers(helpers)
             for _ in range(helpers):
