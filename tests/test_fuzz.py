@@ -166,6 +166,16 @@ def test_solve(call):
     )
 
 
+def check_out(v, x, delta, eps, keywords):
+    """What fits takes the result, whatever its layout; what does not is refused, and stays as it is."""
+    out = np.full(np.shape(v), 7, np.asarray(v).dtype, order="F")
+    assert car.rescale(x, delta, eps, out=out, **keywords) is out
+    np.testing.assert_array_equal(out, v)
+    for wrong in (np.full((*np.shape(v), 2), 7.0), np.full(np.shape(v), 7, np.int16), 7.0):
+        assert attempt(car.rescale, x, delta, eps, out=wrong, **keywords) is None
+        assert np.all(np.asarray(wrong) == 7)
+
+
 @settings(max_examples=settings.default.max_examples // 3)  # most of them compile something
 @given(calls())
 def test_the_others(call):
@@ -174,11 +184,14 @@ def test_the_others(call):
     v = attempt(car.rescale, x, delta, eps, **keywords)
     assert (eta is None) == (v is None)
     gradients = attempt(car.rescale_vjp, x, delta, eps, 1.0, **keywords)
+    of_eta = attempt(car.eta_vjp, x, delta, eps, 1.0, **keywords)
     tangent = attempt(car.eta_jvp, x, delta, eps, tangent_eps=1.0, **keywords)
-    assert (gradients is None) == (eta is None) == (tangent is None)
+    assert (gradients is None) == (eta is None) == (tangent is None) == (of_eta is None)
     if eta is not None:
         assert np.shape(v) == np.broadcast_shapes(np.shape(x), np.shape(delta))
-        assert [np.shape(of) for of in gradients[:3]] == [np.shape(of) for of in (x, delta, eps)]
+        for found in (gradients, of_eta):
+            assert [np.shape(of) for of in found[:3]] == [np.shape(of) for of in (x, delta, eps)]
+        check_out(v, x, delta, eps, keywords)
         assert np.shape(tangent) == np.shape(eta)
     without = {k: v for k, v in keywords.items() if k not in ("infeasible", "method")}
     attempt(car.max_norm, x, delta, **without)
