@@ -36,7 +36,7 @@ from numba_car._cuda.norms import judge_rows, measure_rows
 from numba_car._cuda.shared import sharing_kernels
 from numba_car._cuda.sort_scan import sort_rows
 from numba_car._cuda.sums import fold_rows
-from numba_car._cuda.team import SLOTS
+from numba_car._cuda.team import LARGEST_TEAM, SLOTS
 
 POWERS = (1.0, 2.0, 3.3, math.inf)
 DTYPES = {"float32": types.float32, "float64": types.float64}
@@ -140,26 +140,37 @@ def cases():
     yield Case("judge", "float32", 0, "", judge_rows,
                (number(), array(DOUBLE), batch(types.float32), types.boolean, array(DOUBLE),
                 array(types.boolean), array(INT)))  # fmt: skip
-    yield from bfloat16_cases(sizes, steps)
+    yield from narrow_cases(sizes, steps)
 
 
-def bfloat16_cases(sizes, steps):
-    """Kernels that load and store bfloat16; between, they are those of float32."""
-    one, norm = types.float32, types.UniTuple(DOUBLE, 2)
-    rows = BRAIN, BRAIN, number(one), number(one), INT, INT
-    moved = array(DOUBLE), DOUBLE, BRAIN
+def narrow_cases(sizes, steps):
+    """Kernels that load and store halves, or load integers; between, they are those of float32."""
+    one, bits = types.float32, batch(types.uint16)
+    lane, norm = np.dtype(np.float32), types.UniTuple(DOUBLE, 2)
     results = array(DOUBLE), array(INT), array(INT)
-    lane, solving = np.dtype(np.float32), (batch(DOUBLE), norm, DOUBLE)
+    solving = batch(DOUBLE), norm, DOUBLE
     kept = array(one), INT, array(INT), array(DOUBLE)
-    layout = INT, sizes, steps
-    for kernel, p, function, arguments in (
-        ("rescale", 0, rescale_rows, (*rows, *moved)),
-        ("newton, on chip", 2.0, solve_kernel(lane, "on chip"), (*rows, *solving, *results)),
-        ("long, alone", 2.0, alone_kernel(lane), (*rows, *solving, *kept, *results)),
-        ("copy of any layout", 0, _gather, (BRAIN, *layout, batch(one))),
-        ("cast", 0, _cast, (array(DOUBLE), BRAIN)),
+    half, byte = batch(types.float16), batch(types.uint8)
+    for name, x, delta in (
+        ("bfloat16", BRAIN, BRAIN),
+        ("float16", half, half),
+        ("uint8, float32", byte, batch(one)),
     ):
-        yield Case(kernel, "bfloat16", p, "numbers", function, arguments)
+        rows = x, delta, number(one), number(one), INT, INT
+        yield Case("rescale", name, 0, "numbers", rescale_rows,
+                   (*rows, array(DOUBLE), DOUBLE, delta))  # fmt: skip
+        yield Case("newton, on chip", name, 2.0, "numbers", solve_kernel(lane, "on chip"),
+                   (*rows, *solving, *results))  # fmt: skip
+        if name != "float16":
+            yield Case("long, alone", name, 2.0, "numbers", alone_kernel(lane),
+                       (*rows, *solving, *kept, *results))  # fmt: skip
+    for name, given, source, target in (
+        ("bfloat16", BRAIN, BRAIN, batch(one)),
+        ("float16", half, bits, bits),
+    ):
+        yield Case("copy of any layout", name, 0, "numbers", _gather,
+                   (source, INT, sizes, steps, target))  # fmt: skip
+        yield Case("cast", name, 0, "numbers", _cast, (array(DOUBLE), given))
 
 
 def norm_cases(name, element, p, bounds, rows):
@@ -251,6 +262,7 @@ def figures(case, code, capability):
         "p": case.p,
         "bounds": case.bounds,
         "arch": f"sm_{capability[0]}{capability[1]}",
+        "threads": LARGEST_TEAM,  # that a block has at most
         "registers": largest(r"Used (\d+) registers", log),
         "spilled": largest(r"(\d+) bytes spill", log),
         "stack": largest(r"(\d+) bytes stack frame", log),
@@ -272,8 +284,15 @@ def pass_figures(capability):
 
 
 def is_quick(case):
-    """Whether a case is among those that every run of the tests compiles: each kernel and dtype."""
-    return case.p in ((0, 2.0) if case.bounds != "arrays" else (3.3,)) or "thread" in case.kernel
+    """Whether a case is among those that every run of the tests compiles: each kernel and dtype.
+
+    With each kind of norm; 2 and infinity with numbers for bounds, the others with arrays.
+    """
+    if case.bounds != "arrays":
+        return case.p in (0, 2.0, math.inf)
+    return (
+        case.p == 3.3 or (case.p == 1.0 and case.kernel == "long, alone") or "thread" in case.kernel
+    )
 
 
 def table(found):
