@@ -376,6 +376,25 @@ def test_long_rows_of_equal_terms(share):
     assert oracle.error_in_ulps(float(to_host(max_norm)[0]), oracle.max_norm(row), np.float64) <= 1
 
 
+@pytest.mark.parametrize("p", [1.0, 3.3, math.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_solve_with_bounds_per_element(dtype, p):
+    rng = np.random.default_rng(16)
+    x, delta = rng.random((3, 17)).astype(dtype), rng.standard_normal((3, 17)).astype(dtype)
+    lower, upper = x - rng.random((3, 17)).astype(dtype), 1 + rng.random(17).astype(dtype)
+    eps = np.array([0.3, 0.8, 1.5]) * car.max_norm(x, delta, p=p, bounds=(lower, upper))
+    arrays = [*map(cuda.to_device, (x, delta, eps, lower, upper))]
+    rtol = 16 * float(np.finfo(dtype).eps)
+    expected = car.solve(x, delta, eps, p=p, bounds=(lower, upper))
+    found = car.solve(*arrays[:3], p=p, bounds=arrays[3:])
+    for ours, theirs in zip(found, expected, strict=True):
+        assert to_host(ours).dtype == theirs.dtype
+        np.testing.assert_allclose(to_host(ours), theirs, rtol=rtol)
+    if p < math.inf:
+        found = car.eta(*arrays[:3], p=p, bounds=arrays[3:], method="sort")
+        np.testing.assert_allclose(to_host(found), expected.eta, rtol=rtol)
+
+
 def test_rows_out_of_reach():
     x, delta = family_arrays("uniform", (3, 9), np.float64)
     arrays = *map(cuda.to_device, (x, delta)), cuda.to_device(np.array([0.1, 99.0, 0.1]))
@@ -498,6 +517,20 @@ def test_tangents(p):
     expected = car.eta_jvp(x, delta, eps, None, of_delta[:1], p=p, keepdims=True)
     found = car.eta_jvp(*arrays, None, cuda.to_device(of_delta[:1]), p=p, keepdims=True)
     compare([found], [expected])
+
+
+@pytest.mark.parametrize(("p", "name"), [(2.0, "rescale_vjp"), (math.inf, "eta_vjp")])
+def test_gradients_of_float32_and_of_nothing_to_do(p, name):
+    rng = np.random.default_rng(17)
+    x, (delta, g) = rng.random((4, 12), "f4"), rng.standard_normal((2, 4, 12), "f4")
+    x[2, 5], delta[3] = np.nan, 0
+    given = x, delta, np.array([0.4, 0.0, 0.4, 0.4])
+    arrays = [*map(cuda.to_device, given)]
+    function, upstream = getattr(car, name), g if name == "rescale_vjp" else g[:, 0].copy()
+    expected = function(*given, upstream, p=p)
+    found = function(*arrays, cuda.to_device(upstream), p=p)
+    for ours, theirs in zip(found[:3], expected[:3], strict=True):
+        np.testing.assert_allclose(to_host(ours), theirs, rtol=1e-4, atol=1e-5)
 
 
 def test_what_is_nan_upstream_stays_so():
