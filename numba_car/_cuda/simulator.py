@@ -61,9 +61,6 @@ class _Warps:
             warp = warps.setdefault(thread.thread_id // 32, _Warp())
         return warp, thread.thread_id % 32
 
-    def syncwarp(self) -> None:
-        self._place()[0].barrier.wait()
-
     def _gather(self, value: Any) -> tuple[list[Any], int]:
         """Return the values that all threads of the warp bring, and which is this one's."""
         warp, lane = self._place()
