@@ -45,7 +45,8 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
     is_simple = is_simple and is_plain(x) and is_plain(delta) and 0 < x.size <= SMALL
     if not (is_simple and type(lower) is type(upper) is float and lower <= upper):
         return None
-    eps = float(eps) if isinstance(eps, np.floating) else eps  # float32 holds no such largest number
+    # Beside float32, the largest number below would overflow.
+    eps = float(eps) if isinstance(eps, np.floating) else eps
     if not (
         0 <= eps <= sys.float_info.max
         and type(p) in (float, int)

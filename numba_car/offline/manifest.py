@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import time
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from numba_car.offline.errors import OfflineError
 
@@ -24,6 +27,19 @@ try:
     import fcntl
 except ImportError:  # not a POSIX system: two runs at once are then not kept apart
     fcntl = None  # type: ignore[assignment]
+
+
+def plain(value: Any) -> Any:
+    """Turn tuples and arrays into lists, keys into text, and what JSON has no number for as well."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -17,10 +17,9 @@ import numpy as np
 from numba_car._rows import Array
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import RECORD, Work
-from numba_car.offline.manifest import Manifest, Rows, differences
+from numba_car.offline.manifest import Manifest, Rows, differences, plain
 from numba_car.offline.npy import FlatSink, bytes_of
 from numba_car.offline.outputs import Output
-from numba_car.offline.plain import plain
 
 _MANIFEST, _RECORDS = "manifest.jsonl", "rows.bin"
 _CHUNK = 1 << 20  # records that are summed up in one go, whatever the blocks are
