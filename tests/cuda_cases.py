@@ -292,6 +292,20 @@ def test_bounds_per_element_and_eps_per_row():
         check(Row(x[i], delta[i], eps[i], 2.0, lower[i], upper[i]), eta)
 
 
+def test_bounds_by_channel_are_kept_once():
+    from numba_car._cuda.problem import problem
+
+    rng = np.random.default_rng(6)
+    lower, upper = -rng.random((3, 1, 1)), 1 + rng.random((3, 1, 1))
+    x, delta = rng.random((4, 3, 2, 5)), rng.standard_normal((4, 3, 2, 5))
+    arrays, bounds = map(cuda.to_device, (x, delta)), tuple(map(cuda.to_device, (lower, upper)))
+    task = problem(*arrays, 1.5, 2.0, bounds, None)
+    assert task.lower[0].size == task.upper[0].size == task.n == 30
+    found = to_host(car.rescale(*map(cuda.to_device, (x, delta)), 1.5, bounds=bounds))
+    expected = car.rescale(x, delta, 1.5, bounds=(lower, upper))
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
 def test_one_number_in_device_memory():
     x, delta = family_arrays("uniform", (2, 9), np.float32)
     one, half = cuda.to_device(np.ones(1)), cuda.to_device(np.full((1, 1), 0.5))

@@ -110,8 +110,10 @@ def as_rows(
         size = (count - 1) * stride + n
         return as_batch(flat(view.pointer, size, view.dtype, view.owner), view.dtype, stride)
     dtype = most if is_wide else view.dtype
-    there = view._replace(shape=moved.shape, strides=moved.strides)
-    return as_batch(packed(there, dtype, stream), dtype, n)
+    one_row = not any(moved.strides[: len(others)])  # as bounds by channel: one copy for all
+    kept = moved[(0,) * len(others)] if one_row else moved
+    there = view._replace(shape=kept.shape, strides=kept.strides)
+    return as_batch(packed(there, dtype, stream), dtype, 0 if one_row else n)
 
 
 def _row_stride(moved: Array, count: int, n: int) -> int | None:
