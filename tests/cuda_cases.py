@@ -124,6 +124,13 @@ def test_long_rows_keep_nothing_for_the_maximum_norm(monkeypatch):
     assert teams == [launch.threads_of(67)]
 
 
+def test_longer_rows_take_larger_teams_on_a_gpu(monkeypatch):
+    from numba_car._cuda import launch
+
+    monkeypatch.setattr(launch, "IS_SIMULATED", False)
+    assert [launch.threads_of(n) for n in (784, 3072, 150528)] == [(32, 4), (128, 1), (256, 1)]
+
+
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
 def test_rows_built_to_be_slow_are_bisected(p):
     from numba_car._core.newton import SLOW

@@ -15,6 +15,7 @@ pytest.importorskip("rich", reason="the command line needs rich")
 
 from click.testing import CliRunner, Result
 
+from numba_car.cli import main
 from numba_car.cli.app import app
 
 
@@ -137,6 +138,19 @@ def test_help_imports_nothing_heavy():
     )
     command = [sys.executable, "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip() == ""
+
+
+def test_the_entry_point(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["numba-car", "--version"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert "numba-car" in capsys.readouterr().out
+    for missing, error in (("click", SystemExit), ("numba_car.cli.demo", ModuleNotFoundError)):
+        with monkeypatch.context() as patch:
+            patch.delitem(sys.modules, "numba_car.cli.app")
+            patch.setitem(sys.modules, missing, None)
+            with pytest.raises(error, match=missing):
+                main()
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from unittest import mock
 
 import numpy as np
 from strategies import FAMILIES, family_arrays
+from test_slow_rows import slow_row
 
 import numba_car as car
 from numba_car import kernels
-from numba_car._cpu import shared
+from numba_car._cpu import shared, sort_scan
 from numba_car._cpu.distance import distances
 
 
@@ -48,7 +49,7 @@ def results():
     breakpoints = 2.0 ** -np.arange(1, 400)  # which Newton's method is slow on
     x, delta = np.full((1, 399), 0.5), (0.5 / breakpoints)[None] ** 0.5
     found["slow"] = car.eta(x, delta, 5.0, bounds=(0, None))
-    return found | of_one_row() | of_odd_rows() | of_long_rows()
+    return found | of_one_row() | of_odd_rows() | of_rows_in_pieces() | of_long_rows()
 
 
 def of_one_row():
@@ -67,6 +68,8 @@ def of_one_row():
         nothing = (
             kernels.eta(x, delta, -1.0, 2.0, 0.0, 1.0),
             kernels.eta(x, delta[1:], 1.0, 2.0, 0.0, 1.0),
+            kernels.rescale(x, delta, 1.0, 2.0, 0.0, 1.0, x[1:].copy()),
+            kernels.max_norm(x, delta, -2.0, 0.0, 1.0),
         )
         found[f"{np.dtype(dtype)} none"] = np.array(
             [*nothing, kernels.eta(x, 0 * x, 1.0, 2.0, 0.0, 1.0)]
@@ -88,6 +91,32 @@ def of_odd_rows():
         found[f"distance {p}"] = distances(x, x + delta, p)
         found[f"tiny {p}"] = car.eta(np.full((1, 3), 1e-300), delta[:1], 1e-300, p=p)
     found["no room"] = car.eta(np.ones((1, 3)), delta[:1], 0.1, p=np.inf)
+    try:
+        car.eta(x[:1], x[:1], 0.1, bounds=(np.ones(3), np.zeros(3)))
+    except ValueError as error:
+        found["crossed"] = np.array(str(error))
+    for p in (1.0, 2.0, 3.0):  # which Newton's method gives up on; many an eta has that norm
+        row = slow_row(p, copies=1)
+        found[f"slow {p}"] = car.solve(row.x, row.delta, row.eps, p=p, bounds=row.bounds).norm
+    return found
+
+
+def of_rows_in_pieces():
+    """Return what rows find whose sample is not like the rest, whose fastest has no room, or sorted in pieces."""
+    x, delta = np.full(600, 0.5), np.linspace(0.5, 1, 600)
+    delta[:64] = 1e-3
+    found = {"sampled badly": car.eta(x, delta, 5.0)}
+    found["idle"] = car.rescale_vjp(x, 0 * x, 0.3, x).delta
+    x[0], delta[0] = 1.0, 2.0
+    for p in (2, np.inf):
+        found[f"late {p}"] = car.rescale_vjp(x, delta, 0.3, x, p=p).delta
+    ties, delta[3] = np.ones(600), 0.0
+    with mock.patch.object(sort_scan, "MOST_SORTED", 50):  # which compiled code does not see
+        for name, speed in (("ties", ties), ("pieces", delta)):
+            for eps in (0.5, 5.0, 11.0):
+                found[f"{name} {eps}"] = car.eta(x, speed, eps, method="sort")
+        found["ties alone"] = car.eta(x, ties, 599 / 2, p=1, method="sort")
+    found["idle, sorted"] = car.eta(x, 0 * x, 1.0, method="sort")
     return found
 
 
