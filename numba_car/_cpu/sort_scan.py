@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from numba_car._core.limits import MOST_SORTED
+from numba_car._core.limits import BLOCK_POWERS, MOST_SORTED
 from numba_car._core.newton import CLEARED, DONE, GO_ON, SATURATED, SLOW, SUSPECT, conclude
 from numba_car._core.norms import term, unit_of
 from numba_car._core.problem import is_clipped
@@ -143,6 +143,7 @@ def sort_row(row, norm, eps, least, block, scratch):
 def sort_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict):
     """Solve those of a block of rows that are new, as `solve_rows`; eta bounds the SLOW from below."""
     all_done = True
+    block = min(block, BLOCK_POWERS) if len(norm) == 1 else block  # no root halves what sums lose
     for r in range(eps.size):
         row = rows_of(x, delta, lower, upper, r, n)
         if verdict[r] == GO_ON:
