@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-IS_SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
+from numba_car._cuda.jit import IS_SIMULATED
+
 MINUTES = 8.0
 WORKERS = 8  # that run the tests: what takes longest is to compile kernels
 SANITIZER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
@@ -86,7 +87,7 @@ class Running:
         self.begin = time.monotonic()
         streams = {"stdout": self._said, "stderr": subprocess.STDOUT}
         try:
-            # A session of its own: its workers are stopped with it.
+            # A process group of its own: its workers are stopped with it.
             self._process = subprocess.Popen(command, **streams, start_new_session=True)
         except OSError as error:
             self._process = None

@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import os
 import sys
 
 import ml_dtypes
@@ -12,10 +11,10 @@ from numba import cuda
 import numba_car as car
 import numba_car.cuda
 from numba_car import kernels
+from numba_car._cuda.jit import IS_SIMULATED
 
 from .data import batch, eps_of
 
-IS_SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
 POWERS = 1.0, 2.0, 3.3, np.inf
 # A warp a row; 128 and 256 threads; several blocks a row; a block a row of many; sampled twice.
 SHAPES = (9, 100), (3, 2000), (2, 6000), (2, 20_000), (300, 13_000), (1, (1 << 20) + 5)

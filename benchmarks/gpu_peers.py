@@ -3,12 +3,11 @@
 Under numba's simulator those of PyTorch run on the CPU.
 """
 
-import os
 from functools import partial
 
-from .peers import bisect
+from numba_car._cuda.jit import IS_SIMULATED
 
-IS_SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
+from .peers import bisect
 
 
 def tensors(*arrays):

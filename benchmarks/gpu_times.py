@@ -6,7 +6,6 @@ simulator, on next to nothing.
 
 import argparse
 import json
-import os
 import sys
 import time
 
@@ -14,12 +13,12 @@ import numpy as np
 from numba import cuda
 
 import numba_car as car
+from numba_car._cuda.jit import IS_SIMULATED
 from numba_car.cli.info import gpus
 
 from .data import batch, eps_of
 from .gpu_peers import PEERS
 
-IS_SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") != "0"
 SHAPES = ((65536, 784), (16384, 3072), (1024, 150528), (4, 50_000_000))
 MOST_OF_FLOAT64 = 150528
 TINY = ((3, 8), (1, 40))

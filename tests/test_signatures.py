@@ -17,7 +17,7 @@ PROBLEM = (
 TANGENTS = "tangent_x=None, tangent_delta=None, tangent_eps=None"
 ROW = "p, lower, upper"
 
-ON_GPU = {
+SOLVERS = {  # for arrays of any kind, and for host arrays on a GPU
     "eta": f"(x, delta, eps, *, {PROBLEM})",
     "max_norm": "(x, delta, *, p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, "
     "num_threads=None)",
@@ -27,15 +27,12 @@ ON_GPU = {
 
 # What may be called, as it is called. A change here is a change for users: see CHANGELOG.md.
 CONTRACT = {
-    "numba_car.eta": f"(x, delta, eps, *, {PROBLEM})",
     "numba_car.eta_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
     "numba_car.eta_vjp": f"(x, delta, eps, grad_eta, *, {PROBLEM})",
-    "numba_car.max_norm": ON_GPU["max_norm"],
-    "numba_car.rescale": f"(x, delta, eps, *, {PROBLEM}, out=None)",
     "numba_car.rescale_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
     "numba_car.rescale_vjp": f"(x, delta, eps, grad_out, *, {PROBLEM})",
-    "numba_car.solve": f"(x, delta, eps, *, {PROBLEM})",
-    **{f"numba_car.cuda.{name}": arguments for name, arguments in ON_GPU.items()},
+    **{f"numba_car.{name}": arguments for name, arguments in SOLVERS.items()},
+    **{f"numba_car.cuda.{name}": arguments for name, arguments in SOLVERS.items()},
     "numba_car.kernels.backward": f"(x, delta, eps, {ROW}, eta, grad_out, grad_eta, out_x, "
     "out_delta)",
     "numba_car.kernels.eta": f"(x, delta, eps, {ROW})",

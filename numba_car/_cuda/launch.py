@@ -19,7 +19,7 @@ _SHARED = 48 * 1024 - 8 * SLOTS  # bytes that numba can ask for besides the slot
 _MOST_ROWS = 1 << 15  # of blocks in a grid, which numbers them with 16 bits
 _SAMPLE = 32 * 1024  # bytes of a sample's powers: 4,096 elements of float32
 _NARROWING = 2 * WARP if IS_SIMULATED else LARGEST_TEAM  # threads of a block for long rows
-_RESIDENT = 2  # blocks of so many a multiprocessor is sure to hold
+_RESIDENT = 2  # blocks of so many a multiprocessor holds; on sm_80 one, which costs time
 _ASIDE = 1 << 28  # bytes of global memory for what is set aside of rows in all
 _SCRATCH = 1 << 30  # bytes of global memory that rows too long for that may take in all
 

@@ -65,9 +65,10 @@ def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...])
     # As on the CPU: float32 has no room for the powers of a general p.
     kind = len(task.norm)
     lane = task.compute if kind in (1, 2, 4) else np.dtype(np.float64)
-    shape = launch.keeping_teams(task.count, task.n, lane)
     if kind == 4:  # that takes a pass or two, and keeps nothing
-        shape = launch.row_teams(task.count, task.n)
+        shape: launch.Shape | None = launch.row_teams(task.count, task.n)
+    else:
+        shape = launch.keeping_teams(task.count, task.n, lane)
     if shape is None:
         _narrow(task, eps, lane, results)
     else:
