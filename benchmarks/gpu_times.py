@@ -14,7 +14,6 @@ from numba import cuda
 
 import numba_car as car
 from numba_car._cuda.jit import IS_SIMULATED
-from numba_car.cli.info import gpus
 
 from .data import batch, eps_of
 from .gpu_peers import PEERS
@@ -97,6 +96,8 @@ def main():
     options = parser.parse_args()
     is_tiny = options.tiny or IS_SIMULATED
     if options.what == "float32":
+        from numba_car.cli.info import gpus  # asv imports this file, also where click is missing
+
         name = gpus()
         show(device="numba's simulator" if IS_SIMULATED else name)
         show(copy=copy_bandwidth(1 << 10 if is_tiny else 1 << 28))
