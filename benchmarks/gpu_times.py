@@ -69,7 +69,7 @@ def overhead():
     return seconds_of(lambda: car.eta(x, delta, 0.1), runs=200)
 
 
-def time_ours(case, made, x, delta):
+def show_ours(case, made, x, delta):
     """Show times and bandwidths of our functions on one batch."""
     for share in SHARES[:1] if IS_SIMULATED else SHARES:
         eps = float(eps_of(made.x.shape[1], share=share))
@@ -79,7 +79,7 @@ def time_ours(case, made, x, delta):
             show(**case, share=share, what=name, seconds=seconds, bandwidth=moved / seconds)
 
 
-def time_peers(case, made, x, delta):
+def show_peers(case, made, x, delta):
     """Show the time of each peer, or why there is none."""
     for name, peer in PEERS.items():
         try:
@@ -108,7 +108,7 @@ def main():
             made = batch(shape, dtype)
             x, delta = cuda.to_device(made.x), cuda.to_device(made.delta)
             case = {"shape": list(shape), "dtype": dtype}
-            (time_peers if options.what == "peers" else time_ours)(case, made, x, delta)
+            (show_peers if options.what == "peers" else show_ours)(case, made, x, delta)
 
 
 if __name__ == "__main__":
