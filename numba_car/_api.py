@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +30,8 @@ class Call(NamedTuple):
 def _is_plain(call: Call) -> bool:
     """Whether nothing is said about axes, dimensions, rules, method and threads."""
     words = isinstance(call.infeasible, str) and isinstance(call.method, str)
-    return words and call.axis is None and call[3:] == (False, "saturate", "auto", None)
+    usual = call.axis is None and call.keepdims is False and call.num_threads is None
+    return words and usual and call[4:6] == ("saturate", "auto")
 
 
 class Solution(NamedTuple):
@@ -67,7 +69,7 @@ def options_of(infeasible: str, method: str, num_threads: int | None) -> Options
         raise TypeError(f"num_threads must be an integer or None, found {num_threads!r}")
     if num_threads < 1:
         raise ValueError(f"num_threads must be at least 1, found {num_threads!r}")
-    return Options(infeasible, method, int(num_threads))
+    return Options(infeasible, method, min(int(num_threads), sys.maxsize))
 
 
 def restore(flat: Array, task: Problem, keepdims: bool) -> Any:

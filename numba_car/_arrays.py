@@ -143,12 +143,16 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
         return tuple(sorted(normalize_axis_tuple(axis, ndim, "axis")))
     except TypeError:
         raise TypeError(f"axis must be an int, a tuple of ints or None, found {axis!r}") from None
+    except OverflowError:
+        raise np.exceptions.AxisError(
+            f"axis {axis} is out of bounds for array of dimension {ndim}"
+        ) from None
 
 
 def check_p(p: float) -> float:
     """Return p as a float in (0, inf]."""
     try:
-        value = float(operator.neg(operator.neg(p)))  # which is no use on a string
+        value = float(operator.pos(p))  # which is no use on a string
     except (TypeError, ValueError):
         raise TypeError(f"p must be a number in (0, inf], found {p!r}") from None
     except OverflowError:

@@ -57,7 +57,8 @@ def sum_to(values: Array, shape: tuple[int, ...]) -> Any:
     """Sum over the axes along which something of this shape was broadcast."""
     padded = (1,) * (values.ndim - len(shape)) + shape
     axes = tuple(i for i, size in enumerate(padded) if size != values.shape[i])
-    return values.sum(axis=axes, keepdims=True).reshape(shape)
+    with np.errstate(over="ignore"):
+        return values.sum(axis=axes, keepdims=True).reshape(shape)
 
 
 def eta_vjp(

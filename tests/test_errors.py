@@ -172,7 +172,7 @@ def test_a_bound_does_not_broadcast_over_x(function, shape):
 
 
 @functions
-@pytest.mark.parametrize("axis", [2, -3, (0, 2), (-3,)])
+@pytest.mark.parametrize("axis", [2, -3, (0, 2), (-3,), 2**70, (0, -(2**70))])
 def test_axis_out_of_range(function, axis):
     value = str(axis if isinstance(axis, int) else axis[-1])
     words = [r"\baxis\b", value]
@@ -309,6 +309,7 @@ def test_x_may_be_outside_by_its_own_rounding(function, dtype):
         ({"p": -(10**400)}, ValueError, [r"\bp\b", "-1000"]),
         ({"axis": 1.0}, TypeError, ["axis", "1.0"]),
         ({"num_threads": 1.5}, TypeError, ["num_threads", "1.5"]),
+        ({"num_threads": np.array([1, 2])}, TypeError, ["num_threads", r"\[1, 2\]"]),
         ({"bounds": (0, 1j)}, TypeError, ["upper", "complex"]),
     ],
 )
@@ -319,6 +320,12 @@ def test_arguments_of_a_wrong_kind(function, options, error, words):
 @solvers
 def test_a_method_that_is_no_word(function):
     check_refused(ValueError, ["method"], function, X, DELTA, EPS, method=np.array(["newton"] * 2))
+
+
+def test_numbers_of_any_kind_and_size():
+    expected = car.eta(X, DELTA, EPS)
+    for options in ({"p": np.uint8(2)}, {"p": np.array(2, np.uint64)}, {"num_threads": 2**70}):
+        np.testing.assert_allclose(car.eta(X, DELTA, EPS, **options), expected, rtol=1e-6)
 
 
 def test_a_huge_p_is_the_largest_element():
