@@ -31,8 +31,8 @@ from numba_car._cuda.checks import look
 from numba_car._cuda.copies import _cast, _gather
 from numba_car._cuda.forward import forward_rows
 from numba_car._cuda.long import alone_kernel, rest_kernel, start_kernel
+from numba_car._cuda.measure import judge_rows, measure_rows
 from numba_car._cuda.newton import newton_sums, raise_powers, solve_kernel
-from numba_car._cuda.norms import judge_rows, measure_rows
 from numba_car._cuda.shared import sharing_kernels
 from numba_car._cuda.sort_scan import sort_rows
 from numba_car._cuda.sums import fold_rows

@@ -142,9 +142,9 @@ def reached(x, delta, eta, keywords):
     lower = np.asarray(-np.inf if lower is None else lower).astype(dtype)
     upper = np.asarray(np.inf if upper is None else upper).astype(dtype)
     x, delta, lower, upper = (rows_of(a, shape, axes) for a in (x, delta, lower, upper))
-    room = np.where(delta > 0, upper - x, np.where(delta < 0, x - lower, 0)).clip(0)
-    eta = np.asarray(eta, np.float64).reshape(room.shape[:-1])
     with np.errstate(invalid="ignore"):
+        room = np.where(delta > 0, upper - x, np.where(delta < 0, x - lower, 0)).clip(0)
+        eta = np.asarray(eta, np.float64).reshape(room.shape[:-1])
         steps = np.fmin(eta[..., None] * abs(delta), room)
     bad = ~(np.isfinite(x) & np.isfinite(delta)).all(axis=-1)
     norm = np.where(bad | np.isnan(eta), np.nan, norms(steps, p))

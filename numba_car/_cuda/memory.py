@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -78,7 +79,8 @@ def _said_by(array: Any) -> dict[str, Any]:
 
 def is_imported(value: Any) -> bool:
     """Whether an array comes by DLPack, which tells nothing of its stream."""
-    return not hasattr(value, "__cuda_array_interface__") and exports_device_memory(value)
+    # Of its type, since an array would make up what it says.
+    return not hasattr(type(value), "__cuda_array_interface__") and exports_device_memory(value)
 
 
 def wait() -> None:
@@ -111,6 +113,7 @@ def view_of(array: Any) -> View:
     return View(said["data"][0], shape, tuple(strides), dtype, said.get("stream"), array)
 
 
+@functools.lru_cache
 def packed_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Return the strides of an array without gaps, in bytes."""
     return tuple(itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from importlib import import_module
@@ -89,31 +90,39 @@ def as_rows(
 ) -> tuple[Any, ...]:
     """Return an array, broadcast to a shape, as rows; a copy where it must be, or is wider than `most`."""
     try:
-        layout = np.broadcast_to(view.as_numpy(), shape)
+        anywhere = view._replace(pointer=0, stream=None, owner=None)
+        moved, count, n, stride = _layout(anywhere, shape, axes)
     except ValueError:
         raise ValueError(
             f"{name} of shape {view.shape} does not broadcast to x, of shape {shape}"
         ) from None
-    others = tuple(axis for axis in range(len(shape)) if axis not in axes)
-    moved = layout.transpose(others + axes)
-    count = math.prod(moved.shape[: len(others)])
-    n = math.prod(moved.shape[len(others) :])
     itemsize = view.dtype.itemsize
     is_aligned = view.pointer % itemsize == 0
     if math.prod(view.shape) == 1 and shape != view.shape and is_aligned:
         return as_batch(flat(view.pointer, 1, view.dtype, view.owner), view.dtype, 0, 0)
     if 0 in shape:
         return as_batch(flat(0, 0, view.dtype, None), view.dtype, n)
-    stride = _row_stride(moved, count, n)
     is_wide = view.dtype.kind == "f" and itemsize > most.itemsize
     if stride is not None and is_aligned and not is_wide:
         size = (count - 1) * stride + n
         return as_batch(flat(view.pointer, size, view.dtype, view.owner), view.dtype, stride)
     dtype = most if is_wide else view.dtype
-    one_row = not any(moved.strides[: len(others)])  # as bounds by channel: one copy for all
-    kept = moved[(0,) * len(others)] if one_row else moved
+    batch_ndim = len(shape) - len(axes)
+    one_row = not any(moved.strides[:batch_ndim])  # as bounds by channel: one copy for all
+    kept = moved[(0,) * batch_ndim] if one_row else moved
     there = view._replace(shape=kept.shape, strides=kept.strides)
     return as_batch(packed(there, dtype, stream), dtype, 0 if one_row else n)
+
+
+@functools.lru_cache
+def _layout(
+    view: View, shape: tuple[int, ...], axes: tuple[int, ...]
+) -> tuple[Array, int, int, int | None]:
+    """Broadcast, with a row's axes last; return also how many rows, how long, and the stride between them."""
+    others = tuple(axis for axis in range(len(shape)) if axis not in axes)
+    moved = np.broadcast_to(view.as_numpy(), shape).transpose(others + axes)
+    count, n = (math.prod(shape[axis] for axis in of) for of in (others, axes))
+    return moved, count, n, _row_stride(moved, count, n)
 
 
 def _row_stride(moved: Array, count: int, n: int) -> int | None:

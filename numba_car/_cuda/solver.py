@@ -11,8 +11,8 @@ from numba_car._arrays import Options
 from numba_car._cuda import copies, launch, memory
 from numba_car._cuda.apply import rescale_rows
 from numba_car._cuda.long import STATE, alone_kernel, rest_kernel, start_kernel
+from numba_car._cuda.measure import judge_rows, measure_rows
 from numba_car._cuda.newton import solve_kernel
-from numba_car._cuda.norms import judge_rows, measure_rows
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._cuda.shared import share_blocks
 from numba_car._cuda.sort_scan import SCRATCH_ROWS, sort_rows
