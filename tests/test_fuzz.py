@@ -151,7 +151,7 @@ def reached(x, delta, eta, keywords):
     return norm, np.where(bad, np.nan, norms(room, p)), dtype
 
 
-@pytest.mark.parametrize("junk", JUNK, ids=repr)
+@pytest.mark.parametrize("junk", JUNK, ids=lambda junk: type(junk).__name__)
 @pytest.mark.parametrize(
     ("array", "name"),
     [(np.array, name) for name in (*SOLVERS, "eta_vjp", "rescale_vjp", "eta_jvp", "rescale_jvp")]
