@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numba_car._cpu.plain import sample_of
+from numba_car._jit import interpreted
+
 SHAPES = {  # all but the first exceed the caches
     "1x784": (1, 784),
     "65536x784": (65536, 784),
@@ -81,9 +84,8 @@ def slow_rows(count, n, ratio=2.2, groups=45, lead=0.05):
     delta, room = (np.sqrt(np.repeat(v / size, size)) for v in (weights, caps))
     x = np.full((count, n), 0.5)
     directions = np.zeros_like(x)
-    blocks = max(1, min(n // 2048, 16))
-    seen = np.arange(n) % (n // blocks) < max(n // (16 * blocks), 64)
-    unseen = np.flatnonzero(~seen)
+    _, block, stride = interpreted(sample_of, {})(n)
+    unseen = np.flatnonzero(np.arange(n) % stride >= block)
     places, rest = unseen[: delta.size], unseen[delta.size :]
     x[:, places], directions[:, places] = 1 - room[: places.size], delta[: places.size]
     directions[:, rest] = 1e-13

@@ -76,6 +76,11 @@ class Rows:
         stride = outer // size
         return np.asarray(_Memory(table, (self.count - 1) * stride + self.n)), stride
 
+    @property
+    def is_copied(self) -> bool:
+        """Whether blocks of it are copies."""
+        return self._flat is None
+
     def _index(self, start: int, stop: int) -> tuple[Array, Any]:
         """Return an array and an index into it that together are the rows start to stop."""
         if self._by_row is not None:

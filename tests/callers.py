@@ -26,7 +26,7 @@ except ImportError:
     dask = None
 
 RNG = np.random.default_rng(0)
-X = RNG.random((200, 1000))
+X = RNG.random((400, 1000))  # more than one thread does alone
 DELTA = RNG.standard_normal(X.shape)
 LONG_X = RNG.random((2, 600_000), dtype=np.float32)
 LONG_DELTA = RNG.standard_normal(LONG_X.shape, dtype=np.float32)

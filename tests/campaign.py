@@ -77,6 +77,13 @@ class Verdict:
         self.errors |= errors
 
 
+def at_once(module, size):
+    """Have a module let a thread do no more than so many elements alone."""
+    return mock.patch.object(
+        module, "plan_of", lambda *given: plan.plan_of(*given)._replace(at_once=size)
+    )
+
+
 @contextlib.contextmanager
 def solved_its_way(batch):
     """Have a batch cut into parts that are otherwise so large that their rows take long to judge."""
@@ -85,11 +92,9 @@ def solved_its_way(batch):
             chunks = mock.patch.multiple(shared, LONG=1, _CHUNK=batch.part)
             patches.enter_context(chunks)
             patches.enter_context(mock.patch.multiple(cpu_batch, _ROWS_AHEAD=campaign_rows.ROWS))
-            patches.enter_context(mock.patch.multiple(direct, SMALL=0))  # which never cuts a row
+            patches.enter_context(at_once(direct, 0))  # which never cuts a row
         if batch.way == "blocks":
-            size = batch.part * batch.x.shape[1]
-            patches.enter_context(mock.patch.multiple(plan, SMALL=size, _LARGE=size))
-            patches.enter_context(mock.patch.multiple(cpu_batch, SMALL=0))
+            patches.enter_context(at_once(cpu_batch, batch.part * batch.x.shape[1]))
         yield
 
 

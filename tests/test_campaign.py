@@ -107,7 +107,7 @@ def test_parts_of_larger_batches_are_judged(way, part, monkeypatch):
     for module in (shared, cpu_batch):
         monkeypatch.setattr(module, "run", count)
     assert campaign.failures(batch, np.arange(40) < 4)[2] == []
-    assert (3 if way == "chunks" else 6) in calls
+    assert 3 in calls if way == "chunks" else max(calls) > 3
 
 
 def test_whatever_is_raised_is_kept(monkeypatch, tmp_path):

@@ -22,7 +22,7 @@ from numba_car._core.newton import (
     SUSPECT,
 )
 from numba_car._cpu import checks, extended, shared, sort_scan
-from numba_car._cpu.plan import SMALL, plan_of, rows_a_task
+from numba_car._cpu.plan import COPIED, POWERS, plan_of, tasks_of
 from numba_car._cpu.sums import padded
 from numba_car._cpu.threads import default_threads, run
 from numba_car._rows import Array, Rows
@@ -61,33 +61,34 @@ class Batch:
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem, self._method = problem, options.method
+        self._parts = problem.x, problem.delta, problem.lower, problem.upper
         plan = plan_of(problem.p, problem.x.dtype)
-        self.norm, self._powers, self._block, self._is_small_p, self._powers_dtype = plan
-        is_small = problem.count * problem.n <= SMALL
+        self.norm, self._powers, self._block, self._is_small_p, self._powers_dtype, at_once = plan
+        at_once = min(at_once, POWERS) if self._method == "sort" else at_once
+        if any(isinstance(part, Rows) and part.is_copied for part in self._parts):
+            at_once = min(at_once, COPIED // problem.x.dtype.itemsize)
+        is_small = problem.count * problem.n <= at_once
         num_threads = options.num_threads or (1 if is_small else default_threads())
         # Only Newton's passes can be shared; other rows are one thread's work each.
         is_shared = problem.n >= shared.LONG and problem.count < _ROWS_AHEAD * num_threads
         is_shared = is_shared and self._method != "sort" and not self._is_small_p
         self._threads = 1 if is_shared else num_threads
         self._functions = shared.block_functions(problem.n, num_threads if is_shared else 1)
-        self._rows_a_task = rows_a_task(problem.count, problem.n)
+        self._tasks = tasks_of(problem.count, problem.n, self._threads, at_once)
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""
-        count = self.problem.count
 
         def task(index: int) -> None:
             with np.errstate(all="ignore"):
-                work(index * self._rows_a_task, min((index + 1) * self._rows_a_task, count))
+                work(*self._tasks[index])
 
-        run(task, -(-count // self._rows_a_task), self._threads)
+        run(task, len(self._tasks), self._threads)
 
     def rows(self, start: int, stop: int) -> tuple[Any, ...]:
         """Return x, delta, lower, upper and n as kernels take them."""
-        problem = self.problem
-        parts = (problem.x, problem.delta, problem.lower, problem.upper)
-        blocks = (p.block(start, stop) if isinstance(p, Rows) else p for p in parts)
-        return (*blocks, problem.n)
+        blocks = (p.block(start, stop) if isinstance(p, Rows) else p for p in self._parts)
+        return (*blocks, self.problem.n)
 
     def solve(self, start: int, stop: int) -> Block:
         """Solve one block. Raise OutsideError if a row's x is out of its bounds."""

@@ -15,7 +15,7 @@ import numpy as np
 from numba_car._arrays import PRECISIONS, Bounds, rounded
 from numba_car._core.limits import LARGEST_P
 from numba_car._cpu import apply, newton, plain
-from numba_car._cpu.plan import SMALL, plan_of
+from numba_car._cpu.plan import plan_of
 from numba_car._cpu.sums import padded
 from numba_car._rows import Array, flat, is_plain
 
@@ -42,7 +42,7 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
         return None
     dtype, (lower, upper) = x.dtype, bounds
     is_simple = dtype is delta.dtype and dtype in _DTYPES and x.shape == delta.shape and x.ndim > 1
-    is_simple = is_simple and is_plain(x) and is_plain(delta) and 0 < x.size <= SMALL
+    is_simple = is_simple and is_plain(x) and is_plain(delta)
     if not (is_simple and type(lower) is type(upper) is float and lower <= upper):
         return None
     # Beside float32, the largest number below would overflow.
@@ -54,7 +54,7 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
     ):
         return None
     plan, count = plan_of(p, dtype), len(x)
-    if plan.is_small_p:
+    if plan.is_small_p or not 0 < x.size <= plan.at_once:
         return None
     n = x.size // count
     limits = rounded(lower, dtype), rounded(upper, dtype)

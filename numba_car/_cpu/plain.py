@@ -133,12 +133,17 @@ def pass_over(row, norm, target, t, beyond, block, stride):
 
 
 @rows
-def settle_sample(row, norm, target, lane):
-    """Return about where a sample of a row settles, in some blocks of it."""
-    n = row[0].size
+def sample_of(n):
+    """Return how many blocks of a row are in its sample, their length, and the stride between them."""
     blocks = max(1, min(n // _SAMPLE, _SAMPLES))
-    block, stride = max(n // (_SHARE * blocks), _LEAST), n // blocks
-    target, far = target * (blocks * block / n), type(lane)(_FAR)
+    return blocks, max(n // (_SHARE * blocks), _LEAST), n // blocks
+
+
+@rows
+def settle_sample(row, norm, target, lane):
+    """Return about where a sample of a row settles."""
+    blocks, block, stride = sample_of(row[0].size)
+    target, far = target * (blocks * block / row[0].size), type(lane)(_FAR)
     capacity, _, weight = pass_over(row, norm, 0.0, far, type(lane)(0), block, stride)
     t, is_first = guess(target, weight, capacity, norm), True
     for _ in range(MAX_PASSES):

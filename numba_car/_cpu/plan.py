@@ -12,9 +12,10 @@ from numba_car._core.norms import inverse_of, norm_of
 from numba_car._cpu.sums import float64_block
 from numba_car._rows import DType
 
-SMALL = 1 << 16  # elements that one thread does at once
-_LARGE = 1 << 18  # a thread takes no more at a time; less would be lost in calls of the kernels
-_BLOCKS = 32  # that a batch is cut into, between those, for threads to share evenly
+# Elements that take one thread less than to meet another, some 0.3 ms: in extended precision, by kernels
+# that take powers or sort, and, in bytes of x, for p = 1 and 2; for p = inf 4 times as many.
+_EXTENDED, POWERS, _PLAIN = 1 << 9, 1 << 16, 1 << 21
+COPIED = 1 << 20  # bytes that a thread copies at a time at most
 _MODERATE_P = 4
 
 
@@ -26,12 +27,18 @@ class Plan(NamedTuple):
     block: int  # elements that are summed before compensation sets in
     is_small_p: bool  # too small for float64 sums
     powers_dtype: DType  # of the powers of a row, where they are kept
+    at_once: int  # elements that one thread does alone
 
 
-def rows_a_task(count: int, n: int) -> int:
-    """Return how many rows a thread takes at a time, whatever the number of threads."""
-    size = min(max(SMALL, count * n // _BLOCKS), _LARGE)
-    return max(1, size // max(1, n))
+def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[int, int]]:
+    """Cut a batch into what threads take at a time: less towards the end, to finish together."""
+    tasks, start, shares = [], 0, 1 if num_threads == 1 else 2 * num_threads
+    while start < count:
+        size = min(max(at_once // 4, (count - start) * n // shares), at_once)
+        stop = min(count, start + max(1, size // max(1, n)))
+        tasks.append((start, stop))
+        start = stop
+    return tasks
 
 
 @functools.lru_cache
@@ -46,10 +53,7 @@ def plan_of(p: float, dtype: DType) -> Plan:
         block = BLOCK_FLOAT32 if p >= 2 else BLOCK_SMALL_P
     else:
         block = BLOCK_FLOAT64 if is_float32 else float64_block(norm)
-    return Plan(
-        norm,
-        ((p, 0.0), inverse_of(p)),
-        block,
-        p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P),
-        powers,
-    )
+    is_small_p = p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P)
+    plain = _PLAIN * (4 if len(norm) == 4 else 1) // dtype.itemsize
+    at_once = _EXTENDED if is_small_p else POWERS if len(norm) == 3 else plain
+    return Plan(norm, ((p, 0.0), inverse_of(p)), block, is_small_p, powers, at_once)

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, TypeAlias
 from numpy.typing import ArrayLike
 
 from numba_car._arrays import pair
+from numba_car._rows import Array
 from numba_car.offline.checks import (
     File,
     check_distinct,
@@ -26,15 +28,16 @@ from numba_car.offline.checks import (
     two_numbers,
 )
 from numba_car.offline.job import Job, Work
-from numba_car.offline.manifest import replace_file
+from numba_car.offline.manifest import Rows, replace_file
 from numba_car.offline.memory import rows_per_block
 from numba_car.offline.npy import as_npy
 from numba_car.offline.outputs import Output, output_of
 from numba_car.offline.report import summary
-from numba_car.offline.run import Loop, run_here
 from numba_car.offline.state import State, prepared
 
 Bound: TypeAlias = ArrayLike | File | None
+# Work, its state, the blocks that are left, and what to call with the rows of a finished one.
+Loop: TypeAlias = Callable[[Work, State, list[Rows], Callable[[int, int], None]], None]
 
 
 def _name_of(value: Any) -> Any:
@@ -46,7 +49,7 @@ def _loop_on(scheduler: str | None, workers: int | None, output: Output) -> Loop
     """Choose where the blocks are computed."""
     check_workers(workers)
     if scheduler is None:
-        return run_here
+        return _run_here
     if output.place.kind != "zarr":
         raise ValueError(f"out must be a Zarr array for a scheduler, found {output.place.name!r}")
     from numba_car.offline.cluster import run_on_cluster
@@ -223,6 +226,26 @@ def rescale(
             replace_file(Path(report), (json.dumps(found, indent=1) + "\n").encode())
         state.remove()
     return found
+
+
+def _run_here(
+    work: Work, state: State, blocks: list[Rows], done: Callable[[int, int], None]
+) -> None:
+    """Compute the blocks; while one is in work, the one before is summed up and written."""
+
+    def store(rows: Rows, block: Array, records: Array) -> Rows:
+        state.store(rows, block, records)
+        return rows
+
+    last: Future[Rows] | None = None
+    with ThreadPoolExecutor(1, "numba_car_writer") as writer:
+        for rows in blocks:
+            found = work.compute(*rows)
+            if last:
+                done(*last.result())
+            last = writer.submit(store, rows, *found)
+        if last:
+            done(*last.result())
 
 
 def _run(
