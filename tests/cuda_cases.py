@@ -112,6 +112,36 @@ def test_rows_too_long_for_the_chip(monkeypatch, blocks, larger, dtype, p):
         check(row, eta)
 
 
+def between_bounds_of_its_own(row, rng):
+    """The row with bounds by element, some of them x itself, and an eps that is some way to its R."""
+    low, high = (np.round(rng.random(row.x.size), 1).astype(row.dtype) for _ in range(2))
+    lower, upper = np.minimum(row.x * low, row.x), np.maximum(row.x, high)
+    row = replace(row, lower=lower, upper=upper)
+    eps = min(rng.uniform(0.2, 0.9) * float(oracle.max_norm(row)), float(np.finfo(row.dtype).max))
+    return replace(row, eps=float(row.dtype.type(eps)))
+
+
+@pytest.mark.parametrize(
+    ("n", "dtype", "p"),
+    [(N, np.float32, 2.0), (N, np.float64, 1.0), (N, np.float32, math.inf), (69, np.float32, 3.5)],
+)
+def test_hard_rows_between_bounds_per_element(monkeypatch, n, dtype, p):
+    rng = np.random.default_rng(8)
+    rows = [between_bounds_of_its_own(row, rng) for row in rows_of(dtype, p, (1,), n)]
+    if n > N:
+        rows = rows[::2]
+        keep_nothing_on_chip(monkeypatch, len(rows), n, dtype)
+    bounds = [np.stack([getattr(row, name) for row in rows]) for name in ("lower", "upper")]
+    given, on_gpu = on_device(rows), tuple(map(cuda.to_device, bounds))
+    for row, eta in zip(rows, to_host(car.eta(*given, p=p, bounds=on_gpu)), strict=True):
+        check(row, eta)
+    moved = to_host(car.rescale(*given, p=p, bounds=on_gpu))
+    assert ((bounds[0] <= moved) & (moved <= bounds[1])).all()
+    expected = car.rescale(*map(to_host, given), p=p, bounds=bounds)
+    held = [i for i, row in enumerate(rows) if oracle.is_normal(oracle.eta(row), np.float64)]
+    np.testing.assert_allclose(moved[held], expected[held], rtol=8 * np.finfo(dtype).eps)
+
+
 def test_long_rows_keep_nothing_for_the_maximum_norm(monkeypatch):
     from numba_car._cuda import launch
 
@@ -540,7 +570,9 @@ def test_tangents(p):
     compare([found], [expected])
 
 
-@pytest.mark.parametrize(("p", "name"), [(2.0, "rescale_vjp"), (math.inf, "eta_vjp")])
+@pytest.mark.parametrize(
+    ("p", "name"), [(2.0, "rescale_vjp"), (1.0, "eta_vjp"), (3.3, "eta_vjp"), (math.inf, "eta_vjp")]
+)
 def test_gradients_of_float32_and_of_nothing_to_do(p, name):
     rng = np.random.default_rng(17)
     x, (delta, g) = rng.random((4, 12), "f4"), rng.standard_normal((2, 4, 12), "f4")
