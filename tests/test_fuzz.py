@@ -168,7 +168,7 @@ def test_every_argument(library, name, junk):
         attempt(function, **{**arguments, replaced: junk})
 
 
-@settings(max_examples=settings.default.max_examples // 3)  # most of them compile something
+@settings(max_examples=settings.default.max_examples // 2)  # most of them compile something
 @given(calls())
 def test_solve(call):
     arguments, keywords = call
@@ -204,7 +204,7 @@ def check_out(v, x, delta, eps, keywords):
         assert np.all(np.asarray(wrong) == 7)
 
 
-@settings(max_examples=settings.default.max_examples // 3)  # most of them compile something
+@settings(max_examples=settings.default.max_examples // 2)  # most of them compile something
 @given(calls())
 def test_the_others(call):
     (x, delta, eps), keywords = call[0].values(), call[1]
