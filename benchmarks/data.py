@@ -4,9 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numba_car._cpu.plain import sample_of
-from numba_car._jit import interpreted
-
 SHAPES = {  # all but the first exceed the caches
     "1x784": (1, 784),
     "65536x784": (65536, 784),
@@ -75,6 +72,10 @@ def slow_rows(count, n, ratio=2.2, groups=45, lead=0.05):
     (ratio - 1) * (1 - lead) > 1. The elements that a sample would see do not move, the rest hardly; their
     room hides the groups'.
     """
+    # asv imports this file beside older commits, too, which lack that.
+    from numba_car._cpu.plain import sample_of
+    from numba_car._jit import interpreted
+
     weights = ratio ** -np.arange(groups, dtype=float)
     caps, free, remaining = np.empty(groups), weights.sum(), 1.0
     for k in range(groups):

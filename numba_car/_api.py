@@ -31,7 +31,7 @@ def _is_plain(call: Call) -> bool:
     """Whether nothing is said about axes, dimensions, rules, method and threads."""
     words = isinstance(call.infeasible, str) and isinstance(call.method, str)
     usual = call.axis is None and call.keepdims is False and call.num_threads is None
-    return words and usual and call[4:6] == ("saturate", "auto")
+    return words and usual and call.infeasible == "saturate" and call.method == "auto"
 
 
 class Solution(NamedTuple):
