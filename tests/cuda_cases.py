@@ -13,15 +13,15 @@ from types import SimpleNamespace
 import ml_dtypes
 import mpmath
 import numpy as np
-import oracle
 import pytest
-from oracle import Row
-from strategies import FAMILIES, family_arrays
-from test_gradients import check_against_differences
-from test_slow_rows import slow_row
 
 import numba_car as car
 from numba_car import kernels
+from tests.support import oracle
+from tests.support.oracle import Row
+from tests.support.strategies import FAMILIES, family_arrays
+from tests.test_gradients import check_against_differences
+from tests.test_slow_rows import slow_row
 
 sys.setswitchinterval(1e-5)  # the simulator polls, which keeps the threads it waits for waiting
 cuda = pytest.importorskip("numba.cuda")

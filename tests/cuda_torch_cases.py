@@ -10,7 +10,11 @@ import sys
 import numpy as np
 import pytest
 import torch
-from test_torch import (  # noqa: F401 - tests of the host's tensors that run here as well
+
+import numba_car as car
+from numba_car.interop import host, torch_operators
+from numba_car.interop import torch as entry
+from tests.test_torch import (  # noqa: F401 - tests of the host's tensors that run here as well
     problem,
     rescale,
     test_a_bad_row_spoils_no_other,
@@ -27,10 +31,6 @@ from test_torch import (  # noqa: F401 - tests of the host's tensors that run he
     test_x_may_be_out_by_its_own_rounding,
     with_bounds,
 )
-
-import numba_car as car
-from numba_car.interop import host, torch_operators
-from numba_car.interop import torch as entry
 
 sys.setswitchinterval(1e-5)  # as in cuda_cases.py
 

@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from strategies import family_arrays
 
 import numba_car as car
+from tests.support.strategies import family_arrays
 
 SHAPE = (3, 4, 5)
 AXES = (None, 0, 1, 2, -1, -3, (1,), (1, 2), (2, 1), (0, 2), (-1, 0), (0, 1, 2), ())

@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 import pytest
-from strategies import family_arrays
 
 import numba_car as car
+from tests.support.strategies import family_arrays
 
 METHODS = ("auto", "newton", "sort")
 BAD = 2

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from strategies import family_arrays
 
 import numba_car as car
+from tests.support.strategies import family_arrays
 
 N, C, H, W = SHAPE = (3, 2, 4, 5)
 functions = pytest.mark.parametrize("function", [car.eta, car.rescale, car.solve])

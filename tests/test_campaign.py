@@ -4,15 +4,13 @@ import json
 import math
 from itertools import islice
 
-import campaign
-import campaign_report
-import campaign_rows
 import numpy as np
 import pytest
-from campaign_judge import Batch
 
 from numba_car._cpu import batch as cpu_batch
 from numba_car._cpu import direct, shared, threads
+from tests.support import campaign, campaign_report, campaign_rows
+from tests.support.campaign_judge import Batch
 
 KEPT = sorted(campaign.FAILURES.glob("*.json"))
 POWERS = (0.5, 1.0, 2.0, 3.3, math.inf)

@@ -11,9 +11,10 @@ import pytest
 
 pytestmark = pytest.mark.cuda
 
-SCRIPT = Path(__file__).with_name("cuda_compile.py")
-TABLE = SCRIPT.parents[1] / "benchmarks" / "results" / "cuda-compile.md"
-INDEX_TYPES = SCRIPT.with_name("cuda_index_types.py")
+ROOT = Path(__file__).parent.parent
+SCRIPT = "tests.support.cuda_compile"
+TABLE = ROOT / "benchmarks" / "results" / "cuda-compile.md"
+INDEX_TYPES = "tests.support.cuda_index_types"
 KERNELS = {
     "a thread a row",
     "a thread a row, backward",
@@ -59,7 +60,12 @@ needs_compiler = pytest.mark.skipif(
 
 def output_of(*command):
     found = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=3600, check=False
+        [sys.executable, *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=3600,
+        check=False,
     )
     assert found.returncode == 0, found.stderr[-5000:]
     return found.stdout
@@ -67,7 +73,7 @@ def output_of(*command):
 
 @needs_compiler
 def test_kernels_compile_without_spilling():
-    lines = [json.loads(line) for line in output_of(SCRIPT, *ARCHS, "--quick").splitlines()]
+    lines = [json.loads(line) for line in output_of("-m", SCRIPT, *ARCHS, "--quick").splitlines()]
     figures, passes = ([line for line in lines if key in line] for key in ("kernel", "pass"))
     assert {f["kernel"] for f in figures} == KERNELS
     assert {f["arch"] for f in figures} == {f"sm_{arch}" for arch in ARCHS}
@@ -98,7 +104,7 @@ def test_the_table_shows_no_spill():
 @needs_compiler
 def test_indices_have_64_bits():
     """Arrays may have more elements, and batches more rows, than 32 bits can tell."""
-    found = [json.loads(line) for line in output_of(INDEX_TYPES).splitlines()]
+    found = [json.loads(line) for line in output_of("-m", INDEX_TYPES).splitlines()]
     by_function = {f["function"]: set() for f in found}
     for f in found:
         by_function[f["function"]].add(f["bits"])

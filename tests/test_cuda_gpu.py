@@ -5,9 +5,9 @@ import gc
 import ml_dtypes
 import numpy as np
 import pytest
-from cuda_cases import *
 
 import numba_car as car
+from tests.cuda_cases import *
 
 try:
     from numba import cuda

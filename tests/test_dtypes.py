@@ -3,9 +3,9 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from strategies import family_arrays
 
 import numba_car as car
+from tests.support.strategies import family_arrays
 
 bfloat16 = ml_dtypes.bfloat16
 P = pytest.mark.parametrize("p", [1, 2, 3, np.inf])

@@ -4,9 +4,9 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from strategies import family_arrays
 
 import numba_car as car
+from tests.support.strategies import family_arrays
 
 ep = pytest.importorskip("eagerpy", reason="EagerPy is not installed")
 

@@ -4,15 +4,21 @@ import math
 
 import mpmath
 import numpy as np
-import oracle
 import pytest
-from checks import METHODS, check_eta, check_max_norm, check_saturated_eta, check_solve
 from hypothesis import example, given
-from oracle import Row
 from scipy.optimize import brentq
-from strategies import POWERS, family_arrays, long_rows, rows
 
 import numba_car as car
+from tests.support import oracle
+from tests.support.checks import (
+    METHODS,
+    check_eta,
+    check_max_norm,
+    check_saturated_eta,
+    check_solve,
+)
+from tests.support.oracle import Row
+from tests.support.strategies import POWERS, family_arrays, long_rows, rows
 
 
 @given(row=rows())

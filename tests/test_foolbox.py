@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from strategies import family_arrays
 
 import numba_car as car
+from tests.support.strategies import family_arrays
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 ep = pytest.importorskip("eagerpy", reason="EagerPy is not installed")

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import mpmath
 import numpy as np
-import oracle
 import pytest
-from oracle import Row
-from strategies import POWERS
 
 import numba_car as car
+from tests.support import oracle
+from tests.support.oracle import Row
+from tests.support.strategies import POWERS
 
 LEVELS = (0.05, 0.5, 0.9, 1.7)  # of the largest norm; the last is out of reach
 H = 1e-6

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from frameworks import (
+
+import numba_car as car
+from tests.support.frameworks import (
     CLOSE,
     POWERS,
     PROMOTED,
@@ -20,8 +22,6 @@ from frameworks import (
     second_derivative,
     shapes,
 )
-
-import numba_car as car
 
 jax = pytest.importorskip("jax", reason="JAX is not installed")
 import jax.numpy as jnp

@@ -3,10 +3,10 @@
 import math
 
 import numpy as np
-import oracle
 import pytest
 
 import numba_car as car
+from tests.support import oracle
 
 N = 10**6
 GRID = 2**50

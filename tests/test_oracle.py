@@ -5,10 +5,11 @@ from fractions import Fraction
 
 import mpmath
 import numpy as np
-import oracle
 import pytest
-from oracle import Row
 from scipy.optimize import brentq
+
+from tests.support import oracle
+from tests.support.oracle import Row
 
 POWERS = (0.5, 1, 1.5, 2, 3, 4.7, math.inf)
 

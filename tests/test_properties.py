@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from strategies import FAMILIES, POWERS, family_arrays
 
 import numba_car as car
+from tests.support.strategies import FAMILIES, POWERS, family_arrays
 
 METHODS = ("auto", "newton", "sort")
 FLOATS = (np.float32, np.float64)

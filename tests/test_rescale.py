@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from checks import METHODS, check_rescale
 from hypothesis import given
-from strategies import POWERS, family_arrays, rows
 
 import numba_car as car
+from tests.support.checks import METHODS, check_rescale
+from tests.support.strategies import POWERS, family_arrays, rows
 
 
 @given(row=rows())

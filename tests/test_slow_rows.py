@@ -1,14 +1,14 @@
 """Rows on which Newton's method gives up and sorts what is left."""
 
 import numpy as np
-import oracle
 import pytest
-from oracle import Row
 
 import numba_car as car
 from numba_car._arrays import Options, problem
 from numba_car._core.newton import SLOW
 from numba_car._cpu.batch import Batch
+from tests.support import oracle
+from tests.support.oracle import Row
 
 
 def slow_row(p, copies, groups=45, ratio=2.2):

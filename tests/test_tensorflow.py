@@ -4,9 +4,17 @@ import functools
 
 import numpy as np
 import pytest
-from frameworks import CLOSE, POWERS, PROMOTED, out_of_reach, problem, second_derivative, shapes
 
 import numba_car as car
+from tests.support.frameworks import (
+    CLOSE,
+    POWERS,
+    PROMOTED,
+    out_of_reach,
+    problem,
+    second_derivative,
+    shapes,
+)
 
 tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
 

@@ -9,12 +9,14 @@ import textwrap
 import threading
 from pathlib import Path
 
-import callers
 import pytest
-from callers import DELTA, X
 
 import numba_car as car
 from numba_car._cpu import threads
+from tests.support import callers
+from tests.support.callers import DELTA, X
+
+ROOT = Path(__file__).parent.parent
 
 
 def run_python(code, **environment):
@@ -32,7 +34,8 @@ def run_python(code, **environment):
 def test_calls_from_everywhere_at_once(count):
     """In a process of its own, which an abort or a hang ends."""
     found = subprocess.run(
-        [sys.executable, Path(__file__).with_name("callers.py"), str(count)],
+        [sys.executable, "-m", "tests.support.callers", str(count)],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=callers.LIMIT + 120,

@@ -6,9 +6,9 @@ import sys
 
 import numpy as np
 import pytest
-from frameworks import powers
 
 import numba_car as car
+from tests.support.frameworks import powers
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 from torch.autograd import gradcheck, gradgradcheck

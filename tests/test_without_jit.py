@@ -3,16 +3,19 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from strategies import FAMILIES, family_arrays
-from test_slow_rows import slow_row
 
 import numba_car as car
 from numba_car import kernels
 from numba_car._cpu import shared, sort_scan
 from numba_car._cpu.distance import distances
+from tests.support.strategies import FAMILIES, family_arrays
+from tests.test_slow_rows import slow_row
+
+ROOT = Path(__file__).parent.parent
 
 
 def batch(dtype, n):
@@ -140,7 +143,8 @@ if __name__ == "__main__":
 def test_the_same_results(tmp_path):
     path = tmp_path / "found.npz"
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "ignore"}
-    subprocess.run([sys.executable, __file__, path], env=environment, check=True, timeout=300)
+    command = [sys.executable, "-m", "tests.test_without_jit", path]
+    subprocess.run(command, env=environment, cwd=ROOT, check=True, timeout=300)
     with np.load(path) as found:
         for name, expected in results().items():
             # Sums in float32 lose more where they are not taken in lanes.

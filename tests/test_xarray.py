@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from strategies import family_arrays
 
 import numba_car as car
+from tests.support.strategies import family_arrays
 
 REASON = "xarray is not installed"
 xr = pytest.importorskip("xarray", reason=REASON)

@@ -1,4 +1,4 @@
-"""Calls from threads, from Dask's threads and from processes, all at once: `python tests/callers.py 10000`.
+"""Calls from threads, from Dask's threads and from processes, all at once: `python -m tests.support.callers 10000`.
 
 Whoever calls must get the bits that one thread gets by itself. A process that hangs prints where, and ends;
 `tests/test_threads.py` runs this with fewer calls.

@@ -1,4 +1,4 @@
-"""Hard rows without end, judged: `python tests/campaign.py --seconds 600 --seed 1 --write benchmarks/results/exactness.md`.
+"""Hard rows without end, judged: `python -m tests.support.campaign --seconds 600 --seed 1 --write FILE.md`.
 
 A batch goes through every function. `campaign_judge` passes what is surely right; what it cannot
 tell, and a sample of the rest, goes to `checks`, in exact arithmetic. Failures become files that
@@ -19,21 +19,17 @@ import warnings
 from pathlib import Path
 from unittest import mock
 
-import campaign_gradients
-import campaign_judge
-import campaign_report
-import campaign_rows
-import checks
 import ml_dtypes
 import numpy as np
-from campaign_judge import Batch
-from campaign_report import METHODS
 
 import numba_car as car
 from numba_car._cpu import batch as cpu_batch
 from numba_car._cpu import direct, plan, shared
+from tests.support import campaign_gradients, campaign_judge, campaign_report, campaign_rows, checks
+from tests.support.campaign_judge import Batch
+from tests.support.campaign_report import METHODS
 
-FAILURES = Path(__file__).parent / "data" / "campaign"
+FAILURES = Path(__file__).parents[1] / "data" / "campaign"
 SAMPLE = 1 / 1000
 
 
@@ -231,7 +227,7 @@ def run(seconds, seed, at_work):
             keep(batch, row, reason)
         counts = {"exactly": exactly, "failures": len(failed)}
         campaign_report.note(totals, batch, verdict, counts)
-    at_work.unlink()
+    at_work.unlink(missing_ok=True)
     totals["counts"]["CPU seconds"] = time.process_time() - cpu
     return totals
 

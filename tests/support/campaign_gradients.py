@@ -8,7 +8,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from campaign_judge import CLEARLY, norm, power
+
+from tests.support.campaign_judge import CLEARLY, norm, power
 
 GRADIENT_ULPS = 16
 """Error allowed, in ulps of the sum of the terms' sizes, times 1 + p: powers magnify errors.

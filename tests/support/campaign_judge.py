@@ -9,7 +9,8 @@ from functools import cached_property
 
 import ml_dtypes
 import numpy as np
-from oracle import Row
+
+from tests.support.oracle import Row
 
 NORM_ULPS, SOLVED_ULPS, SATURATED_ULPS, CLEARLY = 4, 5, 2, 8
 LONG = 2**12

@@ -4,10 +4,9 @@ import hashlib
 import math
 from pathlib import Path
 
-from campaign_gradients import GRADIENT_ULPS
-from campaign_judge import NORM_ULPS
-
 import numba_car as car
+from tests.support.campaign_gradients import GRADIENT_ULPS
+from tests.support.campaign_judge import NORM_ULPS
 
 METHODS = ("newton", "sort")
 FUNCTIONS = (*METHODS, "norm", "max_norm", "eta_vjp", "rescale_vjp", "eta_jvp", "rescale_jvp")
@@ -100,7 +99,7 @@ def report(totals):
 
 {count:,} rows in {counts["CPU seconds"] / 60:.0f} minutes of one CPU, \
 {count / counts["CPU seconds"]:,.0f} a second; \
-{counts["failures"]:,} failures. Written by `python tests/campaign.py`, where the kinds of rows are described.
+{counts["failures"]:,} failures. Written by `python -m tests.support.campaign`, where the kinds of rows are described.
 The solver's code has the stamp `{totals["code"]}`: rows that other code was judged by are not among these.
 {counts["exactly"]:,} rows were judged one by one in exact arithmetic, among them a sample of those \
 that the quick judge had passed, to judge the judge.

@@ -4,11 +4,11 @@ import math
 
 import ml_dtypes
 import numpy as np
-from campaign_judge import Batch, spacing
-from strategies import FAMILIES
 
 from numba_car._core.limits import MOST_SORTED
 from numba_car._cpu.shared import LONG
+from tests.support.campaign_judge import Batch, spacing
+from tests.support.strategies import FAMILIES
 
 DTYPES = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
 USUAL_POWERS = (0.5, 1.0, 2.0, 3.5, math.inf)

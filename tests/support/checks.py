@@ -10,9 +10,9 @@ from fractions import Fraction
 import ml_dtypes
 import mpmath
 import numpy as np
-import oracle
 
 import numba_car as car
+from tests.support import oracle
 
 METHODS = ("auto", "newton", "sort")
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import ptx
 from cuda.bindings import nvjitlink
 from numba import cuda, types
 from numba.cuda import dispatcher
@@ -37,10 +36,11 @@ from numba_car._cuda.shared import sharing_kernels
 from numba_car._cuda.sort_scan import sort_rows
 from numba_car._cuda.sums import fold_rows
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS
+from tests.support import ptx
 
 POWERS = (1.0, 2.0, 3.3, math.inf)
 DTYPES = {"float32": types.float32, "float64": types.float64}
-RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "cuda-compile.md"
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "cuda-compile.md"
 INT, DOUBLE = types.int64, types.float64
 
 
@@ -302,7 +302,7 @@ def table(found):
         "# What the CUDA kernels take, from the compiler",
         "",
         "Registers a thread, by architecture, static shared memory and spilled registers in bytes. Written",
-        "by `python tests/cuda_compile.py 80 90 100 --write`, without a GPU: each kernel is compiled for",
+        "by `python -m tests.support.cuda_compile 80 90 100 --write`, without a GPU: each kernel is compiled for",
         "the first of these, and linked for all. Divisions of 64-bit integers are the most of any",
         "architecture: for sm_100 the compiler puts one before the loops of a thread, to count their rounds,",
         "and takes it where 32 bits are too few.",

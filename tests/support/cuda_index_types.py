@@ -7,9 +7,10 @@ computed in 64 bits. In a process of its own, as cuda_compile.py, which has the 
 import json
 import sys
 
-from cuda_compile import cases, is_quick
 from numba import cuda, types
 from numba.cuda import compiler, dispatcher
+
+from tests.support.cuda_compile import cases, is_quick
 
 CAPABILITY = 9, 0
 compile_cuda = compiler.compile_cuda

@@ -9,10 +9,11 @@ from dataclasses import replace
 
 import mpmath
 import numpy as np
-import oracle
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from oracle import Row
+
+from tests.support import oracle
+from tests.support.oracle import Row
 
 POWERS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.7, math.inf)
 
