@@ -5,8 +5,8 @@ from decimal import Decimal, localcontext
 import numpy as np
 
 import numba_car as car
-from numba_car._cpu import extremes, newton, plain, shared, sums
-from numba_car._cpu.plan import plan_of
+from numba_car._cpu import long_rows, maxima, newton, plain, sums
+from numba_car._cpu.tuning import plan_of
 from numba_car._jit import interpreted
 
 from .data import batch
@@ -46,7 +46,7 @@ def counting(counts):
         return counted_pass
 
     def fill_powers(row, norm, unit, speed, caps, weights):
-        shared._fill_powers(row, norm, unit, speed, caps, weights)
+        long_rows._fill_powers(row, norm, unit, speed, caps, weights)
         return weights.sum()
 
     def of_sample(*given):
@@ -54,12 +54,12 @@ def counting(counts):
         return block / stride
 
     return {
-        plain.look: counted(shared._look),
-        plain.pass_over: counted(shared._pass_over, of_sample),
-        sums.row_sums: counted(shared._row_sums, of_sample),
+        plain.look: counted(long_rows._look),
+        plain.pass_over: counted(long_rows._pass_over, of_sample),
+        sums.row_sums: counted(long_rows._row_sums, of_sample),
         sums.fill_powers: counted(fill_powers),
-        extremes.fastest: shared._fastest,
-        newton.residue: shared._residue,
+        maxima.fastest: long_rows._fastest,
+        newton.residue: long_rows._residue,
     }
 
 

@@ -54,8 +54,8 @@ def bisect(norm2_at, low, eps, where):
     high = 16 * low
     for _ in range(STEPS):
         middle = (low + high) / 2
-        is_short = norm2_at(middle) < eps * eps
-        low, high = where(is_short, middle, low), where(is_short, high, middle)
+        is_float32 = norm2_at(middle) < eps * eps
+        low, high = where(is_float32, middle, low), where(is_float32, high, middle)
     return (low + high) / 2
 
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._arrays import Axis, Bounds, Options, Problem, batch_of, pair, problem, result_rows
 from numba_car._dispatch import library_of
-from numba_car._rows import Array
+from numba_car._layout import Array
+from numba_car._problem import Axis, Bounds, Options, Problem, batch_of, pair, problem, result_rows
 
 _RULES, _METHODS = ("saturate", "nan", "raise"), ("auto", "newton", "sort")
 
@@ -160,7 +160,7 @@ def eta(
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
     if library := library_of(x, delta, eps, *bounds):
         return library.eta(x, delta, eps, call)
-    from numba_car._cpu import direct, solver
+    from numba_car._cpu import direct, solve
 
     if _is_plain(call):
         found = direct.eta(x, delta, eps, p, bounds)
@@ -170,7 +170,7 @@ def eta(
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     with np.errstate(over="ignore"):
-        flat = solver.eta(task, options).astype(task.dtype, copy=False)
+        flat = solve.eta(task, options).astype(task.dtype, copy=False)
     return restore(flat, task, keepdims)
 
 
@@ -232,7 +232,7 @@ def rescale(
     call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
     if library := library_of(x, delta, eps, *bounds, out):
         return library.rescale(x, delta, eps, call, out)
-    from numba_car._cpu import direct, solver
+    from numba_car._cpu import direct, solve
 
     if _is_plain(call):
         found = direct.rescale(x, delta, eps, p, bounds, out)
@@ -241,7 +241,7 @@ def rescale(
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
     result, rows, in_one_go = result_rows(task, out)
-    solver.rescale(task, options, rows, in_one_go=in_one_go)
+    solve.rescale(task, options, rows, in_one_go=in_one_go)
     if out is None:
         return result[()]
     if result is not out:
@@ -293,11 +293,11 @@ def solve(
     if library := library_of(x, delta, eps, *bounds):
         solution: Solution = library.solve(x, delta, eps, call)
         return solution
-    from numba_car._cpu import solver
+    from numba_car._cpu import solve
 
     options = options_of(infeasible, method, num_threads)
     task = problem(x, delta, eps, p, bounds, axis)
-    flat = solver.solve(task, options)
+    flat = solve.solve(task, options)
     return Solution(*(restore(values, task, keepdims) for values in flat))
 
 
@@ -341,8 +341,8 @@ def max_norm(
     if library := library_of(x, delta, *bounds):
         call = Call(p, bounds, axis, keepdims, num_threads=num_threads)
         return library.max_norm(x, delta, call)
-    from numba_car._cpu import solver
+    from numba_car._cpu import solve
 
     task = problem(x, delta, 0.0, p, bounds, axis)
-    flat = solver.max_norm(task, options_of("saturate", "auto", num_threads))
+    flat = solve.max_norm(task, options_of("saturate", "auto", num_threads))
     return restore(flat, task, keepdims)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numba_car._api import Call, options_of, restore
-from numba_car._arrays import Axis, Bounds, Problem, as_numeric, by_element, by_row, pair, problem
 from numba_car._dispatch import differentiator_of
-from numba_car._rows import Array, Rows
+from numba_car._layout import Array, Rows
+from numba_car._problem import Axis, Bounds, Problem, as_numeric, by_element, by_row, pair, problem
 
 
 class Gradients(NamedTuple):
@@ -130,12 +130,12 @@ def eta_vjp(
         call = Call(p, bounds, axis, False, infeasible, method, num_threads)
         eta_gradients: Gradients = library.eta_vjp(x, delta, eps, grad_eta, call)
         return eta_gradients
-    from numba_car._cpu import gradients
+    from numba_car._cpu import derivatives
 
     task = problem(x, delta, eps, p, bounds, axis)
     options = options_of(infeasible, method, num_threads)
     h = by_row("grad_eta", as_numeric("grad_eta", grad_eta), task.shape, task.axes)
-    found = gradients.vjp(task, options, 0.0, h)
+    found = derivatives.vjp(task, options, 0.0, h)
     return _gradients(task, eps, bounds, found)
 
 
@@ -198,12 +198,12 @@ def rescale_vjp(
         call = Call(p, bounds, axis, False, infeasible, method, num_threads)
         rescale_gradients: Gradients = library.rescale_vjp(x, delta, eps, grad_out, call)
         return rescale_gradients
-    from numba_car._cpu import gradients
+    from numba_car._cpu import derivatives
 
     task = problem(x, delta, eps, p, bounds, axis)
     options = options_of(infeasible, method, num_threads)
     g, h = by_element("grad_out", grad_out, task), np.zeros(task.count)
-    found = gradients.vjp(task, options, g, h)
+    found = derivatives.vjp(task, options, g, h)
     return _gradients(task, eps, bounds, found)
 
 
@@ -273,11 +273,11 @@ def eta_jvp(
     if library := differentiator_of(x, delta, eps, *pair(bounds), *given):
         call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
         return library.eta_jvp(x, delta, eps, given, call)
-    from numba_car._cpu import gradients
+    from numba_car._cpu import derivatives
 
     task = problem(x, delta, eps, p, bounds, axis)
     options = options_of(infeasible, method, num_threads)
-    flat = gradients.jvp(task, options, _tangents(task, *given), None)
+    flat = derivatives.jvp(task, options, _tangents(task, *given), None)
     with np.errstate(over="ignore"):
         return restore(flat.astype(task.dtype), task, keepdims)
 
@@ -335,11 +335,11 @@ def rescale_jvp(
     if library := differentiator_of(x, delta, eps, *pair(bounds), *given):
         call = Call(p, bounds, axis, False, infeasible, method, num_threads)
         return library.rescale_jvp(x, delta, eps, given, call)
-    from numba_car._cpu import gradients
+    from numba_car._cpu import derivatives
 
     task = problem(x, delta, eps, p, bounds, axis)
     options = options_of(infeasible, method, num_threads)
     out = np.empty(task.shape, task.dtype)
     rows = Rows(out, task.axes, task.x.dtype)
-    gradients.jvp(task, options, _tangents(task, *given), rows)
+    derivatives.jvp(task, options, _tangents(task, *given), rows)
     return out[()]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from numba_car._arrays import exports_device_memory
+from numba_car._problem import exports_device_memory
 
 # The module in `interop` for each library, by the first part of its types' module.
 _INTEROP = {

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numba_car._api import Call, Solution, options_of, restore
-from numba_car._arrays import Axis, Bounds, Options, Problem, pair, problem, result_rows
-from numba_car._cpu import solver as cpu
+from numba_car._cpu import solve as cpu
 from numba_car._cuda import staging
 from numba_car._cuda.solver import BadRowError
 from numba_car._dispatch import library_of
-from numba_car._rows import Array, Rows
+from numba_car._layout import Array, Rows
+from numba_car._problem import Axis, Bounds, Options, Problem, pair, problem, result_rows
 
 __all__ = ["eta", "max_norm", "rescale", "solve"]
 

@@ -33,16 +33,25 @@ import numpy as np
 from numba.core import config
 from numba.core.registry import CPUDispatcher
 
-from numba_car._core.limits import SLACK, SMALL_P, SMALLEST_SUM
-from numba_car._core.newton import CLEARED, DONE, NOT_FINITE, OUT_OF_RANGE, SATURATED, conclude
+from numba_car._core.constants import SLACK, SMALL_P, SMALLEST_SUM
+from numba_car._core.newton import conclude
 from numba_car._core.norms import any_norm, term
-from numba_car._cpu import apply, extended
-from numba_car._cpu.backward import backward_row
-from numba_car._cpu.checks import is_suspect, judge
-from numba_car._cpu.extremes import fastest, largest_step
-from numba_car._cpu.newton import newton, norm_reached, raised, residue, saturate_row, solve_largest
+from numba_car._core.verdicts import CLEARED, DONE, NEEDS_MORE_DIGITS, NOT_FINITE, SATURATED
+from numba_car._cpu import newton_double_double
+from numba_car._cpu.maxima import largest_step, max_abs
+from numba_car._cpu.newton import (
+    newton,
+    norm_reached,
+    raised,
+    residue,
+    saturate_row,
+    solve_maximum_norm,
+)
+from numba_car._cpu.rescale import rescale_row
+from numba_car._cpu.row import is_even, size_of
 from numba_car._cpu.sums import float64_block, padded
-from numba_car._cpu.views import is_even, size_of
+from numba_car._cpu.validate import is_suspect, judge
+from numba_car._cpu.vjp import vjp_row
 from numba_car._jit import kernel, rows
 
 __all__ = ["backward", "eta", "max_norm", "rescale"]
@@ -81,32 +90,40 @@ def _is_valid(row, p):
     return (
         p > 0
         and is_even(row)
-        and (not is_suspect(row) or judge(row, slack) in (CLEARED, OUT_OF_RANGE))
+        and (not is_suspect(row) or judge(row, slack) in (CLEARED, NEEDS_MORE_DIGITS))
     )
 
 
 @rows
 def _solve_finite(row, norm, eps):
-    speed = fastest(row[1])
-    if speed == 0:
+    max_abs_delta = max_abs(row[1])
+    if max_abs_delta == 0:
         return 0.0, DONE
     scratch = np.empty((2, padded(row[0].size)))
     if norm[0] == 1.0:
-        terms, weight, raised_norm, unit, speed, lane = raised(row, (1.0,), eps, speed, scratch)
+        terms, weight, raised_norm, unit, max_abs_delta, like = raised(
+            row, (1.0,), eps, max_abs_delta, scratch
+        )
     elif norm[0] == 2.0:
-        terms, weight, raised_norm, unit, speed, lane = raised(row, (2.0, 0.5), eps, speed, scratch)
+        terms, weight, raised_norm, unit, max_abs_delta, like = raised(
+            row, (2.0, 0.5), eps, max_abs_delta, scratch
+        )
     else:
-        terms, weight, raised_norm, unit, speed, lane = raised(row, norm, eps, speed, scratch)
+        terms, weight, raised_norm, unit, max_abs_delta, like = raised(
+            row, norm, eps, max_abs_delta, scratch
+        )
     target, block = term(eps / unit, norm), float64_block(norm)
-    t, verdict = newton(terms, raised_norm, target, weight, lane, block)
+    t, verdict = newton(terms, raised_norm, target, weight, like, block)
     if verdict == SATURATED and norm[0] >= SMALL_P:
         return saturate_row(row, norm, eps, block)
-    return conclude(unit / speed, t, residue(terms, norm, target, t, verdict), norm, verdict)
+    return conclude(
+        unit / max_abs_delta, t, residue(terms, norm, target, t, verdict), norm, verdict
+    )
 
 
 @rows
 def _solve(row, eps, p):
-    """Return eta and the verdict, which is OUT_OF_RANGE where only the pair is exact; and the pair."""
+    """Return eta and the verdict, which is NEEDS_MORE_DIGITS where only the pair is exact; and the pair."""
     unknown = (0.0, 0)
     if not (0 <= eps < math.inf and _is_valid(row, p)):
         return math.nan, NOT_FINITE, unknown
@@ -114,12 +131,12 @@ def _solve(row, eps, p):
         return 0.0, DONE, unknown
     norm = any_norm(p)
     eta, verdict = (
-        solve_largest(row, eps, CLEARED) if p == math.inf else _solve_finite(row, norm, eps)
+        solve_maximum_norm(row, eps, CLEARED) if p == math.inf else _solve_finite(row, norm, eps)
     )
     if verdict == DONE and (p >= SMALL_P or eta == 0):
         return eta, verdict, unknown
-    pair = extended.solve_row(row, eps, (norm[0], 0.0), norm[1:], math.frexp(eta))
-    return extended.to_float(*pair), OUT_OF_RANGE, pair
+    pair = newton_double_double.solve_row(row, eps, (norm[0], 0.0), norm[1:], math.frexp(eta))
+    return newton_double_double.to_float(*pair), NEEDS_MORE_DIGITS, pair
 
 
 @_shared
@@ -186,10 +203,10 @@ def rescale(x, delta, eps, p, lower, upper, out):
         return math.nan
     eta, verdict, pair = _solve(row, np.float64(eps), np.float64(p))
     largest = np.finfo(out.dtype).max
-    if verdict == OUT_OF_RANGE:
-        extended.rescale_row(row, pair, largest, out)
+    if verdict == NEEDS_MORE_DIGITS:
+        newton_double_double.rescale_row(row, pair, largest, out)
     else:
-        apply.rescale_row(row, eta, largest, out)
+        rescale_row(row, eta, largest, out)
     return eta
 
 
@@ -225,7 +242,7 @@ def max_norm(x, delta, p, lower, upper):
     reached = norm_reached(row, norm, math.inf, float64_block(norm))
     if p >= SMALL_P and not 0 < reached < SMALLEST_SUM:
         return reached
-    return extended.max_norm(row, (norm[0], 0.0), norm[1:])
+    return newton_double_double.max_norm(row, (norm[0], 0.0), norm[1:])
 
 
 @_shared
@@ -271,6 +288,6 @@ def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out
     eps, h = np.float64(eps), np.float64(grad_eta)
     if p == math.inf:
         highest = (math.inf, 0.0, 0.0, 0.0)
-        return backward_row(row, grad_out, h, highest, eps, eta, largest, outputs)[0]
+        return vjp_row(row, grad_out, h, highest, eps, eta, largest, outputs)[0]
     norm = any_norm(np.float64(p))
-    return backward_row(row, grad_out, h, norm, eps, eta, largest, outputs)[0]
+    return vjp_row(row, grad_out, h, norm, eps, eta, largest, outputs)[0]

@@ -83,14 +83,14 @@ def test_a_row_over_several_warps(p):
 
 def keep_nothing_on_chip(monkeypatch, count, n, dtype, blocks=1, larger=1 << 20):
     """Have rows narrowed down, by so many blocks each; from `larger` elements on, sampled twice."""
-    from numba_car._cuda import launch, shared
+    from numba_car._cuda import launch, multi_block
 
     monkeypatch.setattr(launch, "_SHARED", 0)
     monkeypatch.setattr(launch, "_NARROWING", 64)  # as in the simulator, for rows as short as here
     monkeypatch.setattr(launch, "_RESIDENT", blocks * count)
     monkeypatch.setattr(launch, "multiprocessors", lambda: 1)
-    monkeypatch.setattr(shared, "LARGER", larger)
-    monkeypatch.setattr(shared, "LARGER_STRIDE", 2)
+    monkeypatch.setattr(multi_block, "LARGER", larger)
+    monkeypatch.setattr(multi_block, "LARGER_STRIDE", 2)
     assert launch.keeping_teams(count, n, np.dtype(dtype)) is None
     assert launch.narrowing(count, n, np.dtype(dtype)).blocks == blocks
 
@@ -163,34 +163,34 @@ def test_longer_rows_take_larger_teams_on_a_gpu(monkeypatch):
 
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
 def test_rows_built_to_be_slow_are_bisected(p):
-    from numba_car._core.newton import SLOW
+    from numba_car._core.verdicts import NEEDS_MORE_DIGITS
     from numba_car._cuda import jit, newton, team
 
     size = team.SLOTS  # the compiler takes a name for a constant, but no attribute
 
     @jit.kernel
-    def settle(caps, weights, target, found):
+    def iterate(caps, weights, target, found):
         slots = (cuda.shared.array(size, np.float64),)
         terms, lane = (caps, weights, np.int64(0)), np.float64(0)
-        _, found[0] = newton.settle(np.int64(caps.size), target, 0.0, 0.0, lane, terms, slots)
+        _, found[0] = newton.iterate(np.int64(caps.size), target, 0.0, 0.0, lane, terms, slots)
 
     row = slow_row(p, copies=1)
     found = cuda.to_device(np.zeros(1, np.int64))
     powers = (cuda.to_device(sizes**p) for sizes in (1 - row.x, row.delta))
-    settle[1, 32](*powers, row.eps**p, found)
-    assert to_host(found)[0] == SLOW
+    iterate[1, 32](*powers, row.eps**p, found)
+    assert to_host(found)[0] == NEEDS_MORE_DIGITS
     x, delta = (cuda.to_device(values[None]) for values in (row.x, row.delta))
     check(row, to_host(car.eta(x, delta, row.eps, p=p, bounds=row.bounds))[0])
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_long_rows_built_to_be_slow(monkeypatch, blocks):
-    from numba_car._core.newton import GO_ON, SLOW
-    from numba_car._cuda import launch, memory
+    from numba_car._core.verdicts import NEEDS_MORE_DIGITS, PENDING
+    from numba_car._cuda import device_memory, launch
 
     def run(kernel, shape, stream, *arguments):
         if kernel.py_func.__name__ == "solve_rest":
-            left.append(memory.to_host(arguments[-2], cuda.legacy_default_stream())[0])
+            left.append(device_memory.to_host(arguments[-2], cuda.legacy_default_stream())[0])
         launch_it(kernel, shape, stream, *arguments)
 
     row, left, launch_it = slow_row(2.0, copies=3), [], launch.run
@@ -199,7 +199,7 @@ def test_long_rows_built_to_be_slow(monkeypatch, blocks):
     x, delta = (cuda.to_device(values[None]) for values in (row.x, row.delta))
     check(row, to_host(car.eta(x, delta, row.eps, p=2.0, bounds=row.bounds))[0])
     assert len(left) == 1
-    assert left[0] in (GO_ON, SLOW)  # narrowing gave up
+    assert left[0] in (PENDING, NEEDS_MORE_DIGITS)  # narrowing gave up
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
@@ -373,14 +373,14 @@ def test_any_layout():
 
 
 def test_misaligned_memory():
-    from numba_car._cuda import copies, memory
+    from numba_car._cuda import copies, device_memory
 
     values = np.linspace(0, 1, 10)
     raw = cuda.to_device(np.concatenate([np.zeros(1, np.uint8), values.view(np.uint8)]))
-    view = memory.view_of(raw)
-    shifted = memory.View(view.pointer + 1, (2, 5), (40, 8), np.dtype(float), None, raw)
+    view = device_memory.view_of(raw)
+    shifted = device_memory.View(view.pointer + 1, (2, 5), (40, 8), np.dtype(float), None, raw)
     found = copies.packed(shifted, np.dtype(float), cuda.legacy_default_stream())
-    assert list(memory.to_host(found, cuda.legacy_default_stream())) == list(values)
+    assert list(device_memory.to_host(found, cuda.legacy_default_stream())) == list(values)
 
 
 def shifted(values):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import numba_car as car
-from numba_car.interop import host, torch_operators
+from numba_car.interop import backend_cpu, torch_operators
 from numba_car.interop import torch as entry
 from tests.test_torch import (  # noqa: F401 - tests of the host's tensors that run here as well
     problem,
@@ -42,7 +42,7 @@ def on_the_device(monkeypatch):
 
     monkeypatch.setattr(torch_operators, "is_on_host", lambda tensor: False)
     monkeypatch.setattr(entry, "_on_host", lambda *values: None)
-    monkeypatch.setattr(host, "differentiate", refuse)
+    monkeypatch.setattr(backend_cpu, "differentiate", refuse)
 
 
 @pytest.mark.parametrize("p", [0.7, 1, 2, 3.5, math.inf])

@@ -7,8 +7,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from numba_car._cpu import batch as cpu_batch
-from numba_car._cpu import direct, shared, threads
+from numba_car._cpu import direct, long_rows, threads
+from numba_car._cpu import pipeline as cpu_batch
 from tests.support import campaign, campaign_report, campaign_rows
 from tests.support.campaign_judge import Batch
 
@@ -103,7 +103,7 @@ def test_parts_of_larger_batches_are_judged(way, part, monkeypatch):
     monkeypatch.setenv("NUMBA_CAR_NUM_THREADS", "2")
     calls, run = [], threads.run
     count = lambda task, count, num_threads: calls.append(count) or run(task, count, num_threads)
-    for module in (shared, cpu_batch):
+    for module in (long_rows, cpu_batch):
         monkeypatch.setattr(module, "run", count)
     assert campaign.failures(batch, np.arange(40) < 4)[2] == []
     assert (3 if way == "chunks" else 14) in calls

@@ -24,7 +24,7 @@ KERNELS = {
     "judge",
     "long, alone",
     "long, rest",
-    "long, settle",
+    "long, iterate",
     "long, sift",
     "long, start",
     "newton, anew",
@@ -118,7 +118,7 @@ def test_few_rows_are_launched_without_a_warning():
     code = """
 import warnings
 from numba import cuda
-from numba_car._cuda.apply import rescale_rows
+from numba_car._cuda.rescale import rescale_rows
 warnings.simplefilter("error")
 rescale_rows[(1, 1), (32, 1)]
 try:

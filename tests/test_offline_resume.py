@@ -195,7 +195,7 @@ def test_other_settings_are_refused(folder, monkeypatch, changes, message):
 def test_another_device_is_refused(folder, monkeypatch):
     """Its results may differ in their last bits."""
     pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
-    monkeypatch.setattr("numba_car._cuda.memory.check_driver", lambda: None)
+    monkeypatch.setattr("numba_car._cuda.device_memory.check_driver", lambda: None)
     stopped_after(2, monkeypatch)
     with pytest.raises(offline.OfflineError, match='device was "cpu", is "cuda"'):
         offline.rescale("x.npy", resume=True, device="cuda", **CALL)

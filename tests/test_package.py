@@ -15,22 +15,22 @@ import pytest
 import numba_car as car
 import numba_car._cpu
 from numba_car import _jit
-from numba_car._core.norms import RAISED, norm_of
+from numba_car._core.norms import STORED_POWERS, norm_of
 from numba_car._cpu import (
-    analysis,
-    apply,
-    backward,
-    batch,
-    checks,
+    active_set,
     direct,
     distance,
-    extended,
-    extremes,
-    forward,
+    jvp,
+    maxima,
+    newton_double_double,
+    pipeline,
     plain,
+    rescale,
     sums,
+    validate,
+    vjp,
 )
-from numba_car._cpu.plan import plan_of
+from numba_car._cpu.tuning import plan_of
 
 PACKAGE = Path(car.__file__).parent
 
@@ -44,8 +44,8 @@ LAYERS = (
     ("_api",),
     ("_dispatch",),
     ("_cpu", "_cuda"),
-    ("_arrays",),
-    ("_rows",),
+    ("_problem",),
+    ("_layout",),
     ("_core",),
     ("_jit",),
 )
@@ -131,24 +131,24 @@ def test_inner_loops_vectorise(dtype, bounds):
         sums._newton_sums: [
             (row, norm_of(1.0), dtype(0.5)),
             (row, norm_of(2.0), dtype(0.5)),
-            (terms, RAISED, dtype(0.5)),
+            (terms, STORED_POWERS, dtype(0.5)),
         ],
         sums.fill_powers: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
         plain._look: [(row, norm_of(p), dtype(0.5)) for p in (1.0, 2.0)],
         plain._pass: [(row, norm_of(p), dtype(0.5), dtype(0.6)) for p in (1.0, 2.0)],
         plain.scale_row: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
-        extremes.fastest: [(x,)],
+        maxima.max_abs: [(x,)],
         sums._step_sums: [(row, norm_of(1.0), (0.5, 1.0)), (row, norm_of(2.0), (0.5, 1.0))],
-        extremes.largest_step: [(row, 0.5)],
-        extremes._largest_deltas: [(row, dtype(0.5), dtype(0.5))],
-        extremes.largest_breakpoint: [(row,)],
-        checks.is_suspect: [(row,)],
+        maxima.largest_step: [(row, 0.5)],
+        maxima._largest_deltas: [(row, dtype(0.5), dtype(0.5))],
+        maxima.largest_breakpoint: [(row,)],
+        validate.is_suspect: [(row,)],
         distance._sum_terms: [(x, x, norm_of(p)) for p in (1.0, 2.0)],
         distance._largest: [(x, x)],
-        forward._eta_tangent: [(row, x, x, norm_of(p), *rates) for p in (1.0, 2.0, math.inf)],
-        apply._arrive: [(row, *numbers[:2], dtype(1e30), x.copy())],
-        analysis._gather_block: [(row, x.copy(), norm_of(2.0), dtype(0.5), dtype(1))],
-        backward._write: [
+        jvp._eta_tangent: [(row, x, x, norm_of(p), *rates) for p in (1.0, 2.0, math.inf)],
+        rescale._arrive: [(row, *numbers[:2], dtype(1e30), x.copy())],
+        active_set._gather_block: [(row, x.copy(), norm_of(2.0), dtype(0.5), dtype(1))],
+        vjp._write: [
             (row, x.copy(), norm_of(p), *numbers, outputs)
             for p in (1.0, 2.0, math.inf)
             for outputs in ((x.copy(), x.copy(), 0.0, 0.0), (0.0, x.copy(), 0.0, 0.0))
@@ -189,9 +189,9 @@ def test_a_norm_of_another_kind(monkeypatch, method):
         return plan._replace(norm=(*plan.norm, 0.0, 0.0))
 
     expected = results(2.5)
-    monkeypatch.setattr(batch, "plan_of", longer)
+    monkeypatch.setattr(pipeline, "plan_of", longer)
     monkeypatch.setattr(direct, "plan_of", longer)
-    monkeypatch.setattr(extended, "solve_rows", None)
+    monkeypatch.setattr(newton_double_double, "solve_rows", None)
     for found, same in zip(results(2.5), expected, strict=True):
         np.testing.assert_array_equal(found, same)
 

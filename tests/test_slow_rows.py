@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import numba_car as car
-from numba_car._arrays import Options, problem
-from numba_car._core.newton import SLOW
-from numba_car._cpu.batch import Batch
+from numba_car._core.verdicts import SLOW
+from numba_car._cpu.pipeline import Batch
+from numba_car._problem import Options, problem
 from tests.support import oracle
 from tests.support.oracle import Row
 

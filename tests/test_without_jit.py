@@ -10,7 +10,7 @@ import numpy as np
 
 import numba_car as car
 from numba_car import kernels
-from numba_car._cpu import shared, sort_scan
+from numba_car._cpu import long_rows, sort
 from numba_car._cpu.distance import distances
 from tests.support.strategies import FAMILIES, family_arrays
 from tests.test_slow_rows import slow_row
@@ -114,7 +114,7 @@ def of_rows_in_pieces():
     for p in (2, np.inf):
         found[f"late {p}"] = car.rescale_vjp(x, delta, 0.3, x, p=p).delta
     ties, delta[3] = np.ones(600), 0.0
-    with mock.patch.object(sort_scan, "MOST_SORTED", 50):  # which compiled code does not see
+    with mock.patch.object(sort, "MOST_SORTED", 50):  # which compiled code does not see
         for name, speed in (("ties", ties), ("pieces", delta)):
             for eps in (0.5, 5.0, 11.0):
                 found[f"{name} {eps}"] = car.eta(x, speed, eps, method="sort")
@@ -125,7 +125,7 @@ def of_rows_in_pieces():
 
 def of_long_rows():
     """Return what rows find that are cut into chunks, and sorted in pieces; see `shared` and `narrow`."""
-    with mock.patch.multiple(shared, LONG=500, _CHUNK=200):
+    with mock.patch.multiple(long_rows, LONG=500, _CHUNK=200):
         return {
             f"cut {p} {part}": np.stack(car.solve(*LONG, part * car.max_norm(*LONG, p=p), p=p)[:3])
             for p in (1, 2, 3.5, np.inf)

@@ -1,86 +1,96 @@
 """Newton's method on G(t) = sum_i min(w_i t, c_i), concave and piecewise linear, t = eta**p.
 
-With the clipped terms' sum C and the free weights' sum S at the current t, the next t solves
-C + t S = target. Seen from anywhere, it lies at or left of the root; from then on the iterates
-climb, and they stop exactly when the free set does: at the closed form of the paper.
+With the sum C of the clipped terms and the sum S of the free weights at the current t, the next t solves
+C + t S = target. From any start, the next t lies at or left of the root; from then on the iterates increase,
+and they end when the free set repeats: at the closed form of the paper.
 """
 
 import math
 
-from numba_car._core.limits import LARGEST_SUM, RANGE_FLOAT32, SMALLEST_SUM
-from numba_car._core.norms import is_short, root, term
+from numba_car._core.constants import (
+    LARGEST_SUM,
+    MAX_LONG_PASSES,
+    MAX_PASSES,
+    MOST_SORTED,
+    NEAR_FLOAT32,
+    RANGE_FLOAT32,
+    SMALLEST_SUM,
+)
+from numba_car._core.norms import GENERAL, is_float32, root, term
+from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._jit import formula
 
-# Verdicts on a row, or on a step towards its answer.
-GO_ON = 0  # at the outset, and while it goes on
-SUSPECT = 1  # not finite, or not between the bounds, or only by rounding
-CLEARED = 2  # suspect no more
-NOT_FINITE = 3
-OUTSIDE = 4  # x is not between its bounds
-SLOW = 5  # not done within so many passes
-SATURATED = 6  # nothing is free any more
-OUT_OF_RANGE = 7  # the powers may have over- or underflowed
-DONE = 8
-DISCARDED = 9  # solved, but the caller does not want it
-
-_TINY, _HUGE = 2.0**-1000, 2.0**1000  # all digits of an eta, or a scale, in between are its own
+_TINY, _HUGE = 2.0**-1000, 2.0**1000  # an eta or a scale in between has all 53 digits
 
 
 @formula
 def in_range(value):
-    """Whether sums of this size are safe from lost terms."""
+    """Return whether sums of this size lose no terms to overflow or underflow."""
     return SMALLEST_SUM <= value <= LARGEST_SUM
 
 
 @formula
-def is_safe(t, clipped_sum, free_sum):
-    """Whether the terms that float32 loses to its range are of no account."""
+def is_safe(t, excess, free_sum):
+    """Return whether what float32 sums lose to over- and underflow is below their rounding."""
     least, most = 1 / RANGE_FLOAT32, RANGE_FLOAT32
-    return t < most and clipped_sum < most and (free_sum == 0 or least < free_sum < most)
+    return t < most and excess < most and (free_sum == 0 or least < free_sum < most)
+
+
+@formula
+def nearness(like):
+    """Return the relative length below which a step is the last: 0 in float64, where only equality ends."""
+    return NEAR_FLOAT32 if is_float32(like) else 0.0
+
+
+@formula
+def most_passes(n):
+    """Return after how many passes over n elements sorting them costs less than to go on."""
+    return MAX_PASSES if n <= MOST_SORTED else MAX_LONG_PASSES
 
 
 @formula
 def advance(t, target, clipped_sum, free_sum, is_first, near):
-    """Return the next t and whether to go on from there; a step that is relatively near is the last.
+    """Return the next t and a verdict: PENDING if another pass is needed, DONE after a step below `near`.
 
-    What such a step leaves out is smaller by the share of the breakpoints that lie within it.
+    The truncation error of such a step is smaller than the step by the share of the weights that become
+    clipped within it.
     """
     remaining = target - clipped_sum
     if is_first and (remaining < 0 or (remaining == 0 and free_sum > 0)):
-        return 0.0 * t, GO_ON  # too far right to see the root from; zero never is
+        return 0.0 * t, PENDING  # so far right of the root that no step leads back; 0 never is
     if free_sum <= 0:
         return t, SATURATED
     if not (in_range(free_sum) and clipped_sum < math.inf):
-        return t, OUT_OF_RANGE
+        return t, NEEDS_MORE_DIGITS
     following = remaining / free_sum
     if abs(following - t) <= near * t:
         return following, DONE
-    # Left of the root the exact iterates climb, so a step back is rounding, and t the answer.
-    return (following, GO_ON) if is_first or following > t else (t, DONE)
+    # Left of the root the exact iterates increase, so a step back is rounding, and t the answer.
+    return (following, PENDING) if is_first or following > t else (t, DONE)
 
 
 @formula
 def guess(target, weight, capacity, norm):
-    """Return about where a row settles whose weights and caps sum up so; too far left if in doubt.
+    """Return an estimate of the root from the sums of all weights and of all caps; rather low than high.
 
-    Exact where nothing is clipped; the power fits uniform x and normal delta.
+    Exact where nothing is clipped; the exponent fits uniform x and normal delta.
     """
     slack = max(1.0 - target / capacity, 2.0**-10) if capacity > 0 else 1.0
     return target / weight * (term(1.0 / slack, norm) * math.sqrt(slack))
 
 
 @formula
-def reach_of(step, lane):
-    """Return how far, as a share of t, the step after one of that share may go, with room for rounding."""
-    return min(4.0 * step * step, 0.25) + (2.0**-18 if is_short(lane) else 2.0**-43)
+def reach_of(step, like):
+    """Return a bound, relative to t, on the step that follows one of the relative length `step`."""
+    return min(4.0 * step * step, 0.25) + (2.0**-18 if is_float32(like) else 2.0**-43)
 
 
 @formula
 def is_last(t, following, beyond, free_sum, later_sum, near):
-    """Whether a step to the right leaves out nothing of account.
+    """Return whether the truncation error of a step to the right is below rounding.
 
-    That is at most its length times the share of the weights that stop within it, of those that go on:
-    of `free_sum` at t, `later_sum` are free beyond the step.
+    The error is at most the step's length times the share of the weights that become clipped within it:
+    `free_sum` are free at t, `later_sum` are free still at `beyond`.
     """
     stopping = max(free_sum - later_sum, 0.0)
     return t <= following <= beyond and (following - t) * stopping <= near * following * later_sum
@@ -88,13 +98,13 @@ def is_last(t, following, beyond, free_sum, later_sum, near):
 
 @formula
 def conclude(scale, t, lost, norm, verdict):
-    """Turn t into eta = scale * (t + lost)**(1/p); call it a guess if the powers were not safe."""
+    """Return eta = scale * (t + lost)**(1/p) and the verdict, which is DONE only where eta has all digits."""
     ratio = root(t, norm)
-    if len(norm) > 2 and t > 0:
+    if len(norm) >= GENERAL and t > 0:
         ratio += ratio * (norm[1] * (lost / t))
     eta = scale * ratio
     # Weights of p < 1 are in range even where the numbers below them, of 1/ratio, have lost digits.
-    is_safe = in_range(t) and in_range(ratio)
-    if verdict == DONE and not (is_safe and _TINY <= eta <= _HUGE and scale >= _TINY):
-        return (eta if eta < math.inf else 0.0 * t), OUT_OF_RANGE
+    is_exact = in_range(t) and in_range(ratio)
+    if verdict == DONE and not (is_exact and _TINY <= eta <= _HUGE and scale >= _TINY):
+        return (eta if eta < math.inf else 0.0 * t), NEEDS_MORE_DIGITS
     return eta, verdict

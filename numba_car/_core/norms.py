@@ -1,41 +1,45 @@
 """The p-norm as a sum of terms.
 
-A norm travels as a tuple whose *length* picks the formula. The length is part of the type, so each
-kind of p gets its own machine code from one source, on CPU and CUDA alike:
+A norm travels as a tuple whose length is its kind. The length is part of the tuple's type, so numba drops
+the branches of all other kinds before it types them: each kind gets machine code of its own from one
+source, on CPU and CUDA alike. `test_branches_of_other_kinds_are_pruned` shows it.
 
-==========================  ======================================================================
-``()``                      the terms were raised to the power p beforehand
-``(1.0,)``                  p = 1
-``(2.0, 0.5)``              p = 2
-``(p, 1/p, error)``         any other finite p; ``error`` is what 1/p lost by rounding
-``(inf, 0.0, 0.0, 0.0)``    p = inf, which has no terms
-==========================  ======================================================================
+==========  ======================  ==============================================================
+kind        norm                    meaning
+==========  ======================  ==============================================================
+`STORED`    ``()``                  the terms were raised to the power p beforehand
+`ONE`       ``(1.0,)``              p = 1
+`TWO`       ``(2.0, 0.5)``          p = 2
+`GENERAL`   ``(p, 1/p, error)``     any other finite p; ``error`` is what 1/p lost by rounding
+`MAXIMUM`   ``(inf, 0.0, 0.0, 0.0)``  p = inf, which has no terms
+==========  ======================  ==============================================================
 """
 
 import functools
 import math
 from fractions import Fraction
 
+from numba_car._core.constants import LARGEST_P, SMALLEST_P
 from numba_car._core.double_double import two_product
-from numba_car._core.limits import LARGEST_P, SMALLEST_P
 from numba_car._jit import formula
 
-RAISED = ()
+STORED, ONE, TWO, GENERAL, MAXIMUM = range(5)
+STORED_POWERS, NORM_1, NORM_2, NORM_MAX = (), (1.0,), (2.0, 0.5), (math.inf, 0.0, 0.0, 0.0)
 
 
 def norm_of(p: float) -> tuple[float, ...]:
-    """Encode p for the formulas below; `norm[0]` is p, or the nearest that makes a difference."""
+    """Return the norm of that p; `norm[0]` is p, or the nearest value that makes a difference."""
     if p == math.inf:
-        return (p, 0.0, 0.0, 0.0)
+        return NORM_MAX
     p = min(max(float(p), SMALLEST_P), LARGEST_P)
     if p in (1.0, 2.0):
-        return (1.0,) if p == 1.0 else (2.0, 0.5)
+        return NORM_1 if p == 1.0 else NORM_2
     return (p, *inverse_of(p))
 
 
 @functools.cache
 def inverse_of(p: float) -> tuple[float, float]:
-    """1/p, and what it lost by rounding."""
+    """Return 1/p and its rounding error."""
     inverse = 1.0 / p
     if not 0.0 < inverse < math.inf:
         return inverse, 0.0
@@ -44,7 +48,7 @@ def inverse_of(p: float) -> tuple[float, float]:
 
 @formula
 def any_norm(p):
-    """Return p, 1/p and what 1/p loses by rounding, for jitted code that learns p as it runs."""
+    """Return p, 1/p and the rounding error of 1/p, where p is known only at run time."""
     p = min(max(p, SMALLEST_P), LARGEST_P)
     inverse = 1.0 / p
     product, lost = two_product(p, inverse)
@@ -52,51 +56,51 @@ def any_norm(p):
 
 
 @formula
-def is_short(lane):
-    """Whether a number is a float32."""
-    return type(lane)(1) + type(lane)(2.0**-40) == 1
+def is_float32(like):
+    """Return whether a number is a float32."""
+    return type(like)(1) + type(like)(2.0**-40) == 1
 
 
 @formula
-def unit_of(size, norm, is_short):
-    """Return what to measure sizes like this in, so that their powers stay in range.
+def unit_of(size, norm, float32):
+    """Return the unit in which sizes like this have powers in range; `float32` says in which range.
 
-    It is a power of two, whose inverse is exact as well, where terms take no powers; else the size.
+    For p = 1 and 2 it is a power of two, whose inverse is exact; for other p it is the size itself.
     """
-    if len(norm) > 2:
+    if len(norm) >= GENERAL:
         return size
-    most = 126 if is_short else 1000
+    most = 126 if float32 else 1000
     return math.ldexp(1.0, min(max(math.frexp(size)[1], -most), most))
 
 
 @formula
 def divisor(unit, norm):
-    """Return what `relative` asks for of a unit: a power of two is multiplied by its inverse."""
-    return unit if len(norm) > 2 else type(unit)(1) / unit
+    """Return the second argument of `relative` for a unit: of a power of two, the inverse."""
+    return unit if len(norm) >= GENERAL else type(unit)(1) / unit
 
 
 @formula
 def relative(size, divisor, norm):
-    """Size in a unit."""
-    return size / divisor if len(norm) > 2 else size * divisor
+    """Return size/unit, given the `divisor` of the unit."""
+    return size / divisor if len(norm) >= GENERAL else size * divisor
 
 
 @formula
 def term(size, norm):
-    """size**p, for size >= 0."""
-    if len(norm) < 2:
+    """Return size**p, for size >= 0."""
+    if len(norm) <= ONE:
         return size
-    if len(norm) == 2:
+    if len(norm) == TWO:
         return size * size
     return size ** type(size)(norm[0])
 
 
 @formula
 def root(total, norm):
-    """total**(1/p), for total >= 0."""
-    if len(norm) < 2:
+    """Return total**(1/p), for total >= 0."""
+    if len(norm) <= ONE:
         return total
-    if len(norm) == 2:
+    if len(norm) == TWO:
         return math.sqrt(total)
     power = total ** norm[1]
     # The rounding of 1/p alone is worth |log(total)| ulp of the result: put it back.

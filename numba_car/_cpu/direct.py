@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numba_car._arrays import PRECISIONS, Bounds, rounded
-from numba_car._core.limits import LARGEST_P
-from numba_car._cpu import apply, newton, plain
-from numba_car._cpu.plan import plan_of
+from numba_car._core.constants import LARGEST_P
+from numba_car._core.norms import MAXIMUM, TWO
+from numba_car._cpu import newton, plain
+from numba_car._cpu.rescale import rescale_rows
 from numba_car._cpu.sums import padded
-from numba_car._rows import Array, flat, is_plain
+from numba_car._cpu.tuning import plan_of
+from numba_car._layout import Array, flat, is_plain
+from numba_car._problem import PRECISIONS, Bounds, rounded
 
 _DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 _LARGEST = {dtype: PRECISIONS[dtype.name].largest for dtype in _DTYPES}
@@ -61,10 +63,10 @@ def _solve(x: Any, delta: Any, eps: Any, p: float, bounds: Bounds) -> _Solved | 
     rows = ((flat(x), n), (flat(delta), n), *limits, n)
     eta, verdict, target = np.zeros(count), np.zeros(count, np.int64), np.empty(count)
     target.fill(eps)
-    if len(plan.norm) < 3:
+    if len(plan.norm) <= TWO:
         all_done = plain.solve_rows(*rows, target, plan.norm, plan.block, eta, verdict)
     else:
-        scratch = np.empty((2, 0 if len(plan.norm) == 4 else padded(n)), plan.powers_dtype)
+        scratch = np.empty((2, 0 if len(plan.norm) == MAXIMUM else padded(n)), plan.powers_dtype)
         all_done = newton.solve_rows(*rows, target, plan.norm, plan.block, scratch, eta, verdict)
     if not all_done:
         return None
@@ -88,5 +90,5 @@ def rescale(
         return None
     out = np.empty_like(x) if out is None else out
     target = out.reshape(-1), x.size // len(x)
-    apply.rescale_rows(*solved.rows, solved.verdict, solved.eta, _LARGEST[x.dtype], target)
+    rescale_rows(*solved.rows, solved.verdict, solved.eta, _LARGEST[x.dtype], target)
     return solved.eta, out

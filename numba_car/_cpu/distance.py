@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from numba_car._core.norms import norm_of, root, term
-from numba_car._cpu.extremes import bits_of, size_of_bits
+from numba_car._core.norms import MAXIMUM, norm_of, root, term
+from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.threads import default_threads, run
 from numba_car._jit import kernel, loop, rows
-from numba_car._rows import Array, flat
+from numba_car._layout import Array, flat
 
 _ELEMENTS = 1 << 16  # of a task, as for the solver
 _LANES = 4096  # summed in one go: short enough that float64 loses nothing to speak of
@@ -32,7 +32,7 @@ def _largest(a, b):
 
 @rows
 def _distance(a, b, norm):
-    if len(norm) == 4:
+    if len(norm) == MAXIMUM:
         return _largest(a, b)
     total = 0.0
     for start in range(0, a.size, _LANES):

@@ -4,11 +4,11 @@ import numpy as np
 from numba import types
 from numba.extending import overload, register_jitable
 
+from numba_car._core.constants import BLOCK_CHAIN, BLOCK_FLOAT64, BLOCK_POWERS
+from numba_car._core.coordinate import is_clipped, room, step, weight_and_cap
 from numba_car._core.double_double import two_sum
-from numba_car._core.limits import BLOCK_CHAIN, BLOCK_FLOAT64, BLOCK_POWERS
-from numba_car._core.norms import divisor, relative, term
-from numba_car._core.problem import is_clipped, room, step, weight_and_cap
-from numba_car._cpu.views import element, parts_of
+from numba_car._core.norms import GENERAL, divisor, relative, term
+from numba_car._cpu.row import element, parts_of
 from numba_car._jit import loop, rows
 
 _LANES = 32  # 16 elements of float64 at a time, and 32 of float32; the rest is one after the other
@@ -21,7 +21,7 @@ def padded(n: int) -> int:
 
 def float64_block(norm: tuple[float, ...]) -> int:
     """How many elements to sum before compensation sets in, for a result of float64."""
-    return BLOCK_POWERS if len(norm) > 2 and norm[0] < 2.0 else BLOCK_FLOAT64
+    return BLOCK_POWERS if len(norm) >= GENERAL and norm[0] < 2.0 else BLOCK_FLOAT64
 
 
 # As decorators, these would hide their types from their typed callers.
@@ -32,10 +32,10 @@ register_jitable(float64_block)
 @loop
 def _newton_sums(row, norm, t):
     """Sum the caps that are reached at t, and the weights that are free, in the precision of t."""
-    lane = type(t)
-    clipped_sum, free_sum = lane(0), lane(0)
+    dtype = type(t)
+    clipped_sum, free_sum = dtype(0), dtype(0)
     for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, lane)
+        x, delta, lower, upper = element(row, i, dtype)
         weight, cap = weight_and_cap(x, delta, lower, upper, norm)
         # As if/else it vectorises and runs 1.5 times as fast as two selects.
         if is_clipped(weight, cap, t):
@@ -57,12 +57,16 @@ def _step_sums(row, norm, eta_and_unit):
 
 
 @loop
-def fill_powers(row, norm, unit, speed, caps, weights):
-    """Store (room/unit)**p and (|delta|/speed)**p, all the powers that a row needs; sum the latter."""
-    lane = caps.dtype.type
-    by_unit, by_speed, total = divisor(lane(unit), norm), divisor(lane(speed), norm), lane(0)
+def fill_powers(row, norm, unit, max_abs_delta, caps, weights):
+    """Store (room/unit)**p and (|delta|/max_abs_delta)**p, all the powers that a row needs; sum the latter."""
+    dtype = caps.dtype.type
+    by_unit, by_speed, total = (
+        divisor(dtype(unit), norm),
+        divisor(dtype(max_abs_delta), norm),
+        dtype(0),
+    )
     for i in range(caps.size):
-        x, delta, lower, upper = element(row, i, lane)
+        x, delta, lower, upper = element(row, i, dtype)
         caps[i] = term(relative(room(x, delta, lower, upper), by_unit, norm), norm)
         weight = term(relative(abs(delta), by_speed, norm), norm)
         weights[i] = weight

@@ -9,8 +9,7 @@ import numpy as np
 from numba import cuda
 
 from numba_car._core.bfloat16 import widen
-from numba_car._cuda.jit import IS_SIMULATED, kernel
-from numba_car._cuda.memory import (
+from numba_car._cuda.device_memory import (
     BFLOAT16,
     BITS,
     View,
@@ -21,8 +20,9 @@ from numba_car._cuda.memory import (
     packed_strides,
     view_of,
 )
-from numba_car._cuda.views import store
-from numba_car._rows import DType
+from numba_car._cuda.jit import IS_SIMULATED, kernel
+from numba_car._cuda.row import store
+from numba_car._layout import DType
 
 _THREADS = 32 if IS_SIMULATED else 256
 

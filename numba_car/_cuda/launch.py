@@ -9,7 +9,7 @@ from numba import cuda
 
 from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS, WARP
-from numba_car._rows import DType
+from numba_car._layout import DType
 
 # Up to this length, a warp takes a row: 24 elements a thread, and no thread waits for another warp.
 _SHORT = 1024
@@ -53,9 +53,9 @@ def row_teams(count: int, n: int) -> Shape:
     return Shape(max(1, min(-(-count // threads[1]), _AHEAD * multiprocessors())), threads)
 
 
-def keeping_teams(count: int, n: int, lane: DType) -> Shape | None:
+def keeping_teams(count: int, n: int, like: DType) -> Shape | None:
     """Launch teams that keep a row's powers on chip, if it holds them."""
-    shape, row_bytes = row_teams(count, n), 2 * n * lane.itemsize
+    shape, row_bytes = row_teams(count, n), 2 * n * like.itemsize
     while shape.threads[1] > 1 and shape.threads[1] * row_bytes > _SHARED:
         shape = shape._replace(threads=(shape.threads[0], shape.threads[1] // 2))
     shared = shape.threads[1] * row_bytes
@@ -78,18 +78,18 @@ def sample_size(n: int, stride: int) -> int:
     return whole * WARP + min(WARP, n - whole * WARP * stride)
 
 
-def narrowing(count: int, n: int, lane: DType) -> Narrowing:
+def narrowing(count: int, n: int, like: DType) -> Narrowing:
     """Launch a block a row, or several where there are fewer rows than blocks to be had."""
-    threads, most = _NARROWING, _SAMPLE // (2 * lane.itemsize)
+    threads, most = _NARROWING, _SAMPLE // (2 * like.itemsize)
     stride = max(8, -(-n // most))
-    shared = 2 * sample_size(n, stride) * lane.itemsize
+    shared = 2 * sample_size(n, stride) * like.itemsize
     resident = _RESIDENT * multiprocessors()
     blocks = max(1, min(resident // count, -(-n // threads)))
     shape = Shape(blocks * count if blocks > 1 else min(count, resident), (threads, 1))
     samples = Shape(min(count, 2 * resident), (threads, 1), shared)
     # A sample of millions leaves less open than one of thousands.
     wanted = n // 4 if blocks == 1 else n // 32
-    most = _ASIDE // (2 * lane.itemsize * shape.blocks * threads)
+    most = _ASIDE // (2 * like.itemsize * shape.blocks * threads)
     return Narrowing(
         samples, shape, blocks, stride, max(4, min(most, -(-wanted // (blocks * threads))))
     )

@@ -1,6 +1,6 @@
 """What a team measures on a row in memory, in float64: extremes, the norm reached, and eta by bisection.
 
-Extremes and bisection serve the rows that Newton's method does not settle; most never come here.
+Extremes and bisection serve the rows that Newton's method does not iterate; most never come here.
 """
 
 import math
@@ -8,14 +8,14 @@ import math
 import numpy as np
 from numba import cuda
 
+from numba_car._core.constants import LARGEST
+from numba_car._core.coordinate import arrival, room, step
 from numba_car._core.double_double import two_sum
-from numba_car._core.limits import LARGEST
-from numba_car._core.newton import DONE
-from numba_car._core.norms import root, term
-from numba_car._core.problem import arrival, room, step
+from numba_car._core.norms import MAXIMUM, root, term
+from numba_car._core.verdicts import DONE
 from numba_car._cuda.jit import device, kernel
+from numba_car._cuda.row import at, element
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_max, team_sum
-from numba_car._cuda.views import at, element
 
 _SMALLEST = np.finfo(np.float64).smallest_subnormal
 
@@ -32,7 +32,7 @@ def largest_step(row, eta, team):
 
 
 @device
-def fastest(row, team):
+def max_abs(row, team):
     """Max |delta|."""
     largest, i = 0.0, place_in(team)
     while i < row[5]:
@@ -69,7 +69,7 @@ def largest_breakpoint(row, team):
 def norm_reached(row, norm, eta, team):
     """N(eta); with eta = inf that is R."""
     unit = largest_step(row, eta, team)
-    if len(norm) == 4 or not 0.0 < unit < math.inf:
+    if len(norm) == MAXIMUM or not 0.0 < unit < math.inf:
         return unit
     total, lost, i = 0.0, 0.0, place_in(team)
     while i < row[5]:
@@ -104,15 +104,15 @@ def bisect(row, norm, eps, team):
 
 
 @device
-def solve_largest(row, eps, team):
-    """Solve for p = inf: the fastest of the coordinates with room enough decides."""
-    reachable, speed = eps, largest_delta(row, eps, team)
-    if speed == 0.0:
+def solve_maximum_norm(row, eps, team):
+    """Solve for p = inf: the max_abs of the coordinates with room enough decides."""
+    reachable, max_abs_delta = eps, largest_delta(row, eps, team)
+    if max_abs_delta == 0.0:
         reachable = min(eps, largest_step(row, math.inf, team))
         if reachable == 0.0:
             return 0.0
-        speed = largest_delta(row, reachable, team)
-    return min(arrival(reachable, speed), LARGEST)
+        max_abs_delta = largest_delta(row, reachable, team)
+    return min(arrival(reachable, max_abs_delta), LARGEST)
 
 
 @kernel
@@ -130,7 +130,7 @@ def measure_rows(x, delta, lower, upper, count, n, norm, verdict, eta, reached):
 
 
 @kernel
-def judge_rows(eps, max_norm, shown, discards, eta, saturated, first):
+def flag_unreachable(eps, max_norm, shown, discards, eta, saturated, first):
     """Say which rows ask for more than R, be it R itself or R as the result's dtype shows it.
 
     Their eta becomes NaN where `discards`; `first` takes the least of their indices.

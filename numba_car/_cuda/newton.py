@@ -6,35 +6,25 @@ import math
 import numpy as np
 from numba import cuda
 
+from numba_car._core.constants import MAX_PASSES, NEAR_FLOAT32
+from numba_car._core.coordinate import is_clipped, room
 from numba_car._core.double_double import two_sum
-from numba_car._core.limits import MAX_PASSES, NEAR_FLOAT32
-from numba_car._core.newton import (
-    DONE,
-    GO_ON,
-    OUT_OF_RANGE,
-    OUTSIDE,
-    SATURATED,
-    SLOW,
-    advance,
-    conclude,
-    in_range,
-    is_safe,
-)
-from numba_car._core.norms import divisor, is_short, relative, term, unit_of
-from numba_car._core.problem import is_clipped, room
-from numba_car._cuda.checks import inspect
+from numba_car._core.newton import advance, conclude, in_range, is_safe
+from numba_car._core.norms import MAXIMUM, divisor, is_float32, relative, term, unit_of
+from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, OUTSIDE, PENDING, SATURATED
 from numba_car._cuda.jit import device, kernel
-from numba_car._cuda.measure import bisect, largest_breakpoint, norm_reached, solve_largest
+from numba_car._cuda.measure import bisect, largest_breakpoint, norm_reached, solve_maximum_norm
+from numba_car._cuda.row import at, element
 from numba_car._cuda.team import SLOTS, WARP, place_in, size_of, team_sum
-from numba_car._cuda.views import at, element
+from numba_car._cuda.validate import inspect
 
 
 @device
-def raise_powers(n, norm, unit, speed, lane, terms, team):
+def raise_powers(n, norm, unit, max_abs_delta, like, terms, team):
     """Turn a row's rooms and |delta| into their powers; return about the sum of the weights."""
     caps, weights, base = terms
-    by_unit, by_speed = divisor(type(lane)(unit), norm), divisor(type(lane)(speed), norm)
-    total, i = type(lane)(0), place_in(team)
+    by_unit, by_speed = divisor(type(like)(unit), norm), divisor(type(like)(max_abs_delta), norm)
+    total, i = type(like)(0), place_in(team)
     while i < n:
         place = np.uint64(base + i)
         caps[place] = term(relative(caps[place], by_unit, norm), norm)
@@ -46,7 +36,7 @@ def raise_powers(n, norm, unit, speed, lane, terms, team):
 
 
 @device
-def weight_and_cap_at(terms, i, lane):
+def weight_and_cap_at(terms, i, like):
     """Return the powers of an element: kept as (caps, weights, where), or (row, norm, two divisors).
 
     Or set aside by `narrow`, as (caps, weights, counts, slot, layers, columns).
@@ -62,9 +52,9 @@ def weight_and_cap_at(terms, i, lane):
         place = np.uint64(slot * layers * columns + i)
         weight, cap = weights[place], caps[place]  # before it is known whether they are any
         is_kept = np.int64(layer) * WARP + np.int64(column) % WARP < kept
-        return (weight, cap) if is_kept else (type(lane)(0), type(lane)(0))
+        return (weight, cap) if is_kept else (type(like)(0), type(like)(0))
     row, norm, by_unit, by_speed = terms
-    x, delta, lower, upper = element(row, i, type(lane))
+    x, delta, lower, upper = element(row, i, type(like))
     weight = term(relative(abs(delta), by_speed, norm), norm)
     return weight, term(relative(room(x, delta, lower, upper), by_unit, norm), norm)
 
@@ -78,9 +68,9 @@ def tally(sums, terms, t):
 
 
 @device
-def chain_of(lane):
+def chain_of(like):
     """Return how many terms a thread adds up in the row's precision before compensation sets in."""
-    return 16 if is_short(lane) else 4  # p < 1 magnifies what a float64 result loses
+    return 16 if is_float32(like) else 4  # p < 1 magnifies what a float64 result loses
 
 
 @device
@@ -108,33 +98,33 @@ def newton_sums(n, t, terms, team):
 
 
 @device
-def nearness(lane):
+def nearness(like):
     """Return how near a step must be to be the last."""
-    return NEAR_FLOAT32 if is_short(lane) else 0.0
+    return NEAR_FLOAT32 if is_float32(like) else 0.0
 
 
 @device
-def next_step(t, target, clipped, free, is_first, near, lane):
+def next_step(t, target, clipped, free, is_first, near, like):
     """Return the next t and a verdict; float32 has to hold the sums."""
     t, verdict = advance(t, target, clipped, free, is_first, near)
-    if is_short(lane) and not is_safe(t, clipped, free):
-        verdict = OUT_OF_RANGE
+    if is_float32(like) and not is_safe(t, clipped, free):
+        verdict = NEEDS_MORE_DIGITS
     return t, verdict
 
 
 @device
-def settle(n, target, start, near, lane, terms, team):
+def iterate(n, target, start, near, like, terms, team):
     """Iterate from any start until the free set repeats; return t and the verdict.
 
     The free set shrinks in each pass but the first, by one element in rows built for that: those are
-    SLOW, and left to `bisect`, whose passes are about 140 whatever the row.
+    NEEDS_MORE_DIGITS, and left to `bisect`, whose passes are about 140 whatever the row.
     """
-    t, verdict, passes = start, GO_ON, 0
-    while verdict == GO_ON and passes < MAX_PASSES:
-        clipped, free = newton_sums(n, type(lane)(t), terms, team)
-        t, verdict = next_step(t, target, clipped, free, passes == 0, near, lane)
+    t, verdict, passes = start, PENDING, 0
+    while verdict == PENDING and passes < MAX_PASSES:
+        clipped, free = newton_sums(n, type(like)(t), terms, team)
+        t, verdict = next_step(t, target, clipped, free, passes == 0, near, like)
         passes += 1
-    return t, SLOW if verdict == GO_ON else verdict
+    return t, NEEDS_MORE_DIGITS if verdict == PENDING else verdict
 
 
 @device
@@ -149,25 +139,25 @@ def finish(row, norm, eps, eta, verdict, team):
 
 
 @device
-def solve_finite(row, norm, eps, speed, lane, terms, team):
+def solve_finite(row, norm, eps, max_abs_delta, like, terms, team):
     """Solve a row that is finite and can move, for finite p and eps > 0.
 
     Where there are no `terms` to keep its powers in, each pass reads the row and takes them anew.
     """
-    short = is_short(lane)
-    unit, speed = unit_of(eps, norm, short), unit_of(speed, norm, short)
+    float32 = is_float32(like)
+    unit, max_abs_delta = unit_of(eps, norm, float32), unit_of(max_abs_delta, norm, float32)
     target = term(eps / unit, norm)
     if not in_range(target):
         return bisect(row, norm, eps, team)
     if len(terms) == 3:
-        weight = raise_powers(row[5], norm, unit, speed, lane, terms, team)
+        weight = raise_powers(row[5], norm, unit, max_abs_delta, like, terms, team)
         start = target / weight if weight > 0 else 0.0
-        t, verdict = settle(row[5], target, start, nearness(lane), lane, terms, team)
+        t, verdict = iterate(row[5], target, start, nearness(like), like, terms, team)
     else:
-        divisors = divisor(type(lane)(unit), norm), divisor(type(lane)(speed), norm)
+        divisors = divisor(type(like)(unit), norm), divisor(type(like)(max_abs_delta), norm)
         anew = (row, norm, divisors[0], divisors[1])
-        t, verdict = settle(row[5], target, 0.0, nearness(lane), lane, anew, team)
-    eta, verdict = conclude(unit / speed, t, 0.0, norm, verdict)
+        t, verdict = iterate(row[5], target, 0.0, nearness(like), like, anew, team)
+    eta, verdict = conclude(unit / max_abs_delta, t, 0.0, norm, verdict)
     return finish(row, norm, eps, eta, verdict, team)
 
 
@@ -175,8 +165,8 @@ def solve_finite(row, norm, eps, speed, lane, terms, team):
 def report(r, found, goal, answer, eta, verdict, first):
     """Store a row's answer; `first` takes the least index of a row that the caller must hear of."""
     if cuda.threadIdx.x == 0:
-        eta[r] = answer if found == GO_ON else math.nan
-        verdict[r] = DONE if found == GO_ON else found
+        eta[r] = answer if found == PENDING else math.nan
+        verdict[r] = DONE if found == PENDING else found
         if found == OUTSIDE or not 0 <= goal < math.inf:
             cuda.atomic.min(first, 0, r)
 
@@ -184,26 +174,26 @@ def report(r, found, goal, answer, eta, verdict, first):
 @functools.cache
 def solve_kernel(dtype, where):
     """Return the kernel with powers of that dtype: kept "on chip", or taken "anew" in each pass."""
-    lane_type = dtype.type
+    real = dtype.type
 
     @kernel
     def solve_rows(x, delta, lower, upper, count, n, eps, norm, slack, eta, verdict, first):
         team = (cuda.shared.array(SLOTS, np.float64),)
-        lane, r = lane_type(0), np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
+        like, r = real(0), np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         if where == "on chip":
-            kept = cuda.shared.array(0, lane_type)
+            kept = cuda.shared.array(0, real)
             terms = (kept, kept[n:], 2 * n * np.int64(cuda.threadIdx.y))
         else:
             terms = ()  # type: ignore[assignment]
         while r < count:
             row = (x, delta, lower, upper, r, n)
-            speed, found = inspect(row, slack, lane, terms, team)
+            max_abs_delta, found = inspect(row, slack, like, terms, team)
             goal, answer = at(eps, r, 0, np.float64), 0.0
-            if found == GO_ON and goal > 0 and speed > 0:
-                if len(norm) == 4:
-                    answer = solve_largest(row, goal, team)
+            if found == PENDING and goal > 0 and max_abs_delta > 0:
+                if len(norm) == MAXIMUM:
+                    answer = solve_maximum_norm(row, goal, team)
                 else:
-                    answer = solve_finite(row, norm, goal, speed, lane, terms, team)
+                    answer = solve_finite(row, norm, goal, max_abs_delta, like, terms, team)
             report(r, found, goal, answer, eta, verdict, first)
             r += np.int64(cuda.gridDim.x) * cuda.blockDim.y
 

@@ -11,7 +11,24 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from numba_car._arrays import (
+from numba_car._core.bfloat16 import narrow, widen
+from numba_car._core.constants import SLACK
+from numba_car._core.norms import norm_of
+from numba_car._cuda.copies import packed
+from numba_car._cuda.device_memory import (
+    BFLOAT16,
+    View,
+    check_driver,
+    flat,
+    is_on_device,
+    reshaped,
+    view_of,
+)
+from numba_car._cuda.device_memory import batch_of as as_batch
+from numba_car._cuda.jit import IS_SIMULATED
+from numba_car._jit import interpreted
+from numba_car._layout import Array, DType
+from numba_car._problem import (
     PRECISIONS,
     Precision,
     as_numeric,
@@ -26,23 +43,6 @@ from numba_car._arrays import (
     result_dtype,
     rounded,
 )
-from numba_car._core.bfloat16 import narrow, widen
-from numba_car._core.limits import SLACK
-from numba_car._core.norms import norm_of
-from numba_car._cuda.copies import packed
-from numba_car._cuda.jit import IS_SIMULATED
-from numba_car._cuda.memory import (
-    BFLOAT16,
-    View,
-    check_driver,
-    flat,
-    is_on_device,
-    reshaped,
-    view_of,
-)
-from numba_car._cuda.memory import batch_of as as_batch
-from numba_car._jit import interpreted
-from numba_car._rows import Array, DType
 
 
 @dataclass(slots=True)

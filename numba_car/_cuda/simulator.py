@@ -63,20 +63,20 @@ class _Warps:
 
     def _gather(self, value: Any) -> tuple[list[Any], int]:
         """Return the values that all threads of the warp bring, and which is this one's."""
-        warp, lane = self._place()
-        values = warp.values[warp.turns[lane] % 2]
-        warp.turns[lane] += 1
-        values[lane] = value
+        warp, like = self._place()
+        values = warp.values[warp.turns[like] % 2]
+        warp.turns[like] += 1
+        values[like] = value
         warp.barrier.wait()
-        return values, lane
+        return values, like
 
     def shfl_xor_sync(self, mask: int, value: Any, distance: int) -> Any:  # noqa: ARG002
-        values, lane = self._gather(value)
-        return values[lane ^ distance]
+        values, like = self._gather(value)
+        return values[like ^ distance]
 
     def ballot_sync(self, mask: int, predicate: Any) -> int:  # noqa: ARG002
         values, _ = self._gather(predicate)
-        return sum(1 << lane for lane, value in enumerate(values) if value)
+        return sum(1 << like for like, value in enumerate(values) if value)
 
     def butterfly(self, combine: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
         """Do what `team.butterfly` does, meeting once instead of five times."""

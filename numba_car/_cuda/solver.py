@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numba_car._arrays import Options
-from numba_car._cuda import copies, launch, memory
-from numba_car._cuda.apply import rescale_rows
-from numba_car._cuda.long import STATE, alone_kernel, rest_kernel, start_kernel
-from numba_car._cuda.measure import judge_rows, measure_rows
+from numba_car._core.norms import MAXIMUM, ONE, TWO
+from numba_car._cuda import copies, device_memory, launch
+from numba_car._cuda.long_rows import STATE, alone_kernel, rest_kernel, start_kernel
+from numba_car._cuda.measure import flag_unreachable, measure_rows
+from numba_car._cuda.multi_block import share_blocks
 from numba_car._cuda.newton import solve_kernel
 from numba_car._cuda.problem import DeviceProblem
-from numba_car._cuda.shared import share_blocks
-from numba_car._cuda.sort_scan import SCRATCH_ROWS, sort_rows
+from numba_car._cuda.rescale import rescale_rows
+from numba_car._cuda.sort import SCRATCH_ROWS, sort_rows
 from numba_car._cuda.team import WARP
-from numba_car._rows import DType
+from numba_car._layout import DType
+from numba_car._problem import Options
 
 _NOBODY = np.iinfo(np.int64).max
 
@@ -34,24 +35,24 @@ class Solved(NamedTuple):
 
 
 def _first(task: DeviceProblem) -> Any:
-    return memory.to_device(np.full(1, _NOBODY, np.int64), task.stream)
+    return device_memory.to_device(np.full(1, _NOBODY, np.int64), task.stream)
 
 
 def _check(task: DeviceProblem, first: Any) -> None:
     """Read back once whether there was a row that the caller must hear of."""
-    if memory.to_host(first, task.stream)[0] != _NOBODY:
+    if device_memory.to_host(first, task.stream)[0] != _NOBODY:
         raise BadRowError
 
 
 def solve(task: DeviceProblem, options: Options, *, for_eps: bool = True) -> Solved:
     """Solve all rows, for the problem's eps or for 0."""
-    eta = memory.empty(task.count, np.float64, task.stream)
-    verdict = memory.empty(task.count, np.int64, task.stream)
+    eta = device_memory.empty(task.count, np.float64, task.stream)
+    verdict = device_memory.empty(task.count, np.int64, task.stream)
     if task.count == 0:
         return Solved(eta, verdict)
     first = _first(task)
     results = np.float64(task.slack), eta, verdict, first
-    if options.method == "sort" and len(task.norm) != 4 and for_eps and task.n > 0:
+    if options.method == "sort" and len(task.norm) != MAXIMUM and for_eps and task.n > 0:
         _sort(task, results)
     else:
         _newton(task, task.eps if for_eps else (0.0,), results)
@@ -64,47 +65,47 @@ def solve(task: DeviceProblem, options: Options, *, for_eps: bool = True) -> Sol
 def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...]) -> None:
     # As on the CPU: float32 has no room for the powers of a general p.
     kind = len(task.norm)
-    lane = task.compute if kind in (1, 2, 4) else np.dtype(np.float64)
-    if kind == 4:  # that takes a pass or two, and keeps nothing
+    like = task.compute if kind in (ONE, TWO, MAXIMUM) else np.dtype(np.float64)
+    if kind == MAXIMUM:  # that takes a pass or two, and keeps nothing
         shape: launch.Shape | None = launch.row_teams(task.count, task.n)
     else:
-        shape = launch.keeping_teams(task.count, task.n, lane)
+        shape = launch.keeping_teams(task.count, task.n, like)
     if shape is None:
-        _narrow(task, eps, lane, results)
+        _narrow(task, eps, like, results)
     else:
-        kernel = solve_kernel(lane, "on chip" if shape.shared else "anew")
+        kernel = solve_kernel(like, "on chip" if shape.shared else "anew")
         launch.run(kernel, shape, task.stream, *task.rows, eps, task.norm, *results)
 
 
 def _narrow(
-    task: DeviceProblem, eps: tuple[Any, ...], lane: DType, results: tuple[Any, ...]
+    task: DeviceProblem, eps: tuple[Any, ...], like: DType, results: tuple[Any, ...]
 ) -> None:
     """Solve rows that are too long for the chip; no launch waits to hear what another found."""
-    plan = launch.narrowing(task.count, task.n, lane)
+    plan = launch.narrowing(task.count, task.n, like)
     rows, norm, stream = task.rows, task.norm, task.stream
     slack, eta, verdict, first = results
     columns = plan.shape.blocks * plan.shape.threads[0]  # of all rows, or of those under way
-    scratch = memory.empty(2 * plan.layers * columns, lane, stream)
-    counts = memory.empty(columns // WARP, np.int64, stream)
-    state = memory.empty(STATE * task.count, np.float64, stream)
+    scratch = device_memory.empty(2 * plan.layers * columns, like, stream)
+    counts = device_memory.empty(columns // WARP, np.int64, stream)
+    state = device_memory.empty(STATE * task.count, np.float64, stream)
     kept = scratch, np.int64(plan.layers), counts, state
     size = np.int64(launch.sample_size(task.n, plan.stride))
     arguments = *rows, eps, norm, np.int64(plan.stride), size, state, verdict
-    launch.run(start_kernel(lane), plan.samples, stream, *arguments)
+    launch.run(start_kernel(like), plan.samples, stream, *arguments)
     if plan.blocks == 1:
         arguments = *rows, eps, norm, slack, *kept, eta, verdict, first
-        launch.run(alone_kernel(lane), plan.shape, stream, *arguments)
+        launch.run(alone_kernel(like), plan.shape, stream, *arguments)
     else:
-        share_blocks(task, eps, lane, plan, kept, results)
+        share_blocks(task, eps, like, plan, kept, results)
     shape = launch.row_teams(task.count, task.n)
-    launch.run(rest_kernel(lane), shape, stream, *rows, eps, norm, eta, verdict, first)
+    launch.run(rest_kernel(like), shape, stream, *rows, eps, norm, eta, verdict, first)
 
 
 def _sort(task: DeviceProblem, results: tuple[Any, ...]) -> None:
     shape, size = launch.sorting_blocks(task.count, task.n, 8 * (SCRATCH_ROWS + 1))
     slack, eta, verdict, first = results
-    scratch = memory.empty(shape.blocks * SCRATCH_ROWS * size, np.float64, task.stream)
-    order = memory.empty(shape.blocks * size, np.int64, task.stream)
+    scratch = device_memory.empty(shape.blocks * SCRATCH_ROWS * size, np.float64, task.stream)
+    order = device_memory.empty(shape.blocks * size, np.int64, task.stream)
     numbers = np.int64(size), task.eps, task.norm, slack
     arguments = *task.rows, *numbers, scratch, order, eta, verdict, first
     launch.run(sort_rows, shape, task.stream, *arguments)
@@ -112,7 +113,7 @@ def _sort(task: DeviceProblem, results: tuple[Any, ...]) -> None:
 
 def measure(task: DeviceProblem, solved: Solved, eta: tuple[Any, ...]) -> Any:
     """N(eta) of all rows; with eta = inf that is R."""
-    reached = memory.empty(task.count, np.float64, task.stream)
+    reached = device_memory.empty(task.count, np.float64, task.stream)
     if task.count:
         shape = launch.row_teams(task.count, task.n)
         arguments = *task.rows, task.norm, solved.verdict, eta, reached
@@ -127,7 +128,7 @@ def max_norms(task: DeviceProblem, solved: Solved) -> Any:
 
 def judge(task: DeviceProblem, solved: Solved, rule: str, max_norm: Any = None) -> Any:
     """Return which rows cannot reach eps; do with them what the rule says."""
-    saturated = memory.empty(task.count, np.bool_, task.stream)
+    saturated = device_memory.empty(task.count, np.bool_, task.stream)
     if task.count == 0:
         return saturated
     max_norm = max_norms(task, solved) if max_norm is None else max_norm
@@ -135,7 +136,7 @@ def judge(task: DeviceProblem, solved: Solved, rule: str, max_norm: Any = None) 
     first = _first(task)
     shape = launch.Shape(copies.blocks_for(task.count), (32, 1))
     arguments = task.eps, max_norm, shown, rule == "nan", solved.eta, saturated, first
-    launch.run(judge_rows, shape, task.stream, *arguments)
+    launch.run(flag_unreachable, shape, task.stream, *arguments)
     if rule == "raise":
         _check(task, first)
     return saturated

@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from numba_car._arrays import Options, Problem
 from numba_car._core.norms import norm_of
-from numba_car._cuda import memory, solver
+from numba_car._cuda import device_memory, solver
 from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._cuda.problem import DeviceProblem
-from numba_car._rows import Array, DType, Rows
+from numba_car._layout import Array, DType, Rows
+from numba_car._problem import Options, Problem
 
 _STREAMS = 1 if IS_SIMULATED else 2  # the simulator launches one kernel at a time
-_CHUNK = 1 << 25  # bytes of x at a time: enough for all of a bus's speed
+_CHUNK = 1 << 25  # bytes of x at a time: enough for all of a bus's max_abs_delta
 _BY_ROW = 100  # bytes that a row's eta and the like take
 _SHARE = 0.8  # of the free memory: the kernels' code and what the driver keeps need some
 
@@ -60,7 +60,7 @@ class _Buffer:
 
     def __init__(self, size: int, dtype: DType, stream: Any) -> None:
         self._here = np.empty(size, dtype) if IS_SIMULATED else cuda.pinned_array(size, dtype)
-        self._there = memory.empty(size, dtype, stream)
+        self._there = device_memory.empty(size, dtype, stream)
         self._stream = stream
 
     def part(self, size: int) -> Any:
@@ -146,7 +146,7 @@ class _Lane:
             found = (solver.max_norms(rows, solved),)
         else:
             found = (solver.solve(rows, self._options).eta,)
-        return tuple(memory.to_host(values, self._stream) for values in found)
+        return tuple(device_memory.to_host(values, self._stream) for values in found)
 
     def rescale(self, out: Rows, start: int, stop: int) -> None:
         """Rescale a chunk into host memory."""
@@ -161,7 +161,7 @@ class _Lane:
 
 def run(name: str, task: Problem, options: Options, out: Rows | None = None) -> tuple[Array, ...]:
     """Do what the public function of that name does; return its values by row, or fill `out`."""
-    memory.check_driver()
+    device_memory.check_driver()
     size = rows_per_chunk(task, options)
     starts = deque(range(0, task.count, size))
     found: dict[int, tuple[Array, ...]] = {}
@@ -169,7 +169,7 @@ def run(name: str, task: Problem, options: Options, out: Rows | None = None) -> 
 
     def work(_: int) -> None:
         with here:
-            lane = _Lane(task, options, min(size, task.count))
+            like = _Lane(task, options, min(size, task.count))
             while True:
                 try:
                     start = starts.popleft()
@@ -177,9 +177,9 @@ def run(name: str, task: Problem, options: Options, out: Rows | None = None) -> 
                     return
                 stop = min(start + size, task.count)
                 if out is not None:
-                    lane.rescale(out, start, stop)
+                    like.rescale(out, start, stop)
                 else:
-                    found[start] = lane.by_row(name, start, stop)
+                    found[start] = like.by_row(name, start, stop)
 
     with ThreadPoolExecutor(_STREAMS, "numba_car_cuda") as pool:
         try:

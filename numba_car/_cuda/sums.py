@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from numba_car._cuda import launch, memory
+from numba_car._cuda import device_memory, launch
 from numba_car._cuda.jit import kernel
-from numba_car._cuda.views import my_element
+from numba_car._cuda.row import my_element
 
 _FOLD = 64  # elements that a thread adds up
 
@@ -36,7 +36,7 @@ def sum_to(values: Any, sizes: Sequence[int], wanted: Sequence[int], stream: Any
         while left[axis] != wanted[axis]:
             parts = max(1, -(-left[axis] // _FOLD))
             count, inner = math.prod(left[:axis]), math.prod(left[axis + 1 :])
-            out = memory.empty(count * inner * parts, np.float64, stream)
+            out = device_memory.empty(count * inner * parts, np.float64, stream)
             if out.size:
                 blocks, threads = launch.elements_grid(count, inner * parts)
                 shape = np.int64(count), np.int64(inner * left[axis]), np.int64(inner * parts)

@@ -10,16 +10,16 @@ import numpy as np
 from numba import types
 from numba.cuda.extending import overload
 
-from numba_car._core.limits import LARGEST, SLACK
-from numba_car._core.newton import GO_ON
-from numba_car._core.norms import any_norm, is_short
-from numba_car._cuda.apply import moved
-from numba_car._cuda.backward import backward_row
-from numba_car._cuda.checks import inspect
+from numba_car._core.constants import LARGEST, SLACK
+from numba_car._core.norms import NORM_1, NORM_2, NORM_MAX, any_norm, is_float32
+from numba_car._core.verdicts import PENDING
 from numba_car._cuda.jit import device
-from numba_car._cuda.measure import norm_reached, solve_largest
+from numba_car._cuda.measure import norm_reached, solve_maximum_norm
 from numba_car._cuda.newton import solve_finite
-from numba_car._cuda.views import at
+from numba_car._cuda.rescale import moved
+from numba_car._cuda.row import at
+from numba_car._cuda.validate import inspect
+from numba_car._cuda.vjp import vjp_row
 
 _ALONE = ()
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
@@ -57,7 +57,7 @@ def _row_of(x, delta, lower, upper):
 
 @device
 def _largest_of(array):
-    return _LARGEST_FLOAT32 if is_short(array.dtype.type(0)) else LARGEST
+    return _LARGEST_FLOAT32 if is_float32(array.dtype.type(0)) else LARGEST
 
 
 @device
@@ -66,29 +66,29 @@ def _inspected(x, delta, p, lower, upper):
     n = x.size
     if not (p > 0 and delta.size == n and size_of(lower, n) == n and size_of(upper, n) == n):
         return 0.0, False
-    slack = SLACK * (2.0**-23 if is_short(x.dtype.type(0)) else 2.0**-52)
+    slack = SLACK * (2.0**-23 if is_float32(x.dtype.type(0)) else 2.0**-52)
     row = _row_of(x, delta, lower, upper)
-    speed, found = inspect(row, slack, np.float64(0), _ALONE, _ALONE)
-    return speed, found == GO_ON
+    max_abs_delta, found = inspect(row, slack, np.float64(0), _ALONE, _ALONE)
+    return max_abs_delta, found == PENDING
 
 
 @device
 def eta(x, delta, eps, p, lower, upper):
     """See `numba_car.kernels.eta`."""
     eps, p = np.float64(eps), np.float64(p)
-    speed, is_sound = _inspected(x, delta, p, lower, upper)
+    max_abs_delta, is_sound = _inspected(x, delta, p, lower, upper)
     if not (is_sound and 0 <= eps < math.inf):
         return math.nan
-    if eps == 0 or speed == 0:
+    if eps == 0 or max_abs_delta == 0:
         return 0.0
-    row, lane = _row_of(x, delta, lower, upper), np.float64(0)
+    row, like = _row_of(x, delta, lower, upper), np.float64(0)
     if p == math.inf:
-        return solve_largest(row, eps, _ALONE)
+        return solve_maximum_norm(row, eps, _ALONE)
     if p == 1:
-        return solve_finite(row, (1.0,), eps, speed, lane, _ALONE, _ALONE)
+        return solve_finite(row, NORM_1, eps, max_abs_delta, like, _ALONE, _ALONE)
     if p == 2:
-        return solve_finite(row, (2.0, 0.5), eps, speed, lane, _ALONE, _ALONE)
-    return solve_finite(row, any_norm(p), eps, speed, lane, _ALONE, _ALONE)
+        return solve_finite(row, NORM_2, eps, max_abs_delta, like, _ALONE, _ALONE)
+    return solve_finite(row, any_norm(p), eps, max_abs_delta, like, _ALONE, _ALONE)
 
 
 @device
@@ -112,7 +112,7 @@ def max_norm(x, delta, p, lower, upper):
         return math.nan
     row = _row_of(x, delta, lower, upper)
     if p == math.inf:
-        return norm_reached(row, (math.inf, 0.0, 0.0, 0.0), math.inf, _ALONE)
+        return norm_reached(row, NORM_MAX, math.inf, _ALONE)
     return norm_reached(row, any_norm(p), math.inf, _ALONE)
 
 
@@ -127,6 +127,6 @@ def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out
     outputs = as_batch(out_x), as_batch(out_delta), (0.0,), (0.0,)
     largest = _largest_of(x)
     if p == math.inf:
-        highest = (math.inf, 0.0, 0.0, 0.0)
-        return backward_row(row, g, h, highest, eps, eta, largest, outputs, _ALONE)[0]
-    return backward_row(row, g, h, any_norm(p), eps, eta, largest, outputs, _ALONE)[0]
+        highest = NORM_MAX
+        return vjp_row(row, g, h, highest, eps, eta, largest, outputs, _ALONE)[0]
+    return vjp_row(row, g, h, any_norm(p), eps, eta, largest, outputs, _ALONE)[0]

@@ -11,12 +11,12 @@ import numpy as np
 
 from numba_car import _api
 from numba_car._api import Call, Solution, options_of
-from numba_car._arrays import Options, as_numeric, batch_of, kept_shape, pair
-from numba_car._cuda import copies, gradients, memory, solver
-from numba_car._cuda.memory import is_on_device
+from numba_car._cuda import copies, derivatives, device_memory, solver
+from numba_car._cuda.device_memory import is_on_device
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
 from numba_car._cuda.results import ByElement, by_row
 from numba_car._derivatives import Gradients
+from numba_car._problem import Options, as_numeric, batch_of, kept_shape, pair
 
 
 def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[DeviceProblem, Options]:
@@ -29,12 +29,12 @@ def _let_the_cpu_word_errors(function: Callable[..., Any]) -> Callable[..., Any]
 
     @wraps(function)
     def guarded(x: Any, delta: Any, eps: Any, call: Call, *more: Any) -> Any:
-        with memory.device_of(x):
+        with device_memory.device_of(x):
             lower, upper = pair(call.bounds)
             try:
                 found = function(x, delta, eps, call, *more)
-                if any(map(memory.is_imported, (x, delta, eps, lower, upper, *more))):
-                    memory.wait()  # its library may use the memory again, on a stream of its own
+                if any(map(device_memory.is_imported, (x, delta, eps, lower, upper, *more))):
+                    device_memory.wait()  # its library may use the memory again, on a stream of its own
                 return found
             except solver.BadRowError:
                 on_host = call._replace(bounds=(copies.on_host(lower), copies.on_host(upper)))
@@ -51,7 +51,9 @@ def _by_row(task: DeviceProblem, values: Any, keepdims: bool) -> Any:
 
 
 def _rows_of(task: DeviceProblem, out: Any) -> tuple[Any, ...]:
-    return as_rows("out", memory.view_of(out), task.shape, task.axes, task.dtype, task.stream)
+    return as_rows(
+        "out", device_memory.view_of(out), task.shape, task.axes, task.dtype, task.stream
+    )
 
 
 @_let_the_cpu_word_errors
@@ -69,14 +71,14 @@ def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> Any:
         result = ByElement(task, task.shape)
         solver.rescale(task, solver.solve(task, options), result.rows)
         return result.finish()
-    view = memory.view_of(out)
+    view = device_memory.view_of(out)
     if (view.shape, view.dtype) != (task.shape, task.dtype):
         raise ValueError(
             f"out must have the shape {task.shape} and dtype {task.dtype} of the result, "
             f"found {view.shape} and {view.dtype}"
         )
     rows = _rows_of(task, out)
-    if rows[0].size and memory.pointer_of(rows[0]) != view.pointer:
+    if rows[0].size and device_memory.pointer_of(rows[0]) != view.pointer:
         raise ValueError(
             "out must hold each row without gaps; leave it out, or copy from the result"
         )
@@ -120,7 +122,7 @@ def _like_elements(name: str, value: Any, task: DeviceProblem) -> tuple[Any, ...
     """Return an array that broadcasts to x as rows, or a number."""
     if not is_on_device(value):
         return (float(as_numeric(name, value).reshape(())),)
-    view, double = memory.view_of(value), np.dtype(np.float64)
+    view, double = device_memory.view_of(value), np.dtype(np.float64)
     return as_rows(name, view, task.shape, task.axes, double, task.stream)
 
 
@@ -128,13 +130,13 @@ def _like_eps(name: str, value: Any, task: DeviceProblem) -> tuple[Any, ...]:
     """Return an array that broadcasts to the rows, or a number."""
     if not is_on_device(value):
         return (float(as_numeric(name, value).reshape(())),)
-    view, shape = memory.view_of(value), batch_of(task.shape, task.axes, keepdims=True)
-    view = memory.reshaped(view, kept_shape(name, view.shape, task.shape, task.axes))
+    view, shape = device_memory.view_of(value), batch_of(task.shape, task.axes, keepdims=True)
+    view = device_memory.reshaped(view, kept_shape(name, view.shape, task.shape, task.axes))
     return as_rows(name, view, shape, task.axes, np.dtype(np.float64), task.stream)
 
 
 def _shape_of(value: Any) -> tuple[int, ...]:
-    return memory.view_of(value).shape if is_on_device(value) else ()
+    return device_memory.view_of(value).shape if is_on_device(value) else ()
 
 
 @_let_the_cpu_word_errors
@@ -152,7 +154,7 @@ def _vjp(x: Any, delta: Any, eps: Any, call: Call, grad_out: Any, grad_eta: Any)
         *(None if math.prod(shape) == 1 else ByElement(task, shape) for shape in shapes),
     ]
     targets = tuple((0.0,) if result is None else result.rows for result in results)
-    sums = gradients.vjp(task, solver.solve(task, options), upstream, targets)
+    sums = derivatives.vjp(task, solver.solve(task, options), upstream, targets)
     of_x, of_delta, *found = (None if result is None else result.finish() for result in results)
     of_bounds = (
         None if bound is None else by_row(task, values, shape, task.dtype) if of is None else of
@@ -181,5 +183,5 @@ def _jvp(x: Any, delta: Any, eps: Any, call: Call, tangents: tuple[Any, ...]) ->
         _like_eps("tangent_eps", of_eps, task),
     )
     moved = ByElement(task, task.shape)
-    of_eta = gradients.jvp(task, solver.solve(task, options), given, moved.rows)
+    of_eta = derivatives.jvp(task, solver.solve(task, options), given, moved.rows)
     return _by_row(task, of_eta, call.keepdims), moved.finish()

@@ -15,8 +15,8 @@ import numpy as np
 
 from numba_car import _api
 from numba_car._api import Call, Solution, options_of
-from numba_car._arrays import batch_of, common_shape, kept_shape, pair, problem
-from numba_car._rows import Array, DType
+from numba_car._layout import Array, DType
+from numba_car._problem import batch_of, common_shape, kept_shape, pair, problem
 
 _FUNCTIONS = {"eta": _api.eta, "rescale": _api.rescale, "solve": _api.solve}
 

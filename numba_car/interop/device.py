@@ -12,28 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from numba_car._arrays import Options, batch_of
-from numba_car._core.limits import SLACK
-from numba_car._cuda import copies, gradients, memory, solver
+from numba_car._core.constants import SLACK
+from numba_car._cuda import copies, derivatives, device_memory, solver
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
 from numba_car._cuda.results import ByElement, by_row
-from numba_car._rows import DType
-from numba_car.interop import host
+from numba_car._layout import DType
+from numba_car._problem import Options, batch_of
+from numba_car.interop import backend_cpu
+from numba_car.interop.backend_cpu import Task
 from numba_car.interop.closed_form import Arrays
-from numba_car.interop.host import Task
 
 _NUMBER = (0.0,)  # a target that stores nothing, or an upstream gradient of 0; see `_cuda.views`
 
 
 def _shape_of(array: Any) -> tuple[int, ...]:
-    return memory.view_of(array).shape
+    return device_memory.view_of(array).shape
 
 
 def _problem(arrays: Arrays, task: Task) -> DeviceProblem:
     x, delta, eps, lower, upper = arrays
     shape = np.broadcast_shapes(*map(_shape_of, arrays))
     if np.broadcast_shapes(_shape_of(x), _shape_of(delta)) != shape:
-        delta = memory.broadcast(delta, shape)  # a batch, vmapped over others than x and delta
+        delta = device_memory.broadcast(
+            delta, shape
+        )  # a batch, vmapped over others than x and delta
     rows = problem(x, delta, eps, task.p, (lower, upper), task.axes)
     limits = task.limits()
     return replace(rows, largest=limits.largest, slack=SLACK * limits.rounding)
@@ -61,12 +63,12 @@ def _find(name: str, rows: DeviceProblem, options: Options) -> tuple[Any, ...]:
 
 
 def compute(name: str, arrays: Arrays, task: Task) -> tuple[Any, ...]:
-    """Find what `host.OUTPUTS` says."""
-    with memory.device_of(arrays.x):
+    """Find what `backend_cpu.OUTPUTS` says."""
+    with device_memory.device_of(arrays.x):
         try:
             return _find(name, _problem(arrays, task), Options(task.infeasible, task.method))
         except solver.BadRowError:  # the CPU's solver finds them again, and words the error
-            host.compute(name, Arrays(*map(copies.on_host, arrays)), task)
+            backend_cpu.compute(name, Arrays(*map(copies.on_host, arrays)), task)
             raise ValueError("x, eps or bounds broke a rule in some row") from None
 
 
@@ -74,11 +76,13 @@ def differentiate(
     arrays: Arrays, eta: Any, grad_eta: Any, grad_out: Any, wanted: Arrays, task: Task
 ) -> Arrays:
     """Pull gradients back to the arrays that are wanted; the others get None."""
-    with memory.device_of(arrays.x):
+    with device_memory.device_of(arrays.x):
         rows, double = _problem(arrays, task), np.dtype(np.float64)
 
         def as_given(name: str, value: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
-            return as_rows(name, memory.view_of(value), shape, rows.axes, double, rows.stream)
+            return as_rows(
+                name, device_memory.view_of(value), shape, rows.axes, double, rows.stream
+            )
 
         def result(array: Any, is_wanted: bool, *, by_element: bool = True) -> ByElement | None:
             return ByElement(rows, _shape_of(array)) if is_wanted and by_element else None
@@ -94,9 +98,9 @@ def differentiate(
             # The kernel sums up what one number gets.
             *(result(b, want, by_element=math.prod(_shape_of(b)) > 1) for b, want in bounds),
         ]
-        known = copies.packed(memory.view_of(eta), double, rows.stream)
+        known = copies.packed(device_memory.view_of(eta), double, rows.stream)
         targets = tuple(_NUMBER if result is None else result.rows for result in results)
-        sums = gradients.vjp(rows, solver.Solved(known, None), upstream, targets)
+        sums = derivatives.vjp(rows, solver.Solved(known, None), upstream, targets)
         x, delta, *found = (None if result is None else result.finish() for result in results)
         lower, upper = (
             of if of is not None or not want else by_row(rows, values, _shape_of(b), rows.dtype)

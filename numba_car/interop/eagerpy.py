@@ -9,7 +9,7 @@ import numpy as np
 
 from numba_car import _api
 from numba_car._api import Call, Solution
-from numba_car._arrays import pair
+from numba_car._problem import pair
 
 
 def _raw(value: Any) -> Any:

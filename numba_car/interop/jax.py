@@ -20,11 +20,11 @@ from jax.dtypes import float0
 
 from numba_car import _api
 from numba_car._api import Call, Solution
-from numba_car._arrays import batch_of, pair
-from numba_car.interop import closed_form, host, xla_ffi
-from numba_car.interop.arguments import one_device, prepare
+from numba_car._problem import batch_of, pair
+from numba_car.interop import backend_cpu, closed_form, xla_ffi
+from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays, Setting
-from numba_car.interop.host import OUTPUTS, Task
+from numba_car.interop.protocol import one_device, prepare
 
 
 class _Jax:
@@ -96,13 +96,13 @@ def _find(text: bytes, arrays: list[Any], out: Any = None) -> tuple[Any, ...]:
     if len(others) == 1:
         if others[0].size == 3:
             numbers = others[0].ravel().tolist()
-            found = host.compute_directly(name, x, delta, numbers, task, out)
+            found = backend_cpu.compute_directly(name, x, delta, numbers, task, out)
             if found is not None:
                 return found
         others = list(np.moveaxis(others[0], -1, 0))
     # A single number is checked faster without axes.
     small = (array.reshape(()) if array.size == 1 else array for array in others)
-    return host.compute(name, Arrays(x, delta, *small), task, out)
+    return backend_cpu.compute(name, Arrays(x, delta, *small), task, out)
 
 
 def _fill(text: bytes, arrays: list[Any], results: list[Any]) -> None:

@@ -20,11 +20,11 @@ import tensorflow as tf
 from tensorflow.python.eager import forwardprop_util
 
 from numba_car._api import Call, Solution
-from numba_car._arrays import batch_of, broadcasts
-from numba_car.interop import closed_form, host
-from numba_car.interop.arguments import Arguments, prepare
+from numba_car._problem import batch_of, broadcasts
+from numba_car.interop import backend_cpu, closed_form
+from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays
-from numba_car.interop.host import OUTPUTS, Task
+from numba_car.interop.protocol import Arguments, prepare
 
 _NUMBERS = (int, float, np.generic, list, tuple)
 _LOST = (
@@ -103,7 +103,7 @@ def _on_host(name: str, task: Task, *arrays: np.ndarray[Any, Any]) -> list[Any]:
             raise ValueError(
                 f"{argument} of shape {array.shape} does not broadcast to x, of shape {shape}"
             )
-    found = host.compute(name, Arrays(*arrays), task)
+    found = backend_cpu.compute(name, Arrays(*arrays), task)
     with np.errstate(over="ignore"):
         return [v if v.dtype == bool else v.astype(arrays[0].dtype, copy=False) for v in found]
 

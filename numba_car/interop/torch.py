@@ -11,10 +11,10 @@ from torch.autograd import forward_ad
 
 from numba_car import _api
 from numba_car._api import Call, Solution
-from numba_car._arrays import pair
+from numba_car._problem import pair
 from numba_car.interop import closed_form
-from numba_car.interop.arguments import Arguments, one_device, prepare
-from numba_car.interop.host import OUTPUTS
+from numba_car.interop.backend_cpu import OUTPUTS
+from numba_car.interop.protocol import Arguments, one_device, prepare
 from numba_car.interop.torch_library import NATIVE, Torch
 from numba_car.interop.torch_operators import formulas, solvers, tensor_of
 

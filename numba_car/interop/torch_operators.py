@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from numba_car._arrays import batch_of
-from numba_car.interop import closed_form, host
+from numba_car._problem import batch_of
+from numba_car.interop import backend_cpu, closed_form
+from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays, Setting
-from numba_car.interop.host import OUTPUTS, Task
 from numba_car.interop.torch_library import Torch
 
 _INPUTS = "Tensor x, Tensor delta, Tensor eps, Tensor lower, Tensor upper"
@@ -53,7 +53,7 @@ def is_on_host(tensor: Tensor) -> bool:
 def _compute(name: str, *arguments: Any) -> Any:
     arrays, task = Arrays(*(t.detach() for t in arguments[:5])), _task(arguments[5:])
     if is_on_host(arrays.x):
-        found = host.compute(name, Arrays(*(tensor.numpy() for tensor in arrays)), task)
+        found = backend_cpu.compute(name, Arrays(*(tensor.numpy() for tensor in arrays)), task)
         tensors = tuple(tensor_of(values) for values in found)
     else:
         from numba_car.interop import device
@@ -124,7 +124,7 @@ def _differentiate(
     if is_on_host(x):
         arrays = Arrays(*(tensor.numpy() for tensor in tensors))
         upstream = h.numpy(), None if g is None else g.numpy()
-        found = host.differentiate(arrays, known.numpy(), *upstream, which, how)
+        found = backend_cpu.differentiate(arrays, known.numpy(), *upstream, which, how)
         gradients = [tensor_of(gradient) for gradient in found]
     else:
         from numba_car.interop import device

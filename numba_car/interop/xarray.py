@@ -15,7 +15,7 @@ import xarray as xr
 
 from numba_car import _api
 from numba_car._api import Call, Solution
-from numba_car._arrays import common_shape, pair
+from numba_car._problem import common_shape, pair
 
 Dims: TypeAlias = str | Iterable[Hashable] | None
 Names: TypeAlias = tuple[Hashable, ...]

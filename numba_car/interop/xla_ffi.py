@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from llvmlite import binding, ir
 
-from numba_car._rows import Array, DType
+from numba_car._layout import Array, DType
 
 Function = Callable[[bytes, list[Array], list[Array]], None]
 

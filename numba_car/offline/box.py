@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from numba_car._arrays import broadcasts
-from numba_car._rows import Array, DType
+from numba_car._layout import Array, DType
+from numba_car._problem import broadcasts
 from numba_car.offline.places import Source, open_source, shape_error
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from numba_car._api import options_of
-from numba_car._arrays import PRECISIONS, problem
+from numba_car._problem import PRECISIONS, problem
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import Job, Work
 from numba_car.offline.noise import KINDS

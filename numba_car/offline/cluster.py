@@ -22,7 +22,7 @@ from distributed import CancelledError, Client, LocalCluster, as_completed
 from distributed.scheduler import KilledWorker
 
 from numba_car._cpu.threads import default_threads
-from numba_car._rows import Array
+from numba_car._layout import Array
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import Job, Work
 from numba_car.offline.manifest import Rows

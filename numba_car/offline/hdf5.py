@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from numba_car._rows import Array, DType
+from numba_car._layout import Array, DType
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.npy import FlatSink
 from numba_car.offline.places import Place

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 import numba_car as car
-from numba_car._arrays import broadcasts
 from numba_car._cpu.distance import distances
-from numba_car._rows import Array, DType
+from numba_car._layout import Array, DType
+from numba_car._problem import broadcasts
 from numba_car.offline import noise
 from numba_car.offline.box import Bound, Box, first_of, in_words, integers_of
 from numba_car.offline.errors import OfflineError
@@ -64,7 +64,7 @@ def _functions_on(device: str) -> Any:
         return car
     try:
         from numba_car import cuda
-        from numba_car._cuda.memory import check_driver
+        from numba_car._cuda.device_memory import check_driver
 
         check_driver()
     except (ImportError, RuntimeError) as error:

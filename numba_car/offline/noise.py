@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from numba_car._cpu.threads import default_threads, run
-from numba_car._rows import Array, DType
+from numba_car._layout import Array, DType
 
 _NORMS = 1  # high word of the counter: a stream of its own, whether noise is drawn or not
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib import format as npy_format
 
-from numba_car._rows import Array, DType
+from numba_car._layout import Array, DType
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.places import Place
 

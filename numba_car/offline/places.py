@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from numba_car._rows import Array, DType
+from numba_car._layout import Array, DType
 from numba_car.offline.errors import OfflineError
 
 _HDF5 = (".h5:", ".hdf5:")

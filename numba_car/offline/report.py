@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 import numba_car as car
-from numba_car._rows import Array
+from numba_car._layout import Array
 from numba_car.offline.job import Job
 from numba_car.offline.manifest import plain
 from numba_car.offline.state import State

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from numba_car._rows import Array
+from numba_car._layout import Array
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import RECORD, Work
 from numba_car.offline.manifest import Manifest, Rows, differences, plain

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from numba_car._rows import Array
+from numba_car._layout import Array
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import Work
 from numba_car.offline.manifest import sync_folder

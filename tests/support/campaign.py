@@ -23,8 +23,8 @@ import ml_dtypes
 import numpy as np
 
 import numba_car as car
-from numba_car._cpu import batch as cpu_batch
-from numba_car._cpu import direct, plan, shared
+from numba_car._cpu import direct, long_rows, tuning
+from numba_car._cpu import pipeline as cpu_batch
 from tests.support import campaign_gradients, campaign_judge, campaign_report, campaign_rows, checks
 from tests.support.campaign_judge import Batch
 from tests.support.campaign_report import METHODS
@@ -76,7 +76,7 @@ class Verdict:
 def at_once(module, size):
     """Have a module let a thread do no more than so many elements alone."""
     return mock.patch.object(
-        module, "plan_of", lambda *given: plan.plan_of(*given)._replace(at_once=size)
+        module, "plan_of", lambda *given: tuning.plan_of(*given)._replace(at_once=size)
     )
 
 
@@ -85,7 +85,7 @@ def solved_its_way(batch):
     """Have a batch cut into parts that are otherwise so large that their rows take long to judge."""
     with contextlib.ExitStack() as patches:
         if batch.way == "chunks":
-            chunks = mock.patch.multiple(shared, LONG=1, _CHUNK=batch.part)
+            chunks = mock.patch.multiple(long_rows, LONG=1, _CHUNK=batch.part)
             patches.enter_context(chunks)
             patches.enter_context(mock.patch.multiple(cpu_batch, _ROWS_AHEAD=campaign_rows.ROWS))
             patches.enter_context(at_once(direct, 0))  # which never cuts a row

@@ -5,8 +5,8 @@ import math
 import ml_dtypes
 import numpy as np
 
-from numba_car._core.limits import MOST_SORTED
-from numba_car._cpu.shared import LONG
+from numba_car._core.constants import MOST_SORTED
+from numba_car._cpu.long_rows import LONG
 from tests.support.campaign_judge import Batch, spacing
 from tests.support.strategies import FAMILIES
 

@@ -24,18 +24,18 @@ from numba.cuda import dispatcher
 
 from numba_car import kernels
 from numba_car._core.norms import norm_of
-from numba_car._cuda.apply import rescale_rows
-from numba_car._cuda.backward import backward_rows
-from numba_car._cuda.checks import look
 from numba_car._cuda.copies import _cast, _gather
-from numba_car._cuda.forward import forward_rows
-from numba_car._cuda.long import alone_kernel, rest_kernel, start_kernel
+from numba_car._cuda.jvp import jvp_rows
+from numba_car._cuda.long_rows import alone_kernel, rest_kernel, start_kernel
 from numba_car._cuda.measure import judge_rows, measure_rows
+from numba_car._cuda.multi_block import sharing_kernels
 from numba_car._cuda.newton import newton_sums, raise_powers, solve_kernel
-from numba_car._cuda.shared import sharing_kernels
-from numba_car._cuda.sort_scan import sort_rows
+from numba_car._cuda.rescale import rescale_rows
+from numba_car._cuda.sort import sort_rows
 from numba_car._cuda.sums import fold_rows
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS
+from numba_car._cuda.validate import look
+from numba_car._cuda.vjp import vjp_rows
 from tests.support import ptx
 
 POWERS = (1.0, 2.0, 3.3, math.inf)
@@ -190,7 +190,7 @@ def norm_cases(name, element, p, bounds, rows):
     yield Case("norms", name, p, bounds, measure_rows, measuring)
     tangents = types.Tuple((batch(element), number(), number()))
     given = tangents, norm, number(), array(DOUBLE), batch(element), array(DOUBLE)
-    yield Case("rescale_jvp", name, p, bounds, forward_rows, (*rows, *given))
+    yield Case("rescale_jvp", name, p, bounds, jvp_rows, (*rows, *given))
     targets = batch(element) if bounds == "arrays" else number()
     outputs = types.Tuple((batch(element), batch(element), targets, targets))
     sums = types.UniTuple(array(DOUBLE), 3)
@@ -199,7 +199,7 @@ def norm_cases(name, element, p, bounds, rows):
         ("rescale_vjp", (batch(element), number())),
     ):
         given = (*rows, *upstream, norm, number(), array(DOUBLE), DOUBLE, outputs, sums)
-        yield Case(kind, name, p, bounds, backward_rows, given)
+        yield Case(kind, name, p, bounds, vjp_rows, given)
 
 
 def long_cases(name, p, bounds, rows, aims, kept, results, lane):
@@ -211,7 +211,7 @@ def long_cases(name, p, bounds, rows, aims, kept, results, lane):
                (*rows, *aims, DOUBLE, *kept, *results))  # fmt: skip
     yield Case("long, sift", name, p, bounds, kernels.sift,
                (*rows, norm, DOUBLE, INT, *kept, *states))  # fmt: skip
-    yield Case("long, settle", name, p, bounds, kernels.settle,
+    yield Case("long, iterate", name, p, bounds, kernels.iterate,
                (INT, *aims, INT, INT, INT, *kept, array(DOUBLE), types.boolean, DOUBLE, *results))  # fmt: skip
     yield Case("long, rest", name, p, bounds, rest_kernel(lane), (*rows, *aims, *results))
 

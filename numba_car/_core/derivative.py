@@ -1,0 +1,153 @@
+"""Derivatives of eta, from eta itself: no second solve.
+
+With u_i = eta |delta_i| / eps, q_i = room_i / eps, and phi = sum u_i**p over the free coordinates, the
+share of eps**p that is not clipped away, a row that is not saturated has for finite p
+
+    d eta / d eps     =  (eta / eps) / phi                           =: rate
+    d eta / d delta_i = -rate * eta * u_i**(p-1) * sign(delta_i)        where i is free, else 0
+    d eta / d room_i  = -rate * q_i**(p-1)                              where i is clipped, else 0
+
+The factors are of the order of 1, whatever the sizes of x and delta; `inverse` is 1/eps, and `rate` may
+come multiplied by what is upstream. Where one coordinate j alone decides (p = inf, or the row is
+saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
+"""
+
+from numba_car._core.constants import LARGEST, SMALLEST_UNIT
+from numba_car._core.coordinate import room
+from numba_car._core.norms import MAXIMUM, ONE, TWO, is_float32, root
+from numba_car._jit import formula
+
+
+@formula
+def slope(size, norm):
+    """size**(p-1), the derivative of size**p / p; 0 at 0, where it has none for p < 1, and for inf."""
+    if len(norm) == MAXIMUM:
+        return type(size)(0)
+    if len(norm) == ONE:
+        return type(size)(1)
+    if len(norm) == TWO:
+        return size
+    if not size > 0:
+        return type(size)(0)
+    if norm[0] < 0.5:
+        return size ** norm[0] / size  # p - 1 is rounded there, and no longer p
+    return size ** (norm[0] - 1.0)
+
+
+@formula
+def clamp(value, largest):
+    """Cut a value to a range; NaN stays, which the GPU's min and max would drop."""
+    below = largest if value > largest else value  # noqa: FURB136
+    return -largest if below < -largest else below  # noqa: FURB136
+
+
+@formula
+def cut(term):
+    """Cut a term to what float64 holds, so that two of them have a sum; float32 is for what fits."""
+    # Without the outer type, numba would go on in float64.
+    return type(term)(term if is_float32(term) else clamp(term, LARGEST))
+
+
+@formula
+def inverse_unit(eps, rate):
+    """Return 1/eps for the formulas below; 0 where rate is, which must not meet a slope that overflows."""
+    return 1.0 / max(eps, SMALLEST_UNIT) if rate != 0 else 0.0
+
+
+@formula
+def rates(share, norm, eps, eta):
+    """Return rate and d eta / d eps, given phi."""
+    unit = max(eps, SMALLEST_UNIT)
+    rate = min((eta / unit) / share, LARGEST)
+    return rate, min(rate * slope(eps / unit, norm), LARGEST)
+
+
+@formula
+def slowness(speed, share, norm):
+    """Return d eta / d eps at eta = 0, that is 1/||delta||, given the sum of (|delta|/speed)**p."""
+    return min(1.0 / (speed * root(share, norm)), LARGEST)
+
+
+@formula
+def hold(eta, speed):
+    """Return an eta whose product with a speed float64 holds."""
+    if eta > LARGEST:
+        return 1.0 / SMALLEST_UNIT
+    return min(eta, LARGEST * (1 - 2.0**-50) / speed) if speed > 0 else eta
+
+
+@formula
+def is_free(x, delta, lower, upper, eta):
+    """Whether the coordinate still follows x + eta*delta; at its breakpoint it no longer does."""
+    return (delta == 0) | (eta * abs(delta) < room(x, delta, lower, upper))  # vectorises
+
+
+@formula
+def move_of(delta, eta, inverse):
+    """Return u of a free coordinate: eta*|delta| is at most eps, but either may have no inverse.
+
+    Float32 is for eta and eps that do, and beside a small eps it may not hold all digits of that product.
+    """
+    return (eta * inverse) * abs(delta) if is_float32(eta) else eta * abs(delta) * inverse
+
+
+@formula
+def by_delta(delta, norm, eta, inverse, rate):
+    """Return d eta / d delta of a free coordinate."""
+    size = rate * (eta * slope(move_of(delta, eta, inverse), norm))
+    against = -size if delta > 0 else size
+    return against if delta != 0 else type(size)(0)
+
+
+@formula
+def by_room(x, delta, lower, upper, norm, inverse, rate):
+    """Return d eta / d room of a clipped coordinate."""
+    return -rate * slope(room(x, delta, lower, upper) * inverse, norm)
+
+
+@formula
+def eta_tangent(x, delta, lower, upper, norm, inverse, tangent_x, tangent_delta, eta, rate):
+    """Return what the tangents of x and delta of one coordinate bring to that of eta."""
+    if is_free(x, delta, lower, upper, eta):
+        return by_delta(delta, norm, eta, inverse, rate) * tangent_delta
+    to_room = by_room(x, delta, lower, upper, norm, inverse, rate)
+    return (-to_room if delta > 0 else to_room) * tangent_x
+
+
+@formula
+def decider_tangent(delta, tangent_x, tangent_delta, eta, saturated):
+    """Return the same of a coordinate that decides alone."""
+    return -(eta * tangent_delta + (tangent_x if saturated else 0.0)) / delta
+
+
+@formula
+def by_decider(delta, pull, eta, saturated):
+    """Return what x, delta, lower and upper of a coordinate that decides alone get, where eta gets pull."""
+    to_room = pull / abs(delta) if saturated else 0.0
+    up, down = (to_room, 0.0) if delta > 0 else (0.0, to_room)
+    return down - up, -pull * eta / delta, -down, up
+
+
+@formula
+def moved_tangent(x, delta, lower, upper, tangent_x, tangent_delta, eta, of_eta):
+    """Return the tangent of one coordinate of clip(x + eta*delta), from those of x, delta and eta."""
+    moved = tangent_x + (cut(eta * tangent_delta) + cut(of_eta * delta))
+    return moved if is_free(x, delta, lower, upper, eta) else type(moved)(0)
+
+
+@formula
+def pull_back(x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rate):
+    """Return the gradients of x, delta, lower and upper of one coordinate of clip(x + eta*delta).
+
+    `rate` is that of eta times what flows into eta; past `arrived`, the coordinate is clipped.
+    """
+    dtype = type(eta)
+    to_x, to_delta, to_lower, to_upper = upstream, cut(eta * upstream), dtype(0), dtype(0)
+    if is_free(x, delta, lower, upper, arrived):
+        to_delta += cut(dtype(by_delta(delta, norm, eta, inverse, rate)))
+    else:
+        to_room = dtype(by_room(x, delta, lower, upper, norm, inverse, rate))
+        to_x, to_delta = (-to_room if delta > 0 else to_room), dtype(0)
+        to_upper = upstream + to_room if delta > 0 else dtype(0)
+        to_lower = upstream - to_room if delta < 0 else dtype(0)
+    return to_x, to_delta, to_lower, to_upper

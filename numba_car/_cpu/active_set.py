@@ -1,0 +1,148 @@
+"""What a row's derivatives are made of: sums over its free coordinates, and what decides alone.
+
+With g upstream of clip(x + eta*delta) and h of eta, eta takes up pull = h + sum_free g_i delta_i.
+Everything is computed in the precision of eta as it is handed over: float32 rows try float32 first.
+"""
+
+import math
+
+import numpy as np
+
+from numba_car._core.constants import BLOCK_FLOAT32, BLOCK_FLOAT64, LARGEST, SMALLEST_UNIT
+from numba_car._core.coordinate import room
+from numba_car._core.derivative import hold, inverse_unit, is_free, move_of, rates, slowness
+from numba_car._core.norms import MAXIMUM, is_float32, term
+from numba_car._cpu.maxima import largest_delta, largest_step, max_abs
+from numba_car._cpu.row import at, element, part, parts_of
+from numba_car._cpu.sums import add
+from numba_car._jit import loop, rows
+
+_SMALLEST = np.finfo(np.float64).smallest_subnormal
+_RANGE = 2.0**60
+_SEARCHED = 128  # elements at once, for the first of the max_abs
+
+
+@rows
+def fits(value):
+    """Whether float32 holds this, its inverse, and its product with another such."""
+    return value == 0 or 1 / _RANGE < abs(value) < _RANGE
+
+
+@rows
+def held(row, eps, eta):
+    """Return an eta whose products float64 holds: where eps is about its largest number, they may not be."""
+    return hold(eta, largest_delta(row, LARGEST) if eps > LARGEST / 2 else 0.0)
+
+
+@rows
+def arrived_at(eta):
+    """Return eta, past the breakpoints that float32 cannot tell from it."""
+    return eta * type(eta)(1 + 2.0**-22) if is_float32(eta) else eta
+
+
+@loop
+def _gather_block(row, g, norm, eta, inverse):
+    """Sum (eta*|delta|*inverse)**p, without eta where it is 0, and g*delta over the free ones."""
+    dtype = type(eta)
+    share, pull, max_abs_delta, arrived = (
+        dtype(0),
+        dtype(0),
+        eta if eta > 0 else dtype(1),
+        arrived_at(eta),
+    )
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, dtype)
+        free = is_free(x, delta, lower, upper, arrived)
+        share += dtype(term(move_of(delta, max_abs_delta, inverse), norm)) if free else dtype(0)
+        pull += dtype(at(g, i)) * delta if free else dtype(0)
+    return share, pull
+
+
+@rows
+def block_of(like):
+    return BLOCK_FLOAT32 if is_float32(like) else BLOCK_FLOAT64
+
+
+@rows
+def _gather(row, g, norm, eta, inverse):
+    share, share_lost, pull, pull_lost = 0.0, 0.0, 0.0, 0.0
+    block = block_of(eta)
+    for start in range(0, row[0].size, block):
+        stop = min(start + block, row[0].size)
+        here = parts_of(row, start, stop), part(g, start, stop)
+        a, b = _gather_block(here[0], here[1], norm, eta, type(eta)(inverse))
+        share, share_lost = add(share, share_lost, np.float64(a))
+        pull, pull_lost = add(pull, pull_lost, np.float64(b))
+    return share + share_lost, pull + pull_lost
+
+
+@rows
+def _last_to_clip(row):
+    """Return the coordinate with the largest breakpoint, the first of equals; -1 if none moves."""
+    best, largest = -1, 0.0
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        distance = room(x, delta, lower, upper)
+        if delta != 0 and distance > 0 and (best < 0 or distance / abs(delta) > largest):
+            best, largest = i, distance / abs(delta)
+    return best
+
+
+@rows
+def _first_largest_with_room(row, least):
+    """Return the first of the max_abs coordinates with that much room, and some; -1 if none moves."""
+    least = max(least, _SMALLEST)
+    max_abs_delta = largest_delta(row, least)
+    if max_abs_delta > 0:
+        for start in range(0, row[0].size, _SEARCHED):
+            stop = min(start + _SEARCHED, row[0].size)
+            if max_abs(row[1][start:stop]) >= max_abs_delta:  # much faster than one after the other
+                for i in range(start, stop):
+                    x, delta, lower, upper = element(row, i, np.float64)
+                    if abs(delta) == max_abs_delta and room(x, delta, lower, upper) >= least:
+                        return i
+    return -1
+
+
+@rows
+def _decide(row, eps):
+    """Return the coordinate that decides for p = inf, or -1, and whether the row is saturated."""
+    decider = _first_largest_with_room(row, eps)
+    if decider >= 0 and eps > 0:
+        return decider, False
+    return _first_largest_with_room(row, min(eps, largest_step(row, math.inf))), eps > 0
+
+
+@rows
+def analyse(row, g, norm, eps, eta):
+    """Return share, sum_free g*delta, rate, d eta / d eps, and what decides alone.
+
+    That is a coordinate, or -1, and whether the row is saturated.
+    """
+    if len(norm) == MAXIMUM:
+        decider, saturated = _decide(row, eps)
+        share, pull = _gather(row, g, (1.0,), eta, 1.0)
+        if decider < 0 or saturated:
+            return share, pull, 0.0, 0.0, decider, True
+        by_eps = slowness(abs(np.float64(row[1][decider])), 1.0, (1.0,))
+        return share, pull, 0.0, by_eps, decider, False
+    if eta == 0:
+        # eta = eps / ||delta|| there, over all that has room; nothing else moves eta away from 0.
+        # It may also be an eta that float64 does not hold.
+        first = _first_largest_with_room(row, 0.0)
+        max_abs_delta = abs(np.float64(row[1][first])) if first >= 0 else 1.0
+        max_abs_delta = max(max_abs_delta, SMALLEST_UNIT)
+        share, pull = _gather(row, g, norm, eta, 1.0 / max_abs_delta)
+        return (
+            share,
+            pull,
+            0.0,
+            slowness(max_abs_delta, share, norm) if first >= 0 else 0.0,
+            -1,
+            False,
+        )
+    share, pull = _gather(row, g, norm, eta, inverse_unit(eps, 1.0))
+    if share == 0:
+        return share, pull, 0.0, 0.0, _last_to_clip(row), True
+    rate, by_eps = rates(share, norm, eps, eta)
+    return share, pull, rate, by_eps, -1, False

@@ -1,0 +1,156 @@
+"""The paper's method on one row: sort the breakpoints, scan the sums, pick the piece."""
+
+import numpy as np
+
+from numba_car._core.constants import BLOCK_POWERS, MOST_SORTED
+from numba_car._core.coordinate import is_clipped
+from numba_car._core.newton import conclude
+from numba_car._core.norms import ONE, term, unit_of
+from numba_car._core.verdicts import CLEARED, DONE, PENDING, SATURATED, SLOW, SUSPECT
+from numba_car._cpu.maxima import max_abs
+from numba_car._cpu.newton import iterate, raised, residue
+from numba_car._cpu.radix_select import CHUNK, gather_between, iterate_long, narrow
+from numba_car._cpu.row import rows_of
+from numba_car._cpu.sums import add
+from numba_car._cpu.validate import is_suspect
+from numba_car._jit import kernel, rows
+
+_DIGITS, _BITS = 8, 8  # a 64-bit key is sorted by eight digits of eight bits
+SCRATCH_ROWS = 6  # caps, weights, and keys and order twice
+_SURELY_BELOW = 1.0 - 1e-9  # the bound on eta was rounded
+
+
+@rows
+def _radix_sort(keys, order, spare_keys, spare_order):
+    """Sort non-negative keys, least digit first, the order along; return where they came to lie."""
+    counts = np.zeros((_DIGITS, 1 << _BITS), np.int64)
+    for key in keys:
+        for digit in range(_DIGITS):
+            counts[digit, (key >> (_BITS * digit)) & ((1 << _BITS) - 1)] += 1
+    for digit in range(_DIGITS):
+        place = counts[digit]
+        if place.max() == keys.size:
+            continue  # all share this digit
+        start = 0
+        for value in range(place.size):
+            start, place[value] = start + place[value], start
+        for i in range(keys.size):
+            value = (keys[i] >> (_BITS * digit)) & ((1 << _BITS) - 1)
+            spare_keys[place[value]], spare_order[place[value]] = keys[i], order[i]
+            place[value] += 1
+        keys, spare_keys = spare_keys, keys
+        order, spare_order = spare_order, order
+    return keys, order, spare_keys
+
+
+@rows
+def _gather(caps, weights, start, breakpoints, order):
+    """List the breakpoints beyond start; sum the caps of those before."""
+    count, clipped_sum, lost = 0, 0.0, 0.0
+    for i in range(caps.size):
+        if weights[i] > 0:
+            if is_clipped(weights[i], caps[i], start):
+                clipped_sum, lost = add(clipped_sum, lost, caps[i])
+            else:
+                breakpoints[count], order[count] = caps[i] / weights[i], i
+                count += 1
+    return count, clipped_sum + lost
+
+
+@rows
+def _scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, free_sums):
+    """Return t on the first piece that reaches the target; weights that sum up to beyond stay free."""
+    free_sum = beyond
+    for k in range(order.size - 1, -1, -1):
+        free_sum += weights[order[k]]
+        free_sums[k] = free_sum
+    t, lost, reached = 0.0, 0.0, 0.0
+    for k in range(order.size):
+        t = (target - (clipped_sum + lost)) / free_sums[k]
+        if t <= breakpoints[k]:
+            return max(t, reached), DONE
+        reached = breakpoints[k]
+        clipped_sum, lost = add(clipped_sum, lost, caps[order[k]])
+    if beyond > 0:
+        return max((target - (clipped_sum + lost)) / beyond, reached), DONE
+    return t, SATURATED
+
+
+@rows
+def _sorted_scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, scratch):
+    """Sort what order lists of the breakpoints, and scan it."""
+    keys, order, spare = _radix_sort(
+        breakpoints.view(np.int64),
+        order,
+        scratch[4, : order.size].view(np.int64),
+        scratch[5, : order.size].view(np.int64),
+    )
+    breakpoints, free_sums = keys.view(np.float64), spare.view(np.float64)
+    return _scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, free_sums)
+
+
+@rows
+def _sort_long_row(row, norm, eps, max_abs_delta, block, scratch):
+    """Do as `sort_row`, in the memory of a shorter one."""
+    unit, max_abs_delta = unit_of(eps, norm, False), unit_of(max_abs_delta, norm, False)
+    target, powers = term(eps / unit, norm), np.empty((2, CHUNK))
+    low, shift, clipped_sum, beyond, free = narrow(
+        row, norm, unit, max_abs_delta, target, MOST_SORTED, powers
+    )
+    if low < 0:
+        return 0.0, SATURATED
+    if shift == 0:  # all that are left are equal, and there may be any number of them
+        t, verdict = (target - clipped_sum) / free, DONE
+    else:
+        count = gather_between(row, norm, unit, max_abs_delta, low, shift, powers, scratch)
+        breakpoints, order = scratch[2, :count], scratch[3, :count].view(np.int64)
+        for i in range(count):
+            order[i] = i
+        t, verdict = _sorted_scan(
+            scratch[0], scratch[1], target, clipped_sum, beyond, breakpoints, order, scratch
+        )
+    if verdict == DONE:
+        t, verdict = iterate_long(row, norm, unit, max_abs_delta, target, t, block, powers)
+    return conclude(unit / max_abs_delta, t, 0.0, norm, verdict)
+
+
+@rows
+def sort_row(row, norm, eps, least, block, scratch):
+    """Return eta, given that it is at least `least`, and the verdict."""
+    if eps == 0:
+        return 0.0, DONE
+    max_abs_delta = max_abs(row[1])
+    if max_abs_delta == 0:
+        return 0.0, DONE
+    n = row[0].size
+    if n > MOST_SORTED:
+        return _sort_long_row(row, norm, eps, max_abs_delta, block, scratch)
+    terms, _, raised_norm, unit, max_abs_delta, _ = raised(row, norm, eps, max_abs_delta, scratch)
+    caps, weights, _, _ = terms
+    target, scale = term(eps / unit, norm), unit / max_abs_delta
+    start = term(least / scale, norm) if least > 0 else 0.0
+    breakpoints, order = scratch[2, :n], scratch[3, :n].view(np.int64)
+    count, clipped_sum = _gather(caps, weights, start, breakpoints, order)
+    breakpoints, order = breakpoints[:count], order[:count]
+    t, verdict = _sorted_scan(caps, weights, target, clipped_sum, 0.0, breakpoints, order, scratch)
+    if verdict == DONE:
+        # The scan's sums are long chains of additions: sum the piece that it found once more.
+        t, verdict = iterate(terms, raised_norm, target, t, 0.0, 0.0, block, block)
+    verdict = DONE if verdict == SLOW else verdict
+    return conclude(scale, t, residue(terms, norm, target, t, verdict), norm, verdict)
+
+
+@kernel
+def sort_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict):
+    """Solve those of a block of rows that are new, as `solve_rows`; eta bounds the SLOW from below."""
+    all_done = True
+    block = min(block, BLOCK_POWERS) if len(norm) == ONE else block  # no root halves what sums lose
+    for r in range(eps.size):
+        row = rows_of(x, delta, lower, upper, r, n)
+        if verdict[r] == PENDING:
+            verdict[r] = SUSPECT if is_suspect(row) else CLEARED
+        if verdict[r] in (CLEARED, SLOW):
+            least = eta[r] * _SURELY_BELOW if verdict[r] == SLOW else 0.0
+            eta[r], verdict[r] = sort_row(row, norm, eps[r], least, block, scratch)
+        all_done &= verdict[r] == DONE
+    return all_done

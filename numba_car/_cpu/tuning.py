@@ -1,0 +1,59 @@
+"""What p and the dtype decide about how rows are solved."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from numba_car._core.constants import BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_SMALL_P, SMALL_P
+from numba_car._core.norms import GENERAL, MAXIMUM, TWO, inverse_of, norm_of
+from numba_car._cpu.sums import float64_block
+from numba_car._layout import DType
+
+# Elements that take one thread less than to meet another, some 0.3 ms: in extended precision, by kernels
+# that take powers or sort, and, in bytes of x, for p = 1 and 2; for p = inf 4 times as many.
+_EXTENDED, POWERS, _PLAIN = 1 << 9, 1 << 16, 1 << 21
+COPIED = 1 << 20  # bytes that a thread copies at a time at most
+_MODERATE_P = 4
+
+
+class Plan(NamedTuple):
+    """How the kernels are to compute."""
+
+    norm: tuple[float, ...]
+    powers: tuple[tuple[float, float], tuple[float, float]]  # p and 1/p, for `extended`
+    block: int  # elements that are summed before compensation sets in
+    is_small_p: bool  # too small for float64 sums
+    powers_dtype: DType  # of the powers of a row, where they are kept
+    at_once: int  # elements that one thread does alone
+
+
+def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[int, int]]:
+    """Cut a batch into what threads take at a time: less towards the end, to finish together."""
+    tasks, start, shares = [], 0, 1 if num_threads == 1 else 2 * num_threads
+    while start < count:
+        size = min(max(at_once // 4, (count - start) * n // shares), at_once)
+        stop = min(count, start + max(1, size // max(1, n)))
+        tasks.append((start, stop))
+        start = stop
+    return tasks
+
+
+@functools.lru_cache
+def plan_of(p: float, dtype: DType) -> Plan:
+    """Plan for rows of that dtype, which is what they are computed in."""
+    norm, is_float32 = norm_of(p), dtype == np.float32
+    p = norm[0]
+    # In between, float32 holds the powers of most rows, in half the time.
+    is_moderate = 1 <= p <= _MODERATE_P and float(np.float32(p)) == p
+    powers = dtype if len(norm) <= TWO or (is_float32 and is_moderate) else np.dtype(np.float64)
+    if powers == np.float32:
+        block = BLOCK_FLOAT32 if p >= 2 else BLOCK_SMALL_P
+    else:
+        block = BLOCK_FLOAT64 if is_float32 else float64_block(norm)
+    is_small_p = p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P)
+    plain = _PLAIN * (4 if len(norm) == MAXIMUM else 1) // dtype.itemsize
+    at_once = _EXTENDED if is_small_p else POWERS if len(norm) == GENERAL else plain
+    return Plan(norm, ((p, 0.0), inverse_of(p)), block, is_small_p, powers, at_once)

@@ -1,0 +1,68 @@
+"""Is a row finite and inside its bounds? Strict arithmetic: fast-math would delete these tests."""
+
+import numpy as np
+
+from numba_car._core.constants import LARGEST_DELTA
+from numba_car._core.coordinate import is_inside, is_outside
+from numba_car._core.verdicts import CLEARED, NEEDS_MORE_DIGITS, NOT_FINITE, OUTSIDE, SUSPECT
+from numba_car._cpu.row import element, rows_of
+from numba_car._jit import kernel, rows
+
+
+@rows
+def is_suspect(row):
+    """Whether something in a row is not finite, very large, or outside its bounds at all."""
+    found, dtype = False, row[0].dtype.type
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, dtype)
+        inside = is_inside(x, lower, upper, dtype(np.finfo(dtype).max))
+        # A count instead of a flag takes twice as long.
+        found |= not (inside & (abs(delta) < dtype(LARGEST_DELTA)))
+    return found
+
+
+@rows
+def _outside(row, slack):
+    count, first = 0, -1
+    for i in range(row[0].size):
+        x, _, lower, upper = element(row, i, np.float64)
+        if is_outside(x, lower, upper, slack):
+            first = i if count == 0 else first
+            count += 1
+    return count, first
+
+
+@rows
+def judge(row, slack):
+    """Look at a suspect row again: x may be outside by rounding, up to the relative slack."""
+    verdict = CLEARED
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        if not lower <= upper:
+            return OUTSIDE
+        if (x - x) + (delta - delta) != 0:
+            verdict = NOT_FINITE
+        elif abs(delta) >= LARGEST_DELTA and verdict == CLEARED:
+            verdict = NEEDS_MORE_DIGITS
+    return OUTSIDE if verdict != NOT_FINITE and _outside(row, slack)[0] > 0 else verdict
+
+
+@kernel
+def validate_rows(x, delta, lower, upper, n, slack, verdict):
+    """Judge the suspect among a block of rows."""
+    for r in range(verdict.size):
+        if verdict[r] == SUSPECT:
+            verdict[r] = judge(rows_of(x, delta, lower, upper, r, n), slack)
+
+
+@kernel
+def count_outside(x, delta, lower, upper, n, count, slack):
+    """Count the elements outside in a block of rows; say in which row and where the first is."""
+    total, first_row, first_index = 0, -1, -1
+    for r in range(count):
+        row = rows_of(x, delta, lower, upper, r, n)
+        outside, index = _outside(row, slack) if judge(row, slack) == OUTSIDE else (0, -1)
+        if outside > 0 and total == 0:
+            first_row, first_index = r, index
+        total += outside
+    return total, first_row, first_index

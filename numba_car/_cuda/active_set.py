@@ -1,0 +1,106 @@
+"""What a row's derivatives are made of, found by a team in float64; `_cpu/active_set.py` says what and why."""
+
+import math
+
+import numpy as np
+
+from numba_car._core.constants import LARGEST, SMALLEST_UNIT
+from numba_car._core.coordinate import room
+from numba_car._core.derivative import hold, inverse_unit, is_free, move_of, rates, slowness
+from numba_car._core.double_double import two_sum
+from numba_car._core.norms import MAXIMUM, NORM_1, term
+from numba_car._cuda.jit import device
+from numba_car._cuda.measure import largest_delta, largest_step
+from numba_car._cuda.row import at, element
+from numba_car._cuda.team import place_in, size_of, team_first, team_max, team_sum
+
+_SMALLEST = np.finfo(np.float64).smallest_subnormal
+
+
+@device
+def held(row, eps, eta, team):
+    """Return an eta whose products float64 holds."""
+    return hold(eta, largest_delta(row, LARGEST, team) if eps > LARGEST / 2 else 0.0)
+
+
+@device
+def gather(row, g, norm, eta, inverse, team):
+    """Sum (eta*|delta|*inverse)**p, without eta where it is 0, and g*delta over the free ones."""
+    share, lost, pull, max_abs_delta = 0.0, 0.0, 0.0, eta if eta > 0 else 1.0
+    i = place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        if is_free(x, delta, lower, upper, eta):
+            share, error = two_sum(share, term(move_of(delta, max_abs_delta, inverse), norm))
+            lost += error
+            pull += at(g, row[4], i, np.float64) * delta
+        i += size_of(team)
+    share = team_sum(share + lost, team)
+    pull = team_sum(pull, team)
+    return share, pull
+
+
+@device
+def last_to_clip(row, team):
+    """Return the coordinate with the largest breakpoint, the first of equals; -1 if none moves."""
+    best, largest, i = np.int64(-1), 0.0, place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        distance = room(x, delta, lower, upper)
+        if delta != 0 and distance > 0 and (best < 0 or distance / abs(delta) > largest):
+            best, largest = i, distance / abs(delta)
+        i += size_of(team)
+    latest = team_max(largest, team)
+    return team_first(best if largest == latest else np.int64(-1), team)
+
+
+@device
+def first_largest_with_room(row, least, team):
+    """Return the first of the max_abs coordinates with that much room, and some; -1 if none moves."""
+    least = max(least, _SMALLEST)
+    max_abs_delta = largest_delta(row, least, team)
+    found, i = np.int64(-1), place_in(team)
+    while i < row[5] and max_abs_delta > 0 and found < 0:
+        x, delta, lower, upper = element(row, i, np.float64)
+        if abs(delta) == max_abs_delta and room(x, delta, lower, upper) >= least:
+            found = i
+        i += size_of(team)
+    return team_first(found, team)
+
+
+@device
+def decide(row, eps, team):
+    """Return the coordinate that decides for p = inf, or -1, and whether the row is saturated."""
+    decider = first_largest_with_room(row, eps, team)
+    if decider >= 0 and eps > 0:
+        return decider, False
+    reachable = min(eps, largest_step(row, math.inf, team))
+    return first_largest_with_room(row, reachable, team), eps > 0
+
+
+@device
+def analyse(row, g, norm, eps, eta, team):
+    """Return sum_free g*delta, rate, d eta / d eps, and what decides alone.
+
+    That is a coordinate, or -1, and whether the row is saturated.
+    """
+    nobody = np.int64(-1)
+    if len(norm) == MAXIMUM:
+        decider, saturated = decide(row, eps, team)
+        _, pull = gather(row, g, NORM_1, eta, 1.0, team)
+        if decider < 0 or saturated:
+            return pull, 0.0, 0.0, decider, True
+        max_abs_delta = abs(at(row[1], row[4], decider, np.float64))
+        return pull, 0.0, slowness(max_abs_delta, 1.0, NORM_1), decider, False
+    if eta == 0:
+        leader = first_largest_with_room(row, 0.0, team)
+        max_abs_delta = abs(at(row[1], row[4], leader, np.float64)) if leader >= 0 else 1.0
+        max_abs_delta = max(max_abs_delta, SMALLEST_UNIT)
+        share, pull = gather(row, g, norm, eta, 1.0 / max_abs_delta, team)
+        by_eps = slowness(max_abs_delta, share, norm) if leader >= 0 else 0.0
+        return pull, 0.0, by_eps, nobody, False
+    share, pull = gather(row, g, norm, eta, inverse_unit(eps, 1.0), team)
+    if share == 0:
+        return pull, 0.0, 0.0, last_to_clip(row, team), True
+    rate, by_eps = rates(share, norm, eps, eta)
+    return pull, rate, by_eps, nobody, False

@@ -1,0 +1,86 @@
+"""Gradients of eta and of clip(x + eta*delta), a team a row: analyse, then write.
+
+Both are one computation, in float64, as in `_cpu/vjp.py`: a coordinate gets its upstream g where it
+is free, plus pull times the derivative of eta, where pull is what flows into eta.
+"""
+
+import math
+
+import numpy as np
+from numba import cuda
+
+from numba_car._core.constants import LARGEST
+from numba_car._core.derivative import by_decider, clamp, inverse_unit, pull_back
+from numba_car._cuda.active_set import analyse, held
+from numba_car._cuda.jit import device, kernel
+from numba_car._cuda.row import at, element, store
+from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
+
+
+@device
+def write(row, g, norm, inverse, eta, rate, decision, largest, outputs, team):
+    """Store the gradients of a row; return the sums of those of the bounds."""
+    decider, saturated, pull = decision
+    out_x, out_delta, out_lower, out_upper = outputs
+    sum_lower, sum_upper, i = 0.0, 0.0, place_in(team)
+    while i < row[5]:
+        x, delta, lower, upper = element(row, i, np.float64)
+        upstream = at(g, row[4], i, np.float64)
+        to_x, to_delta, to_lower, to_upper = pull_back(
+            x, delta, lower, upper, norm, inverse, upstream, eta, eta, rate
+        )
+        if i == decider:
+            more = by_decider(delta, pull, eta, saturated)
+            to_x, to_delta = to_x + more[0], to_delta + more[1]
+            to_lower, to_upper = to_lower + more[2], to_upper + more[3]
+        store(out_x, row[4], i, clamp(to_x, largest))
+        store(out_delta, row[4], i, clamp(to_delta, largest))
+        store(out_lower, row[4], i, clamp(to_lower, largest))
+        store(out_upper, row[4], i, clamp(to_upper, largest))
+        sum_lower += to_lower
+        sum_upper += to_upper
+        i += size_of(team)
+    return team_sum(sum_lower, team), team_sum(sum_upper, team)
+
+
+@device
+def write_nan(row, outputs, team):
+    """Leave a row that has no eta without gradients."""
+    i = place_in(team)
+    while i < row[5]:
+        store(outputs[0], row[4], i, math.nan)
+        store(outputs[1], row[4], i, math.nan)
+        store(outputs[2], row[4], i, math.nan)
+        store(outputs[3], row[4], i, math.nan)
+        i += size_of(team)
+
+
+@device
+def vjp_row(row, g, h, norm, eps, eta, largest, outputs, team):
+    """Store the gradients of one row; return those of eps, and the sums of those of the bounds."""
+    if math.isnan(eta):
+        write_nan(row, outputs, team)
+        return math.nan, math.nan, math.nan
+    eta = held(row, eps, eta, team)
+    pull, rate, by_eps, decider, saturated = analyse(row, g, norm, eps, eta, team)
+    pull += h
+    # All derivatives of eta are proportional to rate; what flows into it is often of rate's inverse.
+    rate = clamp(pull * rate, LARGEST)
+    decision = decider, saturated, pull
+    inverse = inverse_unit(eps, rate)
+    lower, upper = write(row, g, norm, inverse, eta, rate, decision, largest, outputs, team)
+    return clamp(pull * by_eps, largest), clamp(lower, largest), clamp(upper, largest)
+
+
+@kernel
+def vjp_rows(x, delta, lower, upper, count, n, g, h, norm, eps, eta, largest, outputs, sums):
+    """Store the gradients of all rows: by element, and by row those of eps and the bounds."""
+    team = (cuda.shared.array(SLOTS, np.float64),)
+    r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
+    while r < count:
+        row = (x, delta, lower, upper, r, n)
+        goal, upstream = at(eps, r, 0, np.float64), at(h, r, 0, np.float64)
+        found = vjp_row(row, g, upstream, norm, goal, eta[r], largest, outputs, team)
+        if cuda.threadIdx.x == 0:
+            sums[0][r], sums[1][r], sums[2][r] = found
+        r += np.int64(cuda.gridDim.x) * cuda.blockDim.y

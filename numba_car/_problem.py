@@ -1,0 +1,393 @@
+"""From what a caller passes to rows: shapes, dtypes and bounds are checked and brought together here."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import ArrayLike
+
+from numba_car._core.constants import SLACK
+from numba_car._layout import Array, DType, Rows
+
+Axis: TypeAlias = int | Sequence[int] | None
+Bounds: TypeAlias = tuple[ArrayLike | None, ArrayLike | None]
+
+
+class Precision(NamedTuple):
+    """What a result may be."""
+
+    rounding: float  # from 1 to the next number
+    largest: float
+
+
+PRECISIONS = {
+    "float16": Precision(2.0**-10, 65504.0),
+    "bfloat16": Precision(2.0**-7, (2.0 - 2.0**-7) * 2.0**127),
+    "float32": Precision(2.0**-23, (2.0 - 2.0**-23) * 2.0**127),
+    "float64": Precision(2.0**-52, (2.0 - 2.0**-52) * 2.0**1023),
+}
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+@functools.cache
+def precision_of(dtype: DType) -> Precision | None:
+    return PRECISIONS.get(dtype.name)
+
+
+@dataclass(slots=True)  # frozen, it would take 5 us to make
+class Problem:
+    """A batch of rows, checked. Sizes are in the units of x; a result is of `dtype`."""
+
+    x: Rows
+    delta: Rows
+    lower: float | Rows
+    upper: float | Rows
+    eps: Array
+    p: float
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]
+    dtype: DType
+    largest: float  # finite result
+    slack: float  # how far x may lie outside its bounds, relative to their size
+    inputs: tuple[Array, ...]  # whatever memory is read from
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return self.x.count
+
+    @property
+    def n(self) -> int:
+        """How many elements a row has."""
+        return self.x.n
+
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """Shape of a result of one number a row."""
+        return batch_of(self.shape, self.axes, keepdims=False)
+
+    @property
+    def batch_shape_kept(self) -> tuple[int, ...]:
+        """Shape of that result under ``keepdims=True``."""
+        return batch_of(self.shape, self.axes, keepdims=True)
+
+    def row_index(self, row: int) -> tuple[int, ...]:
+        """Where a row is in a result of one number a row."""
+        return tuple(int(place) for place in np.unravel_index(row, self.batch_shape))
+
+    def index(self, row: int, element: int) -> tuple[int, ...]:
+        """Where one element of a row is in x."""
+        inner = iter(np.unravel_index(element, tuple(self.shape[axis] for axis in self.axes)))
+        outer = iter(self.row_index(row))
+        places: Iterator[Any] = (
+            next(inner if axis in self.axes else outer) for axis in range(len(self.shape))
+        )
+        return tuple(int(place) for place in places)
+
+
+class Options(NamedTuple):
+    """How to solve a problem."""
+
+    infeasible: str = "saturate"
+    method: str = "auto"
+    num_threads: int | None = None
+
+
+_CUDA, _CUDA_MANAGED = 2, 13  # DLPack's numbers of kinds of devices
+
+
+def exports_device_memory(value: Any) -> bool:
+    """Whether an array offers memory of a CUDA device by DLPack."""
+    device = getattr(type(value), "__dlpack_device__", None)
+    return device is not None and device(value)[0] in (_CUDA, _CUDA_MANAGED)
+
+
+def as_numeric(name: str, value: ArrayLike) -> Array:
+    """Return value as an array of booleans, integers or floats, or raise TypeError."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array, found one: use numpy.ma.filled(...)")
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise TypeError(f"{name} must be an array of numbers, found a ragged sequence") from error
+    if array.dtype.kind not in "biuf" and precision_of(array.dtype) is None:
+        raise TypeError(f"{name} must hold integers or floats, found dtype {array.dtype}")
+    return array
+
+
+def result_dtype(*given: tuple[ArrayLike, Array]) -> DType:
+    """Promote as NumPy does: Python numbers adapt, and integers alone become float64."""
+    first, second = (array.dtype for _, array in given)
+    if first is second and first in (_FLOAT32, _FLOAT64):
+        return first
+    dtypes = [value if isinstance(value, (int, float)) else array.dtype for value, array in given]
+    dtype = np.result_type(*dtypes)
+    dtype = _FLOAT64 if dtype.kind in "biu" else dtype
+    if precision_of(dtype) is None:
+        allowed = ", ".join(PRECISIONS)
+        raise TypeError(f"x and delta must promote to one of {allowed}, found {dtype}")
+    return dtype.newbyteorder("=")
+
+
+def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(int(ndim > 1), ndim))
+    try:
+        return tuple(sorted(normalize_axis_tuple(axis, ndim, "axis")))
+    except TypeError:
+        raise TypeError(f"axis must be an int, a tuple of ints or None, found {axis!r}") from None
+    except OverflowError:
+        raise np.exceptions.AxisError(
+            f"axis {axis} is out of bounds for array of dimension {ndim}"
+        ) from None
+
+
+def check_p(p: float) -> float:
+    """Return p as a float in (0, inf]."""
+    try:
+        value = float(operator.pos(p))  # which is no use on a string
+    except (TypeError, ValueError):
+        raise TypeError(f"p must be a number in (0, inf], found {p!r}") from None
+    except OverflowError:
+        value = math.copysign(math.inf, p > 0 or -1)
+    if not value > 0:
+        raise ValueError(f"p must be in (0, inf], found {p!r}")
+    return value
+
+
+def common_shape(
+    x: tuple[int, ...], delta: tuple[int, ...], axis: Axis
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape that arrays of these shapes broadcast to, and the axes of a row in it."""
+    try:
+        shape = x if x == delta else np.broadcast_shapes(x, delta)
+    except ValueError:
+        raise ValueError(f"x of shape {x} and delta of shape {delta} do not broadcast") from None
+    return shape, _axes(axis, len(shape))
+
+
+def broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
+    """Whether an array of that shape broadcasts to the full one; None, in a graph, is any size."""
+    pairs = zip(reversed(shape), reversed(full), strict=False)
+    return len(shape) <= len(full) and all(a in (1, b) or None in (a, b) for a, b in pairs)
+
+
+def batch_of(shape: tuple[int, ...], axes: tuple[int, ...], *, keepdims: bool) -> tuple[int, ...]:
+    """Shape of a result of one number a row."""
+    if keepdims:
+        return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+    return tuple(size for axis, size in enumerate(shape) if axis not in axes)
+
+
+def kept_shape(
+    name: str, found: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Shape of values by row, with the axes of a row put in; they may be in `found` already."""
+    batch = batch_of(shape, axes, keepdims=False)
+    has_axes = len(found) == len(shape) and all(found[axis] == 1 for axis in axes)
+    sizes = batch_of(found, axes, keepdims=False) if has_axes else found
+    if not broadcasts(sizes, batch):
+        raise ValueError(
+            f"{name} of shape {found} does not broadcast to the rows, of shape {batch}"
+        )
+    inner = iter((1,) * (len(batch) - len(sizes)) + sizes)
+    return tuple(1 if axis in axes else next(inner) for axis in range(len(shape)))
+
+
+def by_row(name: str, values: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """One float64 per row, flat; a scalar is not repeated in memory."""
+    array = values.astype(np.float64)
+    if array.ndim == 0:
+        count = math.prod(batch_of(shape, axes, keepdims=False))
+        return np.ndarray((count,), np.float64, array, 0, (0,))  # a fifth of broadcast_to's time
+    kept = array.reshape(kept_shape(name, array.shape, shape, axes))
+    return np.broadcast_to(kept, batch_of(shape, axes, keepdims=True)).reshape(-1)
+
+
+def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
+    """One value per element of x, as rows."""
+    array = as_numeric(name, values)
+    try:
+        return Rows(np.broadcast_to(array, task.shape), task.axes, task.x.dtype)
+    except ValueError:
+        raise ValueError(
+            f"{name} of shape {array.shape} does not broadcast to x, of shape {task.shape}"
+        ) from None
+
+
+def check_eps(array: Array) -> None:
+    largest = PRECISIONS["float64"].largest  # a long double may be larger
+    if array.ndim == 0 and 0 <= array.item() <= largest:
+        return  # a fifth of what the next line takes
+    valid = (array >= 0) & (array <= np.float64(largest))
+    if not valid.all():
+        place = np.unravel_index(np.argmin(valid), array.shape)
+        where = f" at index {tuple(map(int, place))}" if array.ndim else ""
+        raise ValueError(f"eps must be finite and not negative, found {array[place]}{where}")
+
+
+def check_order(lower: Array, upper: Array) -> None:
+    """Raise unless lower <= upper everywhere; NaN is nowhere in order."""
+    if lower.ndim == upper.ndim == 0 and lower.item() <= upper.item():
+        return  # not worth an iterator
+    try:
+        chunks = np.nditer(
+            [lower, upper], ["external_loop", "buffered", "zerosize_ok"], buffersize=1 << 16
+        )
+    except ValueError:
+        raise ValueError(
+            f"bounds must broadcast, found lower of shape {lower.shape} and upper of {upper.shape}"
+        ) from None
+    if all((low <= high).all() for low, high in chunks):
+        return
+    for name, bound in (("lower", lower), ("upper", upper)):
+        if np.isnan(bound).any():
+            raise ValueError(f"bounds must not be nan, found nan in {name}")
+    low, high = np.broadcast_arrays(lower, upper)
+    place = np.unravel_index(np.argmax(low > high), low.shape)
+    where = f" at index {tuple(map(int, place))}" if low.ndim else ""
+    raise ValueError(f"bounds must have lower <= upper, found {low[place]} > {high[place]}{where}")
+
+
+_MANY = 1 << 16  # elements of a bound that are no longer checked in a moment
+
+
+def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
+    """Take the bounds apart."""
+    try:
+        lower, upper = bounds
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}") from None
+    return lower, upper
+
+
+def _bound_arrays(bounds: Bounds, dtype: DType) -> tuple[Array, Array]:
+    """Both bounds as arrays, in order; infinite where there is none.
+
+    Where they are large and of the dtype computed in, the kernels find out, as they read them anyway.
+    """
+    lower, upper = pair(bounds)
+    lower_array = as_numeric("the lower of bounds", -math.inf if lower is None else lower)
+    upper_array = as_numeric("the upper of bounds", math.inf if upper is None else upper)
+    is_read_anyway = lower_array.dtype == upper_array.dtype == dtype
+    if not (is_read_anyway and min(lower_array.size, upper_array.size) > _MANY):
+        check_order(lower_array, upper_array)
+    return lower_array, upper_array
+
+
+@functools.lru_cache
+def rounded(value: float, dtype: DType) -> float:
+    """Round a number to a dtype."""
+    with np.errstate(all="ignore"):
+        return float(np.asarray(value, np.float64).astype(dtype))
+
+
+def _bounds(
+    lower: Array,
+    upper: Array,
+    shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    dtype: DType,
+    compute: DType,
+) -> tuple[float | Rows, float | Rows]:
+    """Both bounds as numbers, or both as rows, rounded to the dtype of the result."""
+    if lower.size == upper.size == 1 and max(lower.ndim, upper.ndim) <= len(shape):
+        return rounded(lower.item(), dtype), rounded(upper.item(), dtype)
+
+    def rows(bound: Array) -> Rows:
+        if dtype != compute:
+            bound = bound.astype(dtype)
+        try:
+            return Rows(np.broadcast_to(bound, shape), axes, compute)
+        except ValueError:
+            raise ValueError(
+                f"bounds of shape {bound.shape} do not broadcast to x, of shape {shape}"
+            ) from None
+
+    with np.errstate(all="ignore"):
+        return rows(lower), rows(upper)
+
+
+def problem(
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    p: float,
+    bounds: Bounds,
+    axis: Axis,
+    precision: Precision | None = None,
+) -> Problem:
+    """Check all arguments but the values of x and delta, which the kernels check.
+
+    `precision` is that of the result, where it is less than the dtype's.
+    """
+    p = check_p(p)
+    x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
+    dtype = result_dtype((x, x_array), (delta, delta_array))
+    compute = _FLOAT32 if dtype.itemsize == 2 else dtype
+    shape, axes = common_shape(x_array.shape, delta_array.shape, axis)
+    eps_array = as_numeric("eps", eps)
+    check_eps(eps_array)
+    lower, upper = _bound_arrays(bounds, compute)
+    lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
+    precision = precision or precision_of(dtype) or PRECISIONS["float64"]
+    of_x = precision_of(x_array.dtype) or precision
+    return Problem(
+        x=Rows(_broadcast(x_array, shape), axes, compute),
+        delta=Rows(_broadcast(delta_array, shape), axes, compute),
+        lower=lower_rows,
+        upper=upper_rows,
+        eps=by_row("eps", eps_array, shape, axes),
+        p=p,
+        axes=axes,
+        shape=shape,
+        dtype=dtype,
+        largest=precision.largest,
+        slack=SLACK * max(precision.rounding, of_x.rounding),
+        inputs=(x_array, delta_array, lower, upper),
+    )
+
+
+def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
+    return array if array.shape == shape else np.broadcast_to(array, shape)
+
+
+def result_rows(task: Problem, out: Any) -> tuple[Array, Rows, bool]:
+    """Return where to rescale into, its rows, and whether that may begin before all is solved.
+
+    Memory of our own may be written to at once. The caller's must be left alone until no error can
+    happen, and must not be written to at all while it is read from elsewhere.
+    """
+    if out is None:
+        result = np.empty(task.shape, task.dtype)
+    else:
+        _check_out(out, task)
+        overlaps = any(
+            np.may_share_memory(out, array) and not _is_same(out, array) for array in task.inputs
+        )
+        result = np.empty(task.shape, task.dtype) if overlaps else out
+    return result, Rows(result, task.axes, task.x.dtype), result is not out
+
+
+def _check_out(out: Any, task: Problem) -> None:
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out must be a NumPy array, found {type(out).__name__}")
+    if out.shape != task.shape:
+        raise ValueError(f"out must have the shape {task.shape} of the result, found {out.shape}")
+    if out.dtype != task.dtype:
+        raise ValueError(f"out must have the dtype {task.dtype} of the result, found {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writeable, found a read-only array")
+
+
+def _is_same(a: Array, b: Array) -> bool:
+    """Whether two arrays are one view of the same memory: then element i is read before written."""
+    here, there = a.__array_interface__["data"][0], b.__array_interface__["data"][0]
+    return here == there and a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype
