@@ -5,8 +5,9 @@ For each row of a batch, find the scale eta with ``||clip(x + eta*delta, lower, 
 
 from typing import TYPE_CHECKING, Any
 
-from numba_car._api import Solution, eta, max_norm, rescale, solve
-from numba_car._derivatives import Gradients, eta_jvp, eta_vjp, rescale_jvp, rescale_vjp
+from numba_car._api import eta, max_norm, rescale, solve
+from numba_car._derivatives import eta_jvp, eta_vjp, rescale_jvp, rescale_vjp
+from numba_car._options import Gradients, Solution
 
 if TYPE_CHECKING:
     from numba_car import kernels

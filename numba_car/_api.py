@@ -1,81 +1,14 @@
-"""The public functions: validate, dispatch, restore."""
+"""The public functions: their documentation, and the call of the module that has them for the arrays given."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from numba_car._dispatch import library_of
 from numba_car._layout import Array
-from numba_car._problem import Axis, Bounds, Options, Problem, batch_of, pair, problem, result_rows
-
-_RULES, _METHODS = ("saturate", "nan", "raise"), ("auto", "newton", "sort")
-
-
-class Call(NamedTuple):
-    """What a caller passes besides the arrays x, delta and eps, as it is passed."""
-
-    p: float = 2
-    bounds: Bounds = (0.0, 1.0)
-    axis: Axis = None
-    keepdims: bool = False
-    infeasible: str = "saturate"
-    method: str = "auto"
-    num_threads: int | None = None
-
-
-def _is_plain(call: Call) -> bool:
-    """Whether nothing is said about axes, dimensions, rules, method and threads."""
-    words = isinstance(call.infeasible, str) and isinstance(call.method, str)
-    usual = call.axis is None and call.keepdims is False and call.num_threads is None
-    return words and usual and call.infeasible == "saturate" and call.method == "auto"
-
-
-class Solution(NamedTuple):
-    """Result of `solve`, one value per row in each field.
-
-    Attributes
-    ----------
-    eta : ndarray
-        The scale: the smallest ``eta >= 0`` with ``N(eta) = min(eps, max_norm)``.
-    norm : ndarray
-        ``N(eta) = ||clip(x + eta*delta, lower, upper) - x||_p``, measured with `eta` as returned.
-    max_norm : ndarray
-        ``R``, the largest norm that any eta reaches.
-    saturated : ndarray of bool
-        Whether ``eps > max_norm``: everything that can move is at its bound.
-    """
-
-    eta: Array
-    norm: Array
-    max_norm: Array
-    saturated: Array
-
-
-def options_of(infeasible: str, method: str, num_threads: int | None) -> Options:
-    """Check how a problem is to be solved."""
-    for name, value, allowed in (
-        ("infeasible", infeasible, _RULES),
-        ("method", method, _METHODS),
-    ):
-        if not isinstance(value, str) or value not in allowed:
-            raise ValueError(f"{name} must be one of {allowed}, found {value!r}")
-    if num_threads is None:
-        return Options(infeasible, method)
-    if not isinstance(num_threads, (int, np.integer)) or isinstance(num_threads, bool):
-        raise TypeError(f"num_threads must be an integer or None, found {num_threads!r}")
-    if num_threads < 1:
-        raise ValueError(f"num_threads must be at least 1, found {num_threads!r}")
-    return Options(infeasible, method, min(int(num_threads), sys.maxsize))
-
-
-def restore(flat: Array, task: Problem, keepdims: bool) -> Any:
-    """Shape one number per row like a NumPy reduction, which is a scalar for a single row."""
-    shape = batch_of(task.shape, task.axes, keepdims=keepdims)
-    return flat.reshape(shape)[()]
+from numba_car._options import Axis, Bounds, Options, Solution, pair
 
 
 def eta(
@@ -156,22 +89,8 @@ def eta(
     >>> car.eta(x, delta, 0.25)
     array([0.22912878, 0.05      ])
     """
-    bounds = pair(bounds)
-    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
-    if library := library_of(x, delta, eps, *bounds):
-        return library.eta(x, delta, eps, call)
-    from numba_car._cpu import direct, solve
-
-    if _is_plain(call):
-        found = direct.eta(x, delta, eps, p, bounds)
-        if found is not None:
-            with np.errstate(over="ignore"):
-                return found.astype(np.asarray(x).dtype, copy=False)
-    options = options_of(infeasible, method, num_threads)
-    task = problem(x, delta, eps, p, bounds, axis)
-    with np.errstate(over="ignore"):
-        flat = solve.eta(task, options).astype(task.dtype, copy=False)
-    return restore(flat, task, keepdims)
+    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads)
+    return library_of(x, delta, eps, *options.bounds).eta(x, delta, eps, options)
 
 
 def rescale(
@@ -228,25 +147,9 @@ def rescale(
     >>> print(f"{np.linalg.norm(v - x):.15f}")
     0.250000000000000
     """
-    bounds = pair(bounds)
-    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
-    if library := library_of(x, delta, eps, *bounds, out):
-        return library.rescale(x, delta, eps, call, out)
-    from numba_car._cpu import direct, solve
-
-    if _is_plain(call):
-        found = direct.rescale(x, delta, eps, p, bounds, out)
-        if found is not None:
-            return found[1]
-    options = options_of(infeasible, method, num_threads)
-    task = problem(x, delta, eps, p, bounds, axis)
-    result, rows, in_one_go = result_rows(task, out)
-    solve.rescale(task, options, rows, in_one_go=in_one_go)
-    if out is None:
-        return result[()]
-    if result is not out:
-        out[...] = result
-    return out
+    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads)
+    library = library_of(x, delta, eps, *options.bounds, out)
+    return library.rescale(x, delta, eps, options, out)
 
 
 def solve(
@@ -288,17 +191,9 @@ def solve(
     >>> solution.norm, solution.max_norm, solution.saturated
     (array([0.50990195, 0.6       ]), array([0.50990195, 0.70710678]), array([ True, False]))
     """
-    bounds = pair(bounds)
-    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
-    if library := library_of(x, delta, eps, *bounds):
-        solution: Solution = library.solve(x, delta, eps, call)
-        return solution
-    from numba_car._cpu import solve
-
-    options = options_of(infeasible, method, num_threads)
-    task = problem(x, delta, eps, p, bounds, axis)
-    flat = solve.solve(task, options)
-    return Solution(*(restore(values, task, keepdims) for values in flat))
+    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads)
+    solution: Solution = library_of(x, delta, eps, *options.bounds).solve(x, delta, eps, options)
+    return solution
 
 
 def max_norm(
@@ -337,12 +232,5 @@ def max_norm(
     >>> car.max_norm(np.array([[0.9, 0.5]]), np.array([[1.0, -1.0]]), p=1)
     array([0.6])
     """
-    bounds = pair(bounds)
-    if library := library_of(x, delta, *bounds):
-        call = Call(p, bounds, axis, keepdims, num_threads=num_threads)
-        return library.max_norm(x, delta, call)
-    from numba_car._cpu import solve
-
-    task = problem(x, delta, 0.0, p, bounds, axis)
-    flat = solve.max_norm(task, options_of("saturate", "auto", num_threads))
-    return restore(flat, task, keepdims)
+    options = Options(p, pair(bounds), axis, keepdims, num_threads=num_threads)
+    return library_of(x, delta, *options.bounds).max_norm(x, delta, options)

@@ -1,64 +1,13 @@
-"""The public derivatives of `eta` and `rescale`: validate, dispatch, restore."""
+"""The public derivatives of `eta` and `rescale`, as `_api` has the functions themselves."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._api import Call, options_of, restore
 from numba_car._dispatch import differentiator_of
-from numba_car._layout import Array, Rows
-from numba_car._problem import Axis, Bounds, Problem, as_numeric, by_element, by_row, pair, problem
-
-
-class Gradients(NamedTuple):
-    """Gradients of the arguments, each of its argument's shape and of the result's dtype.
-
-    Attributes
-    ----------
-    x, delta, eps : ndarray or scalar
-        What flows back to the argument, summed over the axes that it was broadcast along.
-    lower, upper : ndarray, scalar or None
-        The same for the bounds; None for a bound that is None.
-    """
-
-    x: Any
-    delta: Any
-    eps: Any
-    lower: Any
-    upper: Any
-
-
-def _gradients(task: Problem, eps: ArrayLike, bounds: Bounds, found: Any) -> Gradients:
-    x, delta, of_eps, *of_bounds = found
-    by_batch, shape = of_eps.reshape(task.batch_shape), np.shape(eps)
-    if len(shape) == len(task.shape) > by_batch.ndim:
-        by_batch = by_batch.reshape(task.batch_shape_kept)
-    lower, upper = (
-        None if bound is None else _held(value, task).reshape(np.shape(bound))[()]
-        for bound, value in zip(pair(bounds), of_bounds, strict=True)
-    )
-    of_eps = _held(sum_to(by_batch, shape), task)
-    return Gradients(_held(x, task)[()], _held(delta, task)[()], of_eps[()], lower, upper)
-
-
-def _held(values: ArrayLike, task: Problem) -> Array:
-    """Values of the result's dtype: sums over rows that it does not hold become its largest number."""
-    values = np.asarray(values)
-    if values.dtype == task.dtype:
-        return values
-    held: Array = np.clip(values, -task.largest, task.largest).astype(task.dtype)
-    return held
-
-
-def sum_to(values: Array, shape: tuple[int, ...]) -> Any:
-    """Sum over the axes along which something of this shape was broadcast."""
-    padded = (1,) * (values.ndim - len(shape)) + shape
-    axes = tuple(i for i, size in enumerate(padded) if size != values.shape[i])
-    with np.errstate(over="ignore"):
-        return values.sum(axis=axes, keepdims=True).reshape(shape)
+from numba_car._options import Axis, Bounds, Gradients, Options, pair
 
 
 def eta_vjp(
@@ -126,17 +75,10 @@ def eta_vjp(
     >>> car.eta_vjp(x, delta, 0.25, 1.0).delta
     array([[ 0.        , -0.22912878]])
     """
-    if library := differentiator_of(x, delta, eps, *pair(bounds), grad_eta):
-        call = Call(p, bounds, axis, False, infeasible, method, num_threads)
-        eta_gradients: Gradients = library.eta_vjp(x, delta, eps, grad_eta, call)
-        return eta_gradients
-    from numba_car._cpu import derivatives
-
-    task = problem(x, delta, eps, p, bounds, axis)
-    options = options_of(infeasible, method, num_threads)
-    h = by_row("grad_eta", as_numeric("grad_eta", grad_eta), task.shape, task.axes)
-    found = derivatives.vjp(task, options, 0.0, h)
-    return _gradients(task, eps, bounds, found)
+    options = Options(p, pair(bounds), axis, False, infeasible, method, num_threads)
+    library = differentiator_of(x, delta, eps, *options.bounds, grad_eta)
+    gradients: Gradients = library.eta_vjp(x, delta, eps, grad_eta, options)
+    return gradients
 
 
 def rescale_vjp(
@@ -194,28 +136,10 @@ def rescale_vjp(
     >>> car.rescale_vjp(x, delta, 0.25, np.ones((1, 2))).eps
     np.float64(1.09108945117996...)
     """
-    if library := differentiator_of(x, delta, eps, *pair(bounds), grad_out):
-        call = Call(p, bounds, axis, False, infeasible, method, num_threads)
-        rescale_gradients: Gradients = library.rescale_vjp(x, delta, eps, grad_out, call)
-        return rescale_gradients
-    from numba_car._cpu import derivatives
-
-    task = problem(x, delta, eps, p, bounds, axis)
-    options = options_of(infeasible, method, num_threads)
-    g, h = by_element("grad_out", grad_out, task), np.zeros(task.count)
-    found = derivatives.vjp(task, options, g, h)
-    return _gradients(task, eps, bounds, found)
-
-
-def _tangents(
-    task: Problem, of_x: ArrayLike | None, of_delta: ArrayLike | None, of_eps: ArrayLike | None
-) -> tuple[Rows | float, Rows | float, Array]:
-    of_eps_array = as_numeric("tangent_eps", 0.0 if of_eps is None else of_eps)
-    return (
-        0.0 if of_x is None else by_element("tangent_x", of_x, task),
-        0.0 if of_delta is None else by_element("tangent_delta", of_delta, task),
-        by_row("tangent_eps", of_eps_array, task.shape, task.axes),
-    )
+    options = Options(p, pair(bounds), axis, False, infeasible, method, num_threads)
+    library = differentiator_of(x, delta, eps, *options.bounds, grad_out)
+    gradients: Gradients = library.rescale_vjp(x, delta, eps, grad_out, options)
+    return gradients
 
 
 def eta_jvp(
@@ -269,17 +193,10 @@ def eta_jvp(
     >>> car.eta_jvp([[0.9, 0.5]], [[1.0, 1.0]], 0.25, tangent_eps=1.0)
     array([1.09108945])
     """
-    given = tangent_x, tangent_delta, tangent_eps
-    if library := differentiator_of(x, delta, eps, *pair(bounds), *given):
-        call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
-        return library.eta_jvp(x, delta, eps, given, call)
-    from numba_car._cpu import derivatives
-
-    task = problem(x, delta, eps, p, bounds, axis)
-    options = options_of(infeasible, method, num_threads)
-    flat = derivatives.jvp(task, options, _tangents(task, *given), None)
-    with np.errstate(over="ignore"):
-        return restore(flat.astype(task.dtype), task, keepdims)
+    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads)
+    tangents = tangent_x, tangent_delta, tangent_eps
+    library = differentiator_of(x, delta, eps, *options.bounds, *tangents)
+    return library.eta_jvp(x, delta, eps, tangents, options)
 
 
 def rescale_jvp(
@@ -331,15 +248,7 @@ def rescale_jvp(
     >>> car.rescale_jvp([[0.9, 0.5]], [[1.0, 1.0]], 0.25, tangent_eps=1.0)
     array([[0.        , 1.09108945]])
     """
-    given = tangent_x, tangent_delta, tangent_eps
-    if library := differentiator_of(x, delta, eps, *pair(bounds), *given):
-        call = Call(p, bounds, axis, False, infeasible, method, num_threads)
-        return library.rescale_jvp(x, delta, eps, given, call)
-    from numba_car._cpu import derivatives
-
-    task = problem(x, delta, eps, p, bounds, axis)
-    options = options_of(infeasible, method, num_threads)
-    out = np.empty(task.shape, task.dtype)
-    rows = Rows(out, task.axes, task.x.dtype)
-    derivatives.jvp(task, options, _tangents(task, *given), rows)
-    return out[()]
+    options = Options(p, pair(bounds), axis, False, infeasible, method, num_threads)
+    tangents = tangent_x, tangent_delta, tangent_eps
+    library = differentiator_of(x, delta, eps, *options.bounds, *tangents)
+    return library.rescale_jvp(x, delta, eps, tangents, options)

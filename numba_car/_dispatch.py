@@ -48,7 +48,7 @@ def _kind_of(array_type: type) -> str:
 
 
 def library_of(*arrays: Any) -> Any:
-    """Return the module of `interop` that takes the call, or None where it is for NumPy."""
+    """Return the module with the public functions for these arrays: `_numpy`, or one of `interop`."""
     found = ""
     for array in arrays:
         array_type = type(array)
@@ -61,9 +61,11 @@ def library_of(*arrays: Any) -> Any:
             if found:
                 raise TypeError(f"arrays must be of one library, found {found} and {kind}")
             found = kind
+    # torch.compile and AutoGraph follow these statements, but no function that imports.
     if not found or found == "numpy":
-        return None
-    # torch.compile and AutoGraph follow the statement, not the function.
+        from numba_car import _numpy
+
+        return _numpy
     if found == "torch":
         from numba_car.interop import torch
 
@@ -76,9 +78,9 @@ def library_of(*arrays: Any) -> Any:
 
 
 def differentiator_of(*arrays: Any) -> Any:
-    """Return the module that has explicit derivatives for the arrays, or None where NumPy's are meant."""
+    """Return the module with explicit derivatives for these arrays."""
     library = library_of(*arrays)
-    if library is None or hasattr(library, "eta_vjp"):
+    if hasattr(library, "eta_vjp"):
         return library
     name = library.__name__.rpartition(".")[2]
     raise TypeError(

@@ -50,6 +50,14 @@ class Rows:
         else:
             self._lay_out(array, axes, dtype)
 
+    @classmethod
+    def of_plain(cls, array: Array) -> Rows:
+        """Return the rows of a plain array, see `is_plain`: all axes but the first."""
+        self = cls.__new__(cls)
+        self.dtype, self.count, self._flat = array.dtype, len(array), flat(array)
+        self.n = self._stride = array.size // self.count
+        return self
+
     def _lay_out(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
         others = tuple(axis for axis in range(array.ndim) if axis not in axes)
         moved = array.transpose(others + axes)

@@ -1,23 +1,21 @@
-"""From what a caller passes to rows: shapes, dtypes and bounds are checked and brought together here."""
+"""From a caller's arrays to a `Problem`: axes, shapes, dtypes and bounds are checked and brought together."""
 
 from __future__ import annotations
 
 import functools
 import math
-import operator
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike
 
-from numba_car._core.constants import SLACK
-from numba_car._layout import Array, DType, Rows
-
-Axis: TypeAlias = int | Sequence[int] | None
-Bounds: TypeAlias = tuple[ArrayLike | None, ArrayLike | None]
+from numba_car._core.constants import LARGEST_P, SLACK
+from numba_car._layout import Array, DType, Rows, is_plain
+from numba_car._options import METHODS, RULES, Axis, Bounds, Options, check_options, check_p, pair
 
 
 class Precision(NamedTuple):
@@ -34,6 +32,8 @@ PRECISIONS = {
     "float64": Precision(2.0**-52, (2.0 - 2.0**-52) * 2.0**1023),
 }
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_PLAIN = {dtype: PRECISIONS[dtype.name] for dtype in (_FLOAT32, _FLOAT64)}
+_NUMBERS = (int, float)
 
 
 @functools.cache
@@ -57,6 +57,7 @@ class Problem:
     largest: float  # finite result
     slack: float  # how far x may lie outside its bounds, relative to their size
     inputs: tuple[Array, ...]  # whatever memory is read from
+    options: Options  # checked
 
     @property
     def count(self) -> int:
@@ -90,14 +91,6 @@ class Problem:
             next(inner if axis in self.axes else outer) for axis in range(len(self.shape))
         )
         return tuple(int(place) for place in places)
-
-
-class Options(NamedTuple):
-    """How to solve a problem."""
-
-    infeasible: str = "saturate"
-    method: str = "auto"
-    num_threads: int | None = None
 
 
 _CUDA, _CUDA_MANAGED = 2, 13  # DLPack's numbers of kinds of devices
@@ -147,19 +140,6 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
         raise np.exceptions.AxisError(
             f"axis {axis} is out of bounds for array of dimension {ndim}"
         ) from None
-
-
-def check_p(p: float) -> float:
-    """Return p as a float in (0, inf]."""
-    try:
-        value = float(operator.pos(p))  # which is no use on a string
-    except (TypeError, ValueError):
-        raise TypeError(f"p must be a number in (0, inf], found {p!r}") from None
-    except OverflowError:
-        value = math.copysign(math.inf, p > 0 or -1)
-    if not value > 0:
-        raise ValueError(f"p must be in (0, inf], found {p!r}")
-    return value
 
 
 def common_shape(
@@ -259,15 +239,6 @@ def check_order(lower: Array, upper: Array) -> None:
 _MANY = 1 << 16  # elements of a bound that are no longer checked in a moment
 
 
-def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
-    """Take the bounds apart."""
-    try:
-        lower, upper = bounds
-    except (TypeError, ValueError):
-        raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}") from None
-    return lower, upper
-
-
 def _bound_arrays(bounds: Bounds, dtype: DType) -> tuple[Array, Array]:
     """Both bounds as arrays, in order; infinite where there is none.
 
@@ -319,23 +290,23 @@ def problem(
     x: ArrayLike,
     delta: ArrayLike,
     eps: ArrayLike,
-    p: float,
-    bounds: Bounds,
-    axis: Axis,
+    options: Options,
     precision: Precision | None = None,
 ) -> Problem:
     """Check all arguments but the values of x and delta, which the kernels check.
 
     `precision` is that of the result, where it is less than the dtype's.
     """
-    p = check_p(p)
+    if precision is None and (plain := _plain_problem(x, delta, eps, options)):
+        return plain
+    options = options._replace(p=check_p(options.p), num_threads=check_options(options))
     x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
     dtype = result_dtype((x, x_array), (delta, delta_array))
     compute = _FLOAT32 if dtype.itemsize == 2 else dtype
-    shape, axes = common_shape(x_array.shape, delta_array.shape, axis)
+    shape, axes = common_shape(x_array.shape, delta_array.shape, options.axis)
     eps_array = as_numeric("eps", eps)
     check_eps(eps_array)
-    lower, upper = _bound_arrays(bounds, compute)
+    lower, upper = _bound_arrays(options.bounds, compute)
     lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
     precision = precision or precision_of(dtype) or PRECISIONS["float64"]
     of_x = precision_of(x_array.dtype) or precision
@@ -345,14 +316,73 @@ def problem(
         lower=lower_rows,
         upper=upper_rows,
         eps=by_row("eps", eps_array, shape, axes),
-        p=p,
+        p=options.p,
         axes=axes,
         shape=shape,
         dtype=dtype,
         largest=precision.largest,
         slack=SLACK * max(precision.rounding, of_x.rounding),
         inputs=(x_array, delta_array, lower, upper),
+        options=options,
     )
+
+
+def _plain_problem(x: Any, delta: Any, eps: Any, options: Options) -> Problem | None:
+    """Return the problem of a plain call, or None: on small calls the full checks would take most of the time.
+
+    A call is plain where x and delta are C-contiguous arrays of one shape and one dtype, float32 or
+    float64, a row is all axes but the first, and eps, the bounds and p are numbers.
+    """
+    p, bounds, axis, _, infeasible, method, num_threads = options
+    if not (
+        type(x) is type(delta) is np.ndarray
+        and x.dtype is delta.dtype
+        and x.dtype in _PLAIN
+        and x.shape == delta.shape
+        and x.ndim > 1
+        and x.size
+        and is_plain(x)
+        and is_plain(delta)
+    ):
+        return None
+    lower, upper = bounds
+    eps = eps.item() if isinstance(eps, np.floating) else eps
+    if not (
+        type(p) in _NUMBERS
+        and (0 < p < LARGEST_P or p == math.inf)
+        and type(eps) in _NUMBERS
+        and 0 <= eps <= sys.float_info.max
+        and type(lower) is type(upper) is float
+        and lower <= upper
+        and axis is num_threads is None
+        and type(infeasible) is type(method) is str
+        and infeasible in RULES
+        and method in METHODS
+    ):
+        return None
+    dtype, shape, precision = x.dtype, x.shape, _PLAIN[x.dtype]
+    eps_rows = np.empty(shape[0])
+    eps_rows.fill(eps)
+    return Problem(
+        Rows.of_plain(x),
+        Rows.of_plain(delta),
+        rounded(lower, dtype),
+        rounded(upper, dtype),
+        eps_rows,
+        p,
+        tuple(range(1, len(shape))),
+        shape,
+        dtype,
+        precision.largest,
+        SLACK * precision.rounding,
+        (x, delta, _scalar(lower), _scalar(upper)),
+        options,
+    )
+
+
+@functools.lru_cache
+def _scalar(value: float) -> Array:
+    return np.asarray(value)
 
 
 def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:

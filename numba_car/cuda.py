@@ -14,19 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._api import Call, Solution, options_of, restore
+from numba_car import _numpy
 from numba_car._cpu import solve as cpu
 from numba_car._cuda import staging
 from numba_car._cuda.solver import BadRowError
 from numba_car._dispatch import library_of
 from numba_car._layout import Array, Rows
-from numba_car._problem import Axis, Bounds, Options, Problem, pair, problem, result_rows
+from numba_car._options import Axis, Bounds, Options, Solution, pair
+from numba_car._problem import Problem, problem, result_rows
 
 __all__ = ["eta", "max_norm", "rescale", "solve"]
 
 
 def _check_kind(*arrays: Any) -> None:
-    if library := library_of(*arrays):
+    library = library_of(*arrays)
+    if library is not _numpy:
         name = library.__name__.rpartition(".")[2]
         raise TypeError(
             f"arrays must be NumPy arrays or convert to them, found {name}'s; those that are on a "
@@ -34,29 +36,26 @@ def _check_kind(*arrays: Any) -> None:
         )
 
 
-def _run(name: str, task: Problem, options: Options, out: Rows | None = None) -> Any:
+def _run(name: str, task: Problem, out: Rows | None = None) -> Any:
     if not (task.count and task.n):
-        found = () if out is not None else getattr(cpu, name)(task, options)
+        found = () if out is not None else getattr(cpu, name)(task)
         return found if isinstance(found, tuple) else (found,)
     try:
-        return staging.run(name, task, options, out)
+        return staging.run(name, task, task.options, out)
     except BadRowError:  # the CPU's solver finds them again, and words the error
-        cpu.eta(task, options)
+        cpu.eta(task)
         raise ValueError("x, eps or bounds broke a rule in some row") from None
 
 
-def _by_row(name: str, x: Any, delta: Any, eps: Any, call: Call) -> list[Any]:
+def _by_row(name: str, x: Any, delta: Any, eps: Any, call: Options) -> list[Any]:
     _check_kind(x, delta, eps, *pair(call.bounds))
-    options = options_of(call.infeasible, call.method, call.num_threads)
-    task = problem(x, delta, eps, call.p, call.bounds, call.axis)
+    task = problem(x, delta, eps, call)
     with np.errstate(over="ignore"):
         return [
-            restore(
-                values if values.dtype == np.bool_ else values.astype(task.dtype, copy=False),
-                task,
-                call.keepdims,
+            _numpy.restore(
+                values if values.dtype == np.bool_ else values.astype(task.dtype, copy=False), task
             )
-            for values in _run(name, task, options)
+            for values in _run(name, task)
         ]
 
 
@@ -105,7 +104,7 @@ def eta(
     >>> cuda.eta(row, up, 0.1)  # doctest: +SKIP
     array([0.05])
     """
-    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
+    call = Options(p, bounds, axis, keepdims, infeasible, method, num_threads)
     return _by_row("eta", x, delta, eps, call)[0]
 
 
@@ -154,12 +153,12 @@ def rescale(
     >>> cuda.rescale(row, up, 0.1)  # doctest: +SKIP
     array([[0.55, 0.55, 0.55, 0.55]])
     """
-    _check_kind(x, delta, eps, *pair(bounds), out)
-    options = options_of(infeasible, method, num_threads)
-    task = problem(x, delta, eps, p, bounds, axis)
+    options = Options(p, pair(bounds), axis, False, infeasible, method, num_threads)
+    _check_kind(x, delta, eps, *options.bounds, out)
+    task = problem(x, delta, eps, options)
     result_rows(task, out)  # which raises where out does not fit
     result, rows, _ = result_rows(task, None)
-    _run("rescale", task, options, rows)
+    _run("rescale", task, rows)
     if out is None:
         return result[()]
     out[...] = result
@@ -210,7 +209,7 @@ def solve(
     >>> cuda.solve(row, up, 2.0).saturated  # doctest: +SKIP
     array([ True])
     """
-    call = Call(p, bounds, axis, keepdims, infeasible, method, num_threads)
+    call = Options(p, bounds, axis, keepdims, infeasible, method, num_threads)
     return Solution(*_by_row("solve", x, delta, eps, call))
 
 
@@ -255,5 +254,5 @@ def max_norm(
     >>> cuda.max_norm(row, up)  # doctest: +SKIP
     array([1.])
     """
-    call = Call(p, bounds, axis, keepdims, num_threads=num_threads)
+    call = Options(p, bounds, axis, keepdims, num_threads=num_threads)
     return _by_row("max_norm", x, delta, 0.0, call)[0]

@@ -35,22 +35,26 @@ from numba.core.registry import CPUDispatcher
 
 from numba_car._core.constants import SLACK, SMALL_P, SMALLEST_SUM
 from numba_car._core.newton import conclude
-from numba_car._core.norms import any_norm, term
-from numba_car._core.verdicts import CLEARED, DONE, NEEDS_MORE_DIGITS, NOT_FINITE, SATURATED
+from numba_car._core.norms import (
+    NORM_1,
+    NORM_2,
+    NORM_MAX,
+    STORED_POWERS,
+    any_norm,
+    term,
+)
+from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, NOT_FINITE, PENDING, SATURATED
 from numba_car._cpu import newton_double_double
 from numba_car._cpu.maxima import largest_step, max_abs
-from numba_car._cpu.newton import (
-    newton,
-    norm_reached,
-    raised,
-    residue,
-    saturate_row,
-    solve_maximum_norm,
-)
+from numba_car._cpu.maximum_norm import solve_maximum_norm
+from numba_car._cpu.measure import norm_reached, saturate_row
+from numba_car._cpu.newton import solve_t
 from numba_car._cpu.rescale import rescale_row
 from numba_car._cpu.row import is_even, size_of
+from numba_car._cpu.solve_row import residue
 from numba_car._cpu.sums import float64_block, padded
-from numba_car._cpu.validate import is_suspect, judge
+from numba_car._cpu.terms import raise_row
+from numba_car._cpu.validate import needs_validation, validate_row
 from numba_car._cpu.vjp import vjp_row
 from numba_car._jit import kernel, rows
 
@@ -86,44 +90,42 @@ def _shared(dispatcher):
 
 @rows
 def _is_valid(row, p):
+    """Return whether p, the lengths of the arrays and the values of a row keep the rules."""
+    if not (p > 0 and is_even(row)):
+        return False
     slack = SLACK * np.finfo(row[0].dtype).eps
-    return (
-        p > 0
-        and is_even(row)
-        and (not is_suspect(row) or judge(row, slack) in (CLEARED, NEEDS_MORE_DIGITS))
-    )
+    verdict = validate_row(row, slack) if needs_validation(row) else PENDING
+    return verdict in (PENDING, NEEDS_MORE_DIGITS)
+
+
+@rows
+def _raise_row(row, norm, eps, max_abs_delta):
+    """Return the terms and units of a row, where p is known only at run time."""
+    scratch = np.empty((2, padded(row[0].size)))
+    if norm[0] == 1.0:
+        return raise_row(row, NORM_1, eps, max_abs_delta, scratch)
+    if norm[0] == 2.0:
+        return raise_row(row, NORM_2, eps, max_abs_delta, scratch)
+    return raise_row(row, norm, eps, max_abs_delta, scratch)
 
 
 @rows
 def _solve_finite(row, norm, eps):
+    """Return eta and the verdict for finite p."""
     max_abs_delta = max_abs(row[1])
     if max_abs_delta == 0:
         return 0.0, DONE
-    scratch = np.empty((2, padded(row[0].size)))
-    if norm[0] == 1.0:
-        terms, weight, raised_norm, unit, max_abs_delta, like = raised(
-            row, (1.0,), eps, max_abs_delta, scratch
-        )
-    elif norm[0] == 2.0:
-        terms, weight, raised_norm, unit, max_abs_delta, like = raised(
-            row, (2.0, 0.5), eps, max_abs_delta, scratch
-        )
-    else:
-        terms, weight, raised_norm, unit, max_abs_delta, like = raised(
-            row, norm, eps, max_abs_delta, scratch
-        )
+    terms, unit, largest = _raise_row(row, norm, eps, max_abs_delta)
     target, block = term(eps / unit, norm), float64_block(norm)
-    t, verdict = newton(terms, raised_norm, target, weight, like, block)
+    t, verdict = solve_t(terms, STORED_POWERS, norm, target, block)
     if verdict == SATURATED and norm[0] >= SMALL_P:
         return saturate_row(row, norm, eps, block)
-    return conclude(
-        unit / max_abs_delta, t, residue(terms, norm, target, t, verdict), norm, verdict
-    )
+    return conclude(unit / largest, t, residue(terms, norm, target, t, verdict), norm, verdict)
 
 
 @rows
 def _solve(row, eps, p):
-    """Return eta and the verdict, which is NEEDS_MORE_DIGITS where only the pair is exact; and the pair."""
+    """Return eta, the verdict, and eta as mantissa and exponent where the verdict is NEEDS_MORE_DIGITS."""
     unknown = (0.0, 0)
     if not (0 <= eps < math.inf and _is_valid(row, p)):
         return math.nan, NOT_FINITE, unknown
@@ -131,7 +133,7 @@ def _solve(row, eps, p):
         return 0.0, DONE, unknown
     norm = any_norm(p)
     eta, verdict = (
-        solve_maximum_norm(row, eps, CLEARED) if p == math.inf else _solve_finite(row, norm, eps)
+        solve_maximum_norm(row, eps, True) if p == math.inf else _solve_finite(row, norm, eps)
     )
     if verdict == DONE and (p >= SMALL_P or eta == 0):
         return eta, verdict, unknown
@@ -287,7 +289,6 @@ def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out
     largest = np.finfo(x.dtype).max
     eps, h = np.float64(eps), np.float64(grad_eta)
     if p == math.inf:
-        highest = (math.inf, 0.0, 0.0, 0.0)
-        return vjp_row(row, grad_out, h, highest, eps, eta, largest, outputs)[0]
+        return vjp_row(row, grad_out, h, NORM_MAX, eps, eta, largest, outputs)[0]
     norm = any_norm(np.float64(p))
     return vjp_row(row, grad_out, h, norm, eps, eta, largest, outputs)[0]

@@ -6,14 +6,14 @@ from numba_car._jit import formula
 
 @formula
 def room(x, delta, lower, upper):
-    """Distance from x to the bound that delta points to; x may lie outside by its own rounding."""
+    """Return the distance from x to the bound that delta points to, 0 for an x outside by rounding."""
     distance = upper - x if delta > 0 else x - lower
     return distance if distance > 0 else type(distance)(0)
 
 
 @formula
 def step(x, delta, lower, upper, eta):
-    """|clip(x + eta*delta) - x| = min(eta*|delta|, room); a delta of 0 never moves."""
+    """Return |clip(x + eta*delta) - x| = min(eta*|delta|, room), which is 0 where delta is 0."""
     distance = room(x, delta, lower, upper)
     reach = eta * abs(delta)
     if delta == 0:
@@ -23,21 +23,21 @@ def step(x, delta, lower, upper, eta):
 
 @formula
 def arrival(distance, abs_delta):
-    """distance/abs_delta, rounded so that what moves so fast has surely come so far."""
+    """Return the eta at which eta*abs_delta reaches the distance, rounded up so that it surely does."""
     eta = distance / abs_delta
     return eta if eta * abs_delta >= distance else eta * (1 + 2.0**-52) + 2.0**-1074
 
 
 @formula
 def is_inside(x, lower, upper, largest):
-    """Whether x is finite, at most `largest`, and between its bounds, which may be infinite."""
+    """Return whether x is finite, at most `largest`, and between its bounds, which may be infinite."""
     # A bound that is NaN must stay so, which these do as long as it comes first.
     return (max(lower, -largest) <= x) & (x <= min(upper, largest))
 
 
 @formula
 def is_outside(x, lower, upper, slack):
-    """Whether a finite x is beyond a bound by more than the relative slack."""
+    """Return whether a finite x is beyond a bound by more than the relative slack."""
     below = lower - slack * max(abs(lower), abs(x))
     above = upper + slack * max(abs(upper), abs(x))
     return x - x == 0 and not below <= x <= above
@@ -45,26 +45,20 @@ def is_outside(x, lower, upper, slack):
 
 @formula
 def arrive(x, delta, lower, upper, eta):
-    """Where x arrives: clip(x + eta*delta)."""
+    """Return clip(x + eta*delta)."""
     return min(max(x + eta * delta, lower), upper)
 
 
 @formula
 def weight_and_cap(x, delta, lower, upper, norm):
-    """Return w and c of the coordinate's term min(w*t, c) in G(t), t = eta**p."""
+    """Return w and c of the term min(w*t, c) of an x inside its bounds; stored powers are (c, w, 0, inf)."""
     if len(norm) == STORED:
         return delta, x
-    return term(abs(delta), norm), term(room(x, delta, lower, upper), norm)
-
-
-@formula
-def inner_weight_and_cap(x, delta, lower, upper, norm):
-    """Return the same for an x that is inside its bounds, in less time."""
-    way = (upper if delta > 0 else lower) - x
+    way = (upper if delta > 0 else lower) - x  # in less time than `room`, which clamps
     return term(abs(delta), norm), term(abs(way), norm)
 
 
 @formula
 def is_clipped(weight, cap, t):
-    """Whether the term min(weight*t, cap) has reached its cap."""
+    """Return whether the term min(weight*t, cap) has reached its cap."""
     return weight * t >= cap

@@ -76,6 +76,8 @@ def guess(target, weight, capacity, norm):
     Exact where nothing is clipped; the exponent fits uniform x and normal delta.
     """
     slack = max(1.0 - target / capacity, 2.0**-10) if capacity > 0 else 1.0
+    if len(norm) >= GENERAL:
+        return target / weight * slack ** (0.5 - min(norm[0], 4.0))
     return target / weight * (term(1.0 / slack, norm) * math.sqrt(slack))
 
 

@@ -9,4 +9,3 @@ SATURATED = 2  # no element is free at the current eta
 NEEDS_MORE_DIGITS = 3  # beyond the range, or the digits, of the sums that were taken
 NOT_FINITE = 4  # x or delta holds NaN or inf
 OUTSIDE = 5  # some x lies outside its bounds by more than rounding
-SUSPECT, CLEARED, SLOW, DISCARDED = 6, 7, 8, 9

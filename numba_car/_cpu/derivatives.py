@@ -13,7 +13,7 @@ from numba_car._cpu.pipeline import Batch, Block
 from numba_car._cpu.solve import solve_blocks
 from numba_car._cpu.vjp import vjp_rows
 from numba_car._layout import Array, Rows
-from numba_car._problem import Options, Problem
+from numba_car._problem import Problem
 
 
 class _Gradient:
@@ -81,7 +81,6 @@ class _Gradient:
 
 def vjp(
     problem: Problem,
-    options: Options,
     g: Rows | float,
     h: Array,
     *,
@@ -92,13 +91,14 @@ def vjp(
 
     With `eta` there is no need to solve again; of x and delta only those `wanted` are written.
     """
+    batch = Batch(problem)
     x, delta, lower, upper = (_Gradient(problem, array.shape) for array in problem.inputs)
     of_x, of_delta = (o if want else None for o, want in zip((x, delta), wanted, strict=True))
     has_arrays = isinstance(problem.lower, Rows)
     outputs = (of_x, of_delta, *((lower, upper) if has_arrays else (None, None)))
     by_row = np.empty((3, problem.count))
 
-    def differentiate(batch: Batch, block: Block) -> None:
+    def differentiate(block: Block) -> None:
         start, stop = block.start, block.stop
         targets: list[Any] = [output.target(start, stop) if output else 0.0 for output in outputs]
         sums = np.empty((3, stop - start))
@@ -111,25 +111,24 @@ def vjp(
                 output.take(start, stop, target[0])
 
     if eta is None:
-        solve_blocks(problem, options, differentiate)
+        solve_blocks(batch, differentiate)
     else:
-        batch = Batch(problem, options)
-        batch.for_blocks(lambda start, stop: differentiate(batch, batch.solved(start, stop, eta)))
+        batch.for_blocks(lambda start, stop: differentiate(batch.solved(start, stop, eta)))
     of_bounds = (lower.result(), upper.result()) if has_arrays else by_row[1:].sum(axis=1)
     return x.result(), delta.result(), by_row[0], *of_bounds
 
 
 def jvp(
     problem: Problem,
-    options: Options,
     tangents: tuple[Rows | float, Rows | float, Array],
     out: Rows | None,
 ) -> Array:
     """Tangents of eta, by row; those of clip(x + eta*delta) go to out."""
     of_x, of_delta, of_eps = tangents
+    batch = Batch(problem)
     result = np.empty(problem.count)
 
-    def differentiate(batch: Batch, block: Block) -> None:
+    def differentiate(block: Block) -> None:
         start, stop = block.start, block.stop
         by_x, by_delta = (
             t.block(start, stop) if isinstance(t, Rows) else t for t in (of_x, of_delta)
@@ -140,5 +139,5 @@ def jvp(
         if out is not None:
             out.store(start, stop, target[0])
 
-    solve_blocks(problem, options, differentiate)
+    solve_blocks(batch, differentiate)
     return result

@@ -1,241 +1,198 @@
-"""Newton's method on one row, and on a block of rows.
+"""Newton's method on a row: the one driver, for whatever terms `terms` describes, and what it starts from.
 
-`shared` runs all of these interpreted, too, with passes of its own.
+a) `validate_and_sum` is the first pass: with the sums it tells whether all x are finite and inside their bounds.
+b) `sum_terms` is every other pass, over a row or over a sample of it.
+c) `iterate` takes passes until a step is the last.
+d) `solve_t` samples the row for a start, validates, and iterates.
+
+Rows of `long_rows.LONG` elements or more run `iterate` and `solve_t` interpreted, over passes that threads share.
 """
 
 import math
 
 import numpy as np
 
-from numba_car._core.constants import BLOCK_CHAIN, LARGEST_DELTA, MAX_PASSES
-from numba_car._core.coordinate import arrival, is_clipped
-from numba_car._core.double_double import two_product
-from numba_car._core.newton import advance, conclude, in_range, is_safe
-from numba_car._core.norms import (
-    GENERAL,
-    MAXIMUM,
-    STORED_POWERS,
-    TWO,
-    is_float32,
-    root,
-    term,
-    unit_of,
+from numba_car._core.constants import BLOCK_POWERS, LARGEST_SUM, MODERATE_SUM
+from numba_car._core.coordinate import is_clipped, is_inside, weight_and_cap
+from numba_car._core.newton import (
+    advance,
+    guess,
+    is_last,
+    is_safe,
+    most_passes,
+    nearness,
+    reach_of,
 )
-from numba_car._core.verdicts import (
-    CLEARED,
-    DONE,
-    NEEDS_MORE_DIGITS,
-    PENDING,
-    SATURATED,
-    SLOW,
-    SUSPECT,
-)
-from numba_car._cpu.maxima import (
-    largest_breakpoint,
-    largest_delta,
-    largest_deltas,
-    largest_step,
-    max_abs,
-)
-from numba_car._cpu.plain import nearness, scale_row, solve_t
-from numba_car._cpu.row import rows_of
-from numba_car._cpu.sums import add, fill_powers, padded, row_sums
-from numba_car._cpu.validate import is_suspect
-from numba_car._jit import kernel, rows
+from numba_car._core.norms import ONE, STORED_POWERS, is_float32
+from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING
+from numba_car._cpu.row import element, parts_of
+from numba_car._cpu.sums import add, length_of
+from numba_car._cpu.terms import RECOMPUTED, like_of, recompute
+from numba_car._jit import checking_loop, loop, rows
 
-_BESIDE = 2.0**-44  # of t: more than rounding takes
-_SAMPLED = 2048  # elements from which on a sample saves more passes than it costs
-_SAMPLES = 16  # blocks of a sample, each 1/16**2 of the row
+_FAR = 2.0**100  # a t beyond all breakpoints that a start needs to know of
+_FIRST_BLOCK = 1024  # elements of the first pass that are summed in the row's own precision
+_SAMPLED = 512  # elements from which on a sample saves more than it costs
+_SAMPLES, _SAMPLE = 16, 2048  # most blocks of a sample, and elements of the row for each
+_SHARE, _LEAST = 16, 64  # a sample has one element in 16, but 64 at least
+_NEAR_SAMPLE = 2.0**-3  # a sample's t has no more digits that are the row's
 
 
-@rows
-def iterate(terms, norm, target, start, like, near, block, stride):
-    """Iterate from any start until the free set repeats; return t and the verdict.
+@checking_loop
+def _validate_and_sum(row, norm, t):
+    """Return the sums of the caps that are reached at t, of the free weights, and of all weights.
 
-    Sums are of the type of `like`. A relatively near step is the last.
+    The last is infinite or NaN if some x is not finite and inside its bounds, or some weight not finite.
     """
-    t, is_first = start, True
-    for _ in range(MAX_PASSES):
-        clipped_sum, free_sum = row_sums(terms, norm, type(like)(t), block, stride)
-        t, verdict = advance(t, target, clipped_sum, free_sum, is_first, near)
-        if is_float32(like) and not is_safe(t, clipped_sum, free_sum):
+    dtype = type(t)
+    largest, nothing = dtype(np.finfo(dtype).max), dtype(0)
+    clipped_sum, free_sum, weight_sum = nothing, nothing, nothing
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, dtype)
+        weight, cap = weight_and_cap(x, delta, lower, upper, norm)
+        weight_sum += weight if is_inside(x, lower, upper, largest) else dtype(math.inf)
+        clipped = is_clipped(weight, cap, t)
+        clipped_sum += cap if clipped else nothing
+        free_sum += nothing if clipped else weight
+    return clipped_sum, free_sum, weight_sum
+
+
+@loop
+def _sum_terms(row, norm, t, beyond):
+    """Return the sums of the caps that are reached at t, of the free weights, and of those free at `beyond`."""
+    nothing = type(t)(0)
+    clipped_sum, free_sum, later_sum = nothing, nothing, nothing
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, type(t))
+        weight, cap = weight_and_cap(x, delta, lower, upper, norm)
+        clipped = is_clipped(weight, cap, t)
+        clipped_sum += cap if clipped else nothing
+        free_sum += nothing if clipped else weight
+        later_sum += nothing if is_clipped(weight, cap, beyond) else weight
+    return clipped_sum, free_sum, later_sum
+
+
+@rows
+def _buffer(terms, size):
+    """Return memory for a block of `RECOMPUTED` terms; other terms need none."""
+    return np.empty((2, size if len(terms) == RECOMPUTED else 0))
+
+
+@rows
+def validate_and_sum(terms, norm, t):
+    """Return the three sums of `_validate_and_sum` over all terms, in float32 to some 18 bits."""
+    clipped_sum, free_sum, weight_sum = 0.0, 0.0, 0.0
+    buffer = _buffer(terms, _FIRST_BLOCK)
+    for start in range(0, terms[0].size, _FIRST_BLOCK):
+        stop = min(start + _FIRST_BLOCK, terms[0].size)
+        if len(terms) == RECOMPUTED:
+            block = recompute(terms, norm, start, stop, buffer)
+            clipped, free, weight = _validate_and_sum(block, STORED_POWERS, t)
+        else:
+            clipped, free, weight = _validate_and_sum(parts_of(terms, start, stop), norm, t)
+        clipped_sum += np.float64(clipped)
+        free_sum += np.float64(free)
+        weight_sum += np.float64(weight)
+    return clipped_sum, free_sum, weight_sum
+
+
+@rows
+def sum_terms(terms, norm, target, t, beyond, block, stride):
+    """Return the three sums of `_sum_terms`, the first less the target, with compensation after each block.
+
+    Blocks begin at every stride: all terms are summed if the stride is the block, else a sample.
+    """
+    excess, excess_lost, free_sum, free_lost, later_sum = -target, 0.0, 0.0, 0.0, 0.0
+    start, buffer = 0, _buffer(terms, block)
+    while start < terms[0].size:
+        length = length_of(terms[0].size - start, block)
+        if len(terms) == RECOMPUTED:
+            here = recompute(terms, norm, start, start + length, buffer)
+            clipped, free, later = _sum_terms(here, STORED_POWERS, t, beyond)
+        else:
+            here = parts_of(terms, start, start + length)
+            clipped, free, later = _sum_terms(here, norm, t, beyond)
+        excess, excess_lost = add(excess, excess_lost, np.float64(clipped))
+        free_sum, free_lost = add(free_sum, free_lost, np.float64(free))
+        later_sum += np.float64(later)
+        start += length + (stride - block)
+    return excess + excess_lost, free_sum + free_lost, later_sum
+
+
+@rows
+def iterate(terms, norm, target, start, step, near, block, stride):
+    """Return the t at which Newton's method ends, from any start, and the verdict; PENDING if it is slow.
+
+    `step` is the relative step that led to the start, 1 if that is not known. A step is the last if it is below
+    `near`, or if its truncation error is.
+    """
+    t, is_first, like = start, True, like_of(terms)
+    for _ in range(most_passes(terms[0].size)):
+        beyond = t * (1 + reach_of(step, like))
+        here, there = type(like)(t), type(like)(beyond)
+        excess, free_sum, later_sum = sum_terms(terms, norm, target, here, there, block, stride)
+        following, verdict = advance(t, 0.0, excess, free_sum, is_first, near)
+        if is_float32(like) and not is_safe(following, excess, free_sum):
             return 0.0, NEEDS_MORE_DIGITS
+        if verdict == PENDING and is_last(t, following, beyond, free_sum, later_sum, near):
+            verdict = DONE
         if verdict != PENDING:
-            return t, verdict
-        is_first = False
-    return t, SLOW
+            return following, verdict
+        step = abs(following - t) / following if following > 0 else 1.0
+        t, is_first = following, False
+    return t, PENDING
 
 
 @rows
-def iterate_sample(terms, norm, target, start, like):
-    """Return where a sample of the row settles, in some blocks of it; start, if the row is short."""
-    n = terms[0].size
-    if n < _SAMPLED:
-        return start
-    blocks = min(n // _SAMPLED, _SAMPLES)
-    sample, stride = n // (_SAMPLES * blocks), n // blocks
-    share = blocks * sample / n
-    return iterate(terms, norm, share * target, start, like, 2.0**-10, sample, stride)[0]
+def sample_of(n):
+    """Return how many blocks of a row are in its sample, their length, and the stride between them."""
+    blocks = max(1, min(n // _SAMPLE, _SAMPLES))
+    return blocks, max(n // (_SHARE * blocks), _LEAST), n // blocks
 
 
 @rows
-def newton(terms, norm, target, weight, like, block):
-    """Settle a row, from where a sample of it settles, or where all are free, whose weights sum up so."""
-    start = target / weight if weight > 0 else 0.0
-    start = iterate_sample(terms, norm, target, start, like)
-    return iterate(terms, norm, target, start, like, nearness(like), block, block)
+def solve_sample(terms, norm, p_norm, target):
+    """Return the t of a sample of the terms, to a few bits."""
+    n, like = terms[0].size, like_of(terms)
+    blocks, block, stride = sample_of(n)
+    target, far = target * (blocks * block / n), type(like)(_FAR)
+    capacity, _, weight = sum_terms(terms, norm, 0.0, far, type(like)(0), block, stride)
+    start = guess(target, weight, capacity, p_norm)
+    return iterate(terms, norm, target, start, 0.0, _NEAR_SAMPLE, block, stride)[0]
 
 
 @rows
-def unit_in(like, size, norm):
-    """Return what to measure sizes like this in, as the like holds it."""
-    return np.float64(type(like)(unit_of(size, norm, is_float32(like))))
+def largest_sum(like):
+    """Return the largest sum, and the inverse of the smallest, for which a row needs no units."""
+    return MODERATE_SUM if is_float32(like) else LARGEST_SUM
 
 
 @rows
-def raised(row, norm, eps, max_abs_delta, scratch):
-    """Return a row's terms as powers, the sum of their weights, their norm, units and like."""
-    n, like = row[0].size, scratch.dtype.type(0)
-    unit, max_abs_delta = unit_in(like, eps, norm), unit_in(like, max_abs_delta, norm)
-    caps, weights = scratch[0, : padded(n)], scratch[1, : padded(n)]
-    weight = fill_powers(row, norm, unit, max_abs_delta, caps[:n], weights[:n])
-    caps[n:] = weights[n:] = 0
-    return (caps, weights, 0.0, 0.0), weight, STORED_POWERS, unit, max_abs_delta, like
+def solve_t(terms, norm, p_norm, target, block):
+    """Return t and the verdict for terms of which nothing is known; NEEDS_MORE_DIGITS if sums leave their range.
 
-
-@rows
-def residue(powers, norm, target, t, verdict):
-    """Return what rounding lost of t, for p < 2, where 1/p of that is lost of eta; 0 for float32 powers."""
-    caps, weights, _, _ = powers
-    if len(norm) <= TWO or norm[0] >= 2.0 or is_float32(caps.dtype.type(0)) or verdict != DONE:
-        return 0.0
-    left, left_lost, free, free_lost, beside = target, 0.0, 0.0, 0.0, 0.0
-    for i in range(caps.size):
-        if is_clipped(weights[i], caps[i], t):
-            left, left_lost = add(left, left_lost, -caps[i])
-            if not is_clipped(weights[i], caps[i], (1.0 - _BESIDE) * t):
-                beside += weights[i]
-        else:
-            free, free_lost = add(free, free_lost, weights[i])
-    product, lost = two_product(t, free)
-    missing = (left - product) + (left_lost - lost - t * free_lost)
-    # To the left G may be steeper, which stops a step from going too far; to the right it is flatter.
-    slope = free if missing > 0 else free + beside
-    # What would be a longer step is nothing in G.
-    return missing / slope if 0 < abs(missing) <= _BESIDE * t * slope else 0.0
-
-
-@rows
-def solve_maximum_norm(row, eps, verdict):
-    """Solve for p = inf: the max_abs of the coordinates with room enough decides."""
-    max_abs_delta, largest_of_all = largest_deltas(row, eps)
-    if verdict != CLEARED and not largest_of_all < LARGEST_DELTA:
-        return 0.0, SUSPECT
-    if eps == 0:
-        return 0.0, DONE
-    reachable = eps
-    if max_abs_delta == 0:
-        reachable = min(eps, largest_step(row, math.inf))
-        if reachable == 0:
-            return 0.0, DONE
-        max_abs_delta = largest_delta(row, reachable)
-    eta = arrival(reachable, max_abs_delta)
-    return eta, DONE if in_range(eta) else NEEDS_MORE_DIGITS
-
-
-@rows
-def solve_row(row, norm, eps, block, scratch):
-    """Return eta and the verdict, for a row that is finite and inside its bounds."""
-    if eps == 0:
-        return 0.0, DONE
-    max_abs_delta = max_abs(row[1])
-    if max_abs_delta == 0:
-        return 0.0, DONE
-    if len(norm) <= TWO:
-        return solve_scaled(row, norm, eps, max_abs_delta, block, scratch)
-    return solve_powers(row, norm, eps, max_abs_delta, block, scratch)
-
-
-@rows
-def solve_scaled(row, norm, eps, max_abs_delta, block, scratch):
-    """Solve a row for p = 1 or 2 as `plain` does, in units that are powers of two: to the same bits."""
-    n, like = row[0].size, scratch.dtype.type(0)
-    unit, max_abs_delta = unit_in(like, eps, norm), unit_in(like, max_abs_delta, norm)
-    rooms, deltas = scratch[0, :n], scratch[1, :n]
-    scale_row(row, norm, unit, max_abs_delta, rooms, deltas)
-    scaled = rooms, deltas, type(like)(0), type(like)(math.inf)
-    t, verdict = solve_t(scaled, norm, term(eps / unit, norm), block)
-    if verdict == PENDING:
+    `norm` says how to read the terms, `p_norm` what p is. Terms that are not finite and inside their bounds
+    give NEEDS_MORE_DIGITS as well.
+    """
+    like, n = like_of(terms), terms[0].size
+    most = largest_sum(like)
+    if not 1 / most <= target <= most:
         return 0.0, NEEDS_MORE_DIGITS
-    return conclude(unit / max_abs_delta, t, 0.0, norm, verdict)
-
-
-@rows
-def solve_powers(row, norm, eps, max_abs_delta, block, scratch):
-    """Solve a row over its stored powers."""
-    terms, weight, raised_norm, unit, max_abs_delta, like = raised(
-        row, norm, eps, max_abs_delta, scratch
-    )
-    target = term(eps / unit, norm)
-    if not in_range(target):
+    t = solve_sample(terms, norm, p_norm, target) if n >= _SAMPLED else _FAR
+    t = t if 0 < t < _FAR else _FAR  # a sample with NaN may give anything
+    clipped_sum, free_sum, weight_sum = validate_and_sum(terms, norm, type(like)(t))
+    if not 0 < weight_sum <= most:
         return 0.0, NEEDS_MORE_DIGITS
-    t, verdict = newton(terms, raised_norm, target, weight, like, block)
-    return conclude(
-        unit / max_abs_delta, t, residue(terms, norm, target, t, verdict), norm, verdict
-    )
-
-
-@rows
-def norm_reached(row, norm, eta, block):
-    """N(eta); with eta = inf that is R."""
-    size = largest_step(row, eta)
-    if len(norm) == MAXIMUM or not 0.0 < size < math.inf:
-        return size
-    unit = unit_of(size, norm, False)
-    if len(norm) >= GENERAL:
-        block = BLOCK_CHAIN if norm[0] >= 2.0 else 1
-    return unit * root(row_sums(row, norm, (eta, unit), block, block)[0], norm)
-
-
-@rows
-def saturate_row(row, norm, eps, block):
-    """Return the largest breakpoint, once R shows that nothing is free indeed."""
-    # Weights that underflow look like saturation, too.
-    if norm_reached(row, norm, math.inf, block) > eps:
-        return 0.0, NEEDS_MORE_DIGITS
-    eta = largest_breakpoint(row)
-    return eta, DONE if eta == 0 or in_range(eta) else NEEDS_MORE_DIGITS
-
-
-@kernel
-def solve_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict):
-    """Solve those of a block of rows that are new and not suspect, or cleared; return whether all are."""
-    all_done = True
-    for r in range(eps.size):
-        row = rows_of(x, delta, lower, upper, r, n)
-        if len(norm) == MAXIMUM:
-            if verdict[r] in (PENDING, CLEARED):
-                eta[r], verdict[r] = solve_maximum_norm(row, eps[r], verdict[r])
-        else:
-            if verdict[r] == PENDING:
-                verdict[r] = SUSPECT if is_suspect(row) else CLEARED
-            if verdict[r] == CLEARED:
-                eta[r], verdict[r] = solve_row(row, norm, eps[r], block, scratch)
-        all_done &= verdict[r] == DONE
-    return all_done
-
-
-@kernel
-def saturate_rows(x, delta, lower, upper, n, eps, norm, block, eta, verdict):
-    """Solve those of a block of rows whose verdict is SATURATED."""
-    for r in range(eps.size):
-        if verdict[r] == SATURATED:
-            row = rows_of(x, delta, lower, upper, r, n)
-            eta[r], verdict[r] = saturate_row(row, norm, eps[r], block)
-
-
-@kernel
-def measure_rows(x, delta, lower, upper, n, norm, block, eta, reached):
-    """Store the norms that a block of rows reaches at eta."""
-    for r in range(eta.size):
-        reached[r] = norm_reached(rows_of(x, delta, lower, upper, r, n), norm, eta[r], block)
+    if t == _FAR:
+        start, step = guess(target, weight_sum, clipped_sum, p_norm), 1.0
+    elif clipped_sum < target and free_sum > 0:
+        # A little less, since these sums are rough: from beyond the root one pass more is needed.
+        start = (target - clipped_sum) / free_sum * (1 - reach_of(0.0, like) / 2)
+        step = abs(start - t) / start
+    else:
+        start, step = target / weight_sum, 1.0
+    t, verdict = iterate(terms, norm, target, start, step, nearness(like), block, block)
+    if len(norm) == ONE and not is_float32(like) and verdict == DONE:
+        # No root halves what the sums have lost: once more, in blocks that lose nothing.
+        t, verdict = iterate(terms, norm, target, t, 0.0, 0.0, BLOCK_POWERS, BLOCK_POWERS)
+    return t, verdict

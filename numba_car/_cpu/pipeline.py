@@ -1,4 +1,8 @@
-"""Batches on the CPU: blocks of rows over threads, and what the verdicts on a block ask for."""
+"""Batches on the CPU: blocks of rows over threads, and the stages that solve a block.
+
+`STAGES` shows what becomes of a row: each stage takes the rows of some verdict, and leaves them with another.
+Kernels compile when they are first called, so a stage costs nothing where no row needs it.
+"""
 
 from __future__ import annotations
 
@@ -10,23 +14,29 @@ import numpy as np
 from numba_car._core.constants import MOST_SORTED, SMALLEST_SUM
 from numba_car._core.norms import MAXIMUM, TWO
 from numba_car._core.verdicts import (
-    CLEARED,
-    DISCARDED,
     DONE,
     NEEDS_MORE_DIGITS,
     NOT_FINITE,
     OUTSIDE,
     PENDING,
     SATURATED,
-    SLOW,
-    SUSPECT,
 )
-from numba_car._cpu import long_rows, newton_double_double, sort, validate
+from numba_car._cpu import (
+    long_rows,
+    maximum_norm,
+    measure,
+    newton_double_double,
+    rescale,
+    solve_row,
+    sort,
+    validate,
+)
 from numba_car._cpu.sums import padded
 from numba_car._cpu.threads import default_threads, run
 from numba_car._cpu.tuning import COPIED, POWERS, plan_of, tasks_of
+from numba_car._jit import interpreted
 from numba_car._layout import Array, Rows
-from numba_car._problem import Options, Problem
+from numba_car._problem import Problem
 
 _NO_FLOATS, _NO_INTEGERS = np.zeros(0), np.zeros(0, np.int64)
 _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of its own
@@ -35,7 +45,7 @@ _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of i
 class Block(NamedTuple):
     """Rows start to stop as kernels take them, and their answer.
 
-    Where the verdict is NEEDS_MORE_DIGITS, eta is mantissa * 2**exponent, and `eta` may not hold it.
+    Where the verdict is NEEDS_MORE_DIGITS, the answer is mantissa * 2**exponent, which eta may not hold.
     """
 
     start: int
@@ -48,60 +58,66 @@ class Block(NamedTuple):
     exponent: Array
 
     def discard(self, rows: Array) -> None:
-        """Leave these rows without an answer."""
+        """Give these rows no answer: eta is NaN, and that is final."""
         self.eta[rows] = np.nan
-        self.verdict[rows] = DISCARDED
+        self.verdict[rows] = DONE
 
 
 class OutsideError(Exception):
-    """Some x is not between its bounds; the batch says where."""
+    """Some x is not between its bounds; `Batch.format_outside` says where."""
+
+
+class Kernels(NamedTuple):
+    """The kernels that rows of different lengths run differently: jitted, or interpreted for long rows."""
+
+    solve_ordinary_rows: Callable[..., Any] = solve_row.solve_ordinary_rows
+    solve_rows: Callable[..., Any] = solve_row.solve_rows
+    solve_maximum_norm_rows: Callable[..., Any] = maximum_norm.solve_maximum_norm_rows
+    saturate_rows: Callable[..., Any] = measure.saturate_rows
+    measure_rows: Callable[..., Any] = measure.measure_rows
+    rescale_rows: Callable[..., Any] = rescale.rescale_rows
+
+
+_KERNELS = Kernels()
 
 
 class Batch:
     """A problem, cut into blocks and ready for kernels."""
 
-    def __init__(self, problem: Problem, options: Options) -> None:
-        self.problem, self._method = problem, options.method
+    def __init__(self, problem: Problem) -> None:
+        self.problem, options = problem, problem.options
         self._parts = problem.x, problem.delta, problem.lower, problem.upper
-        plan = plan_of(problem.p, problem.x.dtype)
-        self.norm, self._powers, self._block, self._is_small_p, self._powers_dtype, at_once = plan
-        at_once = min(at_once, POWERS) if self._method == "sort" else at_once
+        self.plan = plan = plan_of(problem.p, problem.x.dtype)
+        self.norm, self.kernels, num_threads = plan.norm, _KERNELS, options.num_threads
+        self._stages = stages_of(len(plan.norm), options.method, plan.is_small_p)
+        at_once = min(plan.at_once, POWERS) if options.method == "sort" else plan.at_once
         if any(isinstance(part, Rows) and part.is_copied for part in self._parts):
             at_once = min(at_once, COPIED // problem.x.dtype.itemsize)
-        is_small = problem.count * problem.n <= at_once
-        num_threads = options.num_threads or (1 if is_small else default_threads())
-        # Only Newton's passes can be shared; other rows are one thread's work each.
-        is_shared = problem.n >= long_rows.LONG and problem.count < _ROWS_AHEAD * num_threads
-        is_shared = is_shared and self._method != "sort" and not self._is_small_p
-        self._threads = 1 if is_shared else num_threads
-        self._functions = long_rows.block_functions(problem.n, num_threads if is_shared else 1)
-        self._tasks = tasks_of(problem.count, problem.n, self._threads, at_once)
+        if num_threads is None:
+            num_threads = 1 if problem.count * problem.n <= at_once else default_threads()
+        if problem.n >= long_rows.LONG:
+            # Only Newton's passes can be shared; other rows are one thread's work each.
+            is_shared = problem.count < _ROWS_AHEAD * num_threads
+            is_shared = is_shared and options.method != "sort" and not plan.is_small_p
+            passes = long_rows.passes(problem.n, num_threads if is_shared else 1)
+            self.kernels = Kernels(*(interpreted(kernel, passes) for kernel in _KERNELS))
+            num_threads = 1 if is_shared else num_threads
+        self._threads = num_threads
+        self.tasks = tasks_of(problem.count, problem.n, num_threads, at_once)
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""
 
         def task(index: int) -> None:
             with np.errstate(all="ignore"):
-                work(*self._tasks[index])
+                work(*self.tasks[index])
 
-        run(task, len(self._tasks), self._threads)
+        run(task, len(self.tasks), self._threads)
 
     def rows(self, start: int, stop: int) -> tuple[Any, ...]:
         """Return x, delta, lower, upper and n as kernels take them."""
         blocks = (p.block(start, stop) if isinstance(p, Rows) else p for p in self._parts)
         return (*blocks, self.problem.n)
-
-    def solve(self, start: int, stop: int) -> Block:
-        """Solve one block. Raise OutsideError if a row's x is out of its bounds."""
-        rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
-        eta, verdict = np.zeros(eps.size), np.zeros(eps.size, np.int64)  # which is PENDING
-        solve = self._sort if self._method == "sort" and len(self.norm) != MAXIMUM else self._newton
-        all_done = solve(rows, eps, eta, verdict)
-        if not all_done and (verdict == SUSPECT).any():
-            validate.validate_rows(*rows, self.problem.slack, verdict)
-            all_done = solve(rows, eps, eta, verdict)
-        block = Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
-        return block if all_done and not self._is_small_p else self._attend(block)
 
     def solved(self, start: int, stop: int, eta: Array) -> Block:
         """Return a block whose eta is known."""
@@ -109,82 +125,56 @@ class Batch:
         verdict = np.full(stop - start, DONE)
         return Block(start, stop, rows, eps, eta[start:stop], verdict, _NO_FLOATS, _NO_INTEGERS)
 
-    def _newton(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
-        # Long rows take powers of 1 and 2 anew in each pass, and p = inf has none.
-        n, kind = self.problem.n, len(self.norm)
-        if kind <= TWO:
-            if self._functions.solve_plain(*rows, eps, self.norm, self._block, eta, verdict):
-                return True
-            if not np.isin(verdict, (PENDING, CLEARED)).any():
-                return False
-        kept = 0 if kind == MAXIMUM or (kind <= TWO and n >= long_rows.LONG) else n
-        scratch = np.empty((2, padded(kept)), self._powers_dtype)
-        solve_rows = self._functions.solve_rows
-        return bool(solve_rows(*rows, eps, self.norm, self._block, scratch, eta, verdict))
-
-    def _sort(self, rows: tuple[Any, ...], eps: Array, eta: Array, verdict: Array) -> bool:
-        kept = padded(min(self.problem.n, MOST_SORTED))
-        scratch = np.empty((sort.SCRATCH_ROWS, kept))
-        options = self.norm, self._block
-        return bool(sort.sort_rows(*rows, eps, *options, scratch, eta, verdict))
-
-    def _attend(self, block: Block) -> Block:
-        """Do what the verdicts other than DONE ask for."""
-        eta, verdict = block.eta, block.verdict
-        if (verdict == OUTSIDE).any():
-            raise OutsideError
-        if self._method != "sort" and len(self.norm) != MAXIMUM:
-            # A second chance: to sort, powers are brought into range.
-            eta[verdict == NEEDS_MORE_DIGITS] = 0
-            verdict[verdict == NEEDS_MORE_DIGITS] = SLOW
-        if (verdict == SLOW).any():
-            self._sort(block.rows, block.eps, eta, verdict)
-        if self._is_small_p:
-            verdict[((verdict == DONE) & (eta > 0)) | (verdict == SATURATED)] = NEEDS_MORE_DIGITS
-        if (verdict == SATURATED).any():
-            options = self.norm, self._block
-            self._functions.saturate_rows(*block.rows, block.eps, *options, eta, verdict)
-        eta[verdict == NOT_FINITE] = np.nan
-        if (verdict == NEEDS_MORE_DIGITS).any():
-            mantissa, exponent = np.zeros(eta.size), np.zeros(eta.size, np.int64)
-            pairs = verdict, eta, mantissa, exponent
-            newton_double_double.solve_rows(*block.rows, block.eps, *self._powers, *pairs)
-            return block._replace(mantissa=mantissa, exponent=exponent)
+    def solve(self, start: int, stop: int) -> Block:
+        """Return a block with its answer. Raise OutsideError if a row's x is out of its bounds."""
+        rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
+        eta, verdict = np.zeros(eps.size), np.zeros(eps.size, np.int64)  # PENDING
+        block = Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
+        first, *later = self._stages
+        if first.run(self, block) and not self.plan.is_small_p:
+            return block
+        for stage in later:
+            if any((verdict == taken).any() for taken in stage.takes):
+                block = stage.run(self, block) or block
         return block
 
+    def scratch(self, rows: int, n: int, dtype: Any = None) -> Array:
+        """Return memory for so many rows of n numbers, of the dtype in which powers are stored."""
+        return np.empty((rows, padded(n)), dtype or self.plan.powers_dtype)
+
     def norms(self, block: Block, eta: Array) -> Array:
-        """N(eta) of a block of rows; with eta = inf that is R."""
+        """Return N(eta) of a block of rows; with eta = inf that is R."""
         reached = np.full(eta.size, -1.0)  # nothing known yet
-        if not self._is_small_p:
-            self._functions.measure_rows(*block.rows, self.norm, self._block, eta, reached)
+        if not self.plan.is_small_p:
+            self.kernels.measure_rows(*block.rows, self.norm, self.plan.block, eta, reached)
             # Below, the steps were rounded as the subnormal numbers that they are.
             moves = (reached > 0) | ((eta > 0) & (eta < np.inf))
             reached[moves & (reached < SMALLEST_SUM)] = -1.0
         if (reached < 0).any():
-            newton_double_double.measure_rows(*block.rows, *self._powers, eta, reached)
+            newton_double_double.measure_rows(*block.rows, *self.plan.powers, eta, reached)
         reached[(block.verdict == NOT_FINITE) | np.isnan(eta)] = np.nan
         return reached
 
     def max_norms(self, block: Block) -> Array:
-        """R of a block of rows."""
+        """Return R of a block of rows."""
         return self.norms(block, np.full(block.eta.size, np.inf))
 
     def is_unreachable(self, block: Block, max_norm: Array) -> Array:
-        """Which rows ask for more than R, be it R itself or R as the result's dtype shows it."""
+        """Return which rows ask for more than R, be it R itself or R as the result's dtype shows it."""
         shown = max_norm.astype(self.problem.dtype).astype(np.float64)
         return block.eps > np.maximum(max_norm, shown)
 
     def rescale(self, block: Block, out: Rows) -> None:
         """Write clip(x + eta*delta) of a block of rows."""
         largest, target = self.problem.largest, out.scratch(block.start, block.stop)
-        self._functions.rescale_rows(*block.rows, block.verdict, block.eta, largest, target)
+        self.kernels.rescale_rows(*block.rows, block.verdict, block.eta, largest, target)
         if block.exponent.size:
             pairs = block.verdict, block.mantissa, block.exponent
             newton_double_double.rescale_rows(*block.rows, *pairs, largest, target)
         out.store(block.start, block.stop, target[0])
 
-    def describe_outside(self) -> str:
-        """Say how many x are outside their bounds, and which is the first."""
+    def format_outside(self) -> str:
+        """Return an error message: how many x are outside their bounds, and which is the first."""
         found: dict[int, tuple[int, int, int]] = {}
 
         def count(start: int, stop: int) -> None:
@@ -204,3 +194,90 @@ class Batch:
             f"x must lie within its bounds: {total} of {self.problem.count * n} elements do not, "
             f"the first at index {place}: {value} is {rule}; np.clip(x, lower, upper) brings x inside"
         )
+
+
+def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:
+    answer, kind, n = (block.eta, block.verdict), len(batch.norm), batch.problem.n
+    if kind == MAXIMUM:
+        solve = batch.kernels.solve_maximum_norm_rows
+        return bool(solve(*block.rows, block.eps, validated, *answer))
+    how = block.eps, batch.norm, batch.plan.block
+    if kind <= TWO and not validated:
+        return bool(batch.kernels.solve_ordinary_rows(*block.rows, *how, *answer))
+    # Long rows take powers of 1 and 2 anew in each pass.
+    scratch = batch.scratch(2, 0 if kind <= TWO and n >= long_rows.LONG else n)
+    return bool(batch.kernels.solve_rows(*block.rows, *how, scratch, validated, *answer))
+
+
+def _validate(batch: Batch, block: Block) -> None:
+    validate.validate_rows(*block.rows, batch.problem.slack, block.eta, block.verdict)
+    if (block.verdict == OUTSIDE).any():
+        raise OutsideError
+    block.eta[block.verdict == NOT_FINITE] = np.nan
+
+
+def _newton_in_units(batch: Batch, block: Block) -> None:
+    _newton(batch, block, validated=True)
+
+
+def _sort(batch: Batch, block: Block) -> None:
+    scratch = batch.scratch(sort.SCRATCH_ROWS, min(batch.problem.n, MOST_SORTED), np.float64)
+    how = block.eps, batch.norm, batch.plan.block, scratch
+    sort.sort_rows(*block.rows, *how, block.eta, block.verdict)
+
+
+def _doubt(_: Batch, block: Block) -> None:
+    verdict = block.verdict
+    verdict[((verdict == DONE) & (block.eta > 0)) | (verdict == SATURATED)] = NEEDS_MORE_DIGITS
+
+
+def _saturate(batch: Batch, block: Block) -> None:
+    how = block.eps, batch.norm, batch.plan.block
+    batch.kernels.saturate_rows(*block.rows, *how, block.eta, block.verdict)
+
+
+def _double_double(batch: Batch, block: Block) -> Block:
+    mantissa, exponent = np.zeros(block.eta.size), np.zeros(block.eta.size, np.int64)
+    given = block.eps, *batch.plan.powers, block.verdict, block.eta
+    newton_double_double.solve_rows(*block.rows, *given, mantissa, exponent)
+    return block._replace(mantissa=mantissa, exponent=exponent)
+
+
+class Stage(NamedTuple):
+    """What a stage does, the rows that it takes, and the verdicts that it leaves them with."""
+
+    run: Callable[
+        [Batch, Block], Any
+    ]  # the first returns whether all rows are DONE, the last a new block
+    takes: tuple[int, ...]
+    leaves: tuple[int, ...]
+
+
+# In order. PENDING rows with eta > 0 are valid, and eta is a lower bound that sorting starts from.
+STAGES = {
+    # Newton's method on rows as they are; those that need validation or units stay PENDING with eta = 0.
+    "newton": Stage(_newton, (PENDING,), (DONE, SATURATED, PENDING, NEEDS_MORE_DIGITS)),
+    "validate": Stage(_validate, (PENDING,), (PENDING, NOT_FINITE, OUTSIDE, NEEDS_MORE_DIGITS)),
+    # Newton's method in units; slow rows stay PENDING.
+    "newton in units": Stage(
+        _newton_in_units, (PENDING,), (DONE, SATURATED, PENDING, NEEDS_MORE_DIGITS)
+    ),
+    # The paper's method, in float64.
+    "sort": Stage(_sort, (PENDING, NEEDS_MORE_DIGITS), (DONE, SATURATED, NEEDS_MORE_DIGITS)),
+    # For small p only: float64 sums have too few digits for it.
+    "doubt": Stage(_doubt, (DONE, SATURATED), (DONE, NEEDS_MORE_DIGITS)),
+    # The largest breakpoint, once R shows that no element is free.
+    "saturate": Stage(_saturate, (SATURATED,), (DONE, NEEDS_MORE_DIGITS)),
+    # Newton's method in double-double arithmetic, where nothing over- or underflows.
+    "double-double": Stage(_double_double, (NEEDS_MORE_DIGITS,), (NEEDS_MORE_DIGITS,)),
+}
+
+
+def stages_of(kind: int, method: str, is_small_p: bool) -> list[Stage]:
+    """Return the stages for norms of that kind, in order."""
+    left_out = set() if is_small_p else {"doubt"}
+    if kind == MAXIMUM:
+        left_out |= {"sort", "saturate"}
+    elif method == "sort":
+        left_out |= {"newton", "newton in units"}
+    return [stage for name, stage in STAGES.items() if name not in left_out]

@@ -88,7 +88,7 @@ def rows_of(x, delta, lower, upper, index, n):
 
 @formula
 def parts_of(row, start, stop):
-    """Elements start to stop of everything that a row is made of."""
+    """Return elements start to stop of all that a row is made of."""
     x, delta, lower, upper = row
     return (
         part(x, start, stop),

@@ -1,4 +1,4 @@
-"""The public functions' work on NumPy arrays: problems in, flat arrays of results out."""
+"""The public functions on problems: flat arrays of results, one number a row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from numba_car._cpu.pipeline import Batch, Block, OutsideError
 from numba_car._layout import Array, Rows
-from numba_car._problem import Options, Problem, check_order
+from numba_car._problem import Problem, check_order
 
 
 class _Infeasible:
@@ -42,66 +42,63 @@ class _Infeasible:
             )
 
 
-def solve_blocks(problem: Problem, options: Options, each: Callable[[Batch, Block], None]) -> Batch:
-    """Solve all blocks and hand each over while it is in the cache; raise after the last."""
-    batch = Batch(problem, options)
-    infeasible = _Infeasible(batch, options.infeasible)
+def solve_blocks(batch: Batch, each: Callable[[Block], None]) -> None:
+    """Solve all blocks and call `each` while a block is in the cache; raise after the last."""
+    infeasible = _Infeasible(batch, batch.problem.options.infeasible)
 
     def work(start: int, stop: int) -> None:
         block = batch.solve(start, stop)
         infeasible(block)
-        each(batch, block)
+        each(block)
 
     try:
         batch.for_blocks(work)
     except OutsideError:
-        check_order(*problem.inputs[2:])
-        raise ValueError(batch.describe_outside()) from None
+        check_order(*batch.problem.inputs[2:])
+        raise ValueError(batch.format_outside()) from None
     infeasible.close()
-    return batch
 
 
-def eta(problem: Problem, options: Options) -> Array:
-    """Solve for eta alone, in float64."""
+def eta(problem: Problem) -> Array:
+    """Return eta in float64."""
     result = np.empty(problem.count)
 
-    def store(_: Batch, block: Block) -> None:
+    def store(block: Block) -> None:
         result[block.start : block.stop] = block.eta
 
-    solve_blocks(problem, options, store)
+    solve_blocks(Batch(problem), store)
     return result
 
 
-def rescale(problem: Problem, options: Options, out: Rows, *, in_one_go: bool) -> Array:
-    """Rescale into `out`: block by block, or only once nothing can fail any more. Return eta."""
-    eta = np.empty(problem.count)
-    blocks: list[Block] = []
+def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
+    """Rescale into `out`: block by block, or only once nothing can fail any more. Return eta in float64."""
+    batch, eta, blocks = Batch(problem), np.empty(problem.count), dict[int, Block]()
+    if len(batch.tasks) == 1:
+        at_once = at_once or problem.options.infeasible != "raise"
 
-    def write(batch: Batch, block: Block) -> None:
+    def write(block: Block) -> None:
         eta[block.start : block.stop] = block.eta
-        batch.rescale(block, out)
+        if at_once:
+            batch.rescale(block, out)
+        else:
+            blocks[block.start] = block._replace(rows=())
 
-    def keep(_: Batch, block: Block) -> None:
-        eta[block.start : block.stop] = block.eta
-        blocks.append(block._replace(rows=()))
+    def write_later(start: int, stop: int) -> None:
+        batch.rescale(blocks[start]._replace(rows=batch.rows(start, stop)), out)
 
-    batch = solve_blocks(problem, options, write if in_one_go else keep)
-    by_start = {block.start: block for block in blocks}
-    if by_start:
-        batch.for_blocks(
-            lambda start, stop: batch.rescale(
-                by_start[start]._replace(rows=batch.rows(start, stop)), out
-            )
-        )
+    solve_blocks(batch, write)
+    if not at_once:
+        batch.for_blocks(write_later)
     return eta
 
 
-def solve(problem: Problem, options: Options) -> tuple[Array, Array, Array, Array]:
-    """Solve for eta and measure what it reaches, rounded to dtype: eta, norm, max_norm, saturated."""
+def solve(problem: Problem) -> tuple[Array, Array, Array, Array]:
+    """Return eta, the norm that it reaches, max_norm and saturated; floats rounded to the result's dtype."""
+    batch = Batch(problem)
     eta, norm, max_norm = (np.empty(problem.count, problem.dtype) for _ in range(3))
     saturated = np.empty(problem.count, bool)
 
-    def store(batch: Batch, block: Block) -> None:
+    def store(block: Block) -> None:
         rows = slice(block.start, block.stop)
         reachable = batch.max_norms(block)
         eta[rows], max_norm[rows] = block.eta, reachable
@@ -110,16 +107,16 @@ def solve(problem: Problem, options: Options) -> tuple[Array, Array, Array, Arra
         reached = batch.norms(block, eta[rows].astype(np.float64))
         norm[rows] = np.minimum(reached, problem.largest)
 
-    solve_blocks(problem, options, store)
+    solve_blocks(batch, store)
     return eta, norm, max_norm, saturated
 
 
-def max_norm(problem: Problem, options: Options) -> Array:
-    """Measure R alone; the problem's eps is 0."""
-    result = np.empty(problem.count, problem.dtype)
+def max_norm(problem: Problem) -> Array:
+    """Return R; the problem's eps is 0."""
+    batch, result = Batch(problem), np.empty(problem.count, problem.dtype)
 
-    def store(batch: Batch, block: Block) -> None:
+    def store(block: Block) -> None:
         result[block.start : block.stop] = batch.max_norms(block)
 
-    solve_blocks(problem, options, store)
+    solve_blocks(batch, store)
     return result

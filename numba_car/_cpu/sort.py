@@ -5,14 +5,15 @@ import numpy as np
 from numba_car._core.constants import BLOCK_POWERS, MOST_SORTED
 from numba_car._core.coordinate import is_clipped
 from numba_car._core.newton import conclude
-from numba_car._core.norms import ONE, term, unit_of
-from numba_car._core.verdicts import CLEARED, DONE, PENDING, SATURATED, SLOW, SUSPECT
+from numba_car._core.norms import ONE, STORED_POWERS, term, unit_of
+from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._cpu.maxima import max_abs
-from numba_car._cpu.newton import iterate, raised, residue
-from numba_car._cpu.radix_select import CHUNK, gather_between, iterate_long, narrow
+from numba_car._cpu.newton import iterate
+from numba_car._cpu.radix_select import CHUNK, gather_between, select
 from numba_car._cpu.row import rows_of
+from numba_car._cpu.solve_row import residue
 from numba_car._cpu.sums import add
-from numba_car._cpu.validate import is_suspect
+from numba_car._cpu.terms import raise_row
 from numba_car._jit import kernel, rows
 
 _DIGITS, _BITS = 8, 8  # a 64-bit key is sorted by eight digits of eight bits
@@ -91,18 +92,18 @@ def _sorted_scan(caps, weights, target, clipped_sum, beyond, breakpoints, order,
 
 @rows
 def _sort_long_row(row, norm, eps, max_abs_delta, block, scratch):
-    """Do as `sort_row`, in the memory of a shorter one."""
-    unit, max_abs_delta = unit_of(eps, norm, False), unit_of(max_abs_delta, norm, False)
+    """Return eta and the verdict as `sort_row` does, in the memory of a shorter row."""
+    unit, largest = unit_of(eps, norm, False), unit_of(max_abs_delta, norm, False)
+    x, delta, lower, upper = row
+    terms = x, delta, lower, upper, unit, largest
     target, powers = term(eps / unit, norm), np.empty((2, CHUNK))
-    low, shift, clipped_sum, beyond, free = narrow(
-        row, norm, unit, max_abs_delta, target, MOST_SORTED, powers
-    )
+    low, shift, clipped_sum, beyond, free = select(terms, norm, target, MOST_SORTED, powers)
     if low < 0:
         return 0.0, SATURATED
     if shift == 0:  # all that are left are equal, and there may be any number of them
         t, verdict = (target - clipped_sum) / free, DONE
     else:
-        count = gather_between(row, norm, unit, max_abs_delta, low, shift, powers, scratch)
+        count = gather_between(terms, norm, low, shift, powers, scratch)
         breakpoints, order = scratch[2, :count], scratch[3, :count].view(np.int64)
         for i in range(count):
             order[i] = i
@@ -110,47 +111,45 @@ def _sort_long_row(row, norm, eps, max_abs_delta, block, scratch):
             scratch[0], scratch[1], target, clipped_sum, beyond, breakpoints, order, scratch
         )
     if verdict == DONE:
-        t, verdict = iterate_long(row, norm, unit, max_abs_delta, target, t, block, powers)
-    return conclude(unit / max_abs_delta, t, 0.0, norm, verdict)
+        t, verdict = _sum_once_more(terms, norm, target, t, block)
+    return conclude(unit / largest, t, 0.0, norm, verdict)
+
+
+@rows
+def _sum_once_more(terms, norm, target, t, block):
+    """Return the t of the piece that a scan has found, whose own sums are long chains, and the verdict."""
+    t, verdict = iterate(terms, norm, target, t, 0.0, 0.0, block, block)
+    return t, DONE if verdict == PENDING else verdict
 
 
 @rows
 def sort_row(row, norm, eps, least, block, scratch):
-    """Return eta, given that it is at least `least`, and the verdict."""
-    if eps == 0:
-        return 0.0, DONE
+    """Return eta, which is known to be at least `least`, and the verdict."""
     max_abs_delta = max_abs(row[1])
-    if max_abs_delta == 0:
+    if eps == 0 or max_abs_delta == 0:
         return 0.0, DONE
     n = row[0].size
     if n > MOST_SORTED:
         return _sort_long_row(row, norm, eps, max_abs_delta, block, scratch)
-    terms, _, raised_norm, unit, max_abs_delta, _ = raised(row, norm, eps, max_abs_delta, scratch)
+    terms, unit, largest = raise_row(row, norm, eps, max_abs_delta, scratch)
     caps, weights, _, _ = terms
-    target, scale = term(eps / unit, norm), unit / max_abs_delta
+    target, scale = term(eps / unit, norm), unit / largest
     start = term(least / scale, norm) if least > 0 else 0.0
     breakpoints, order = scratch[2, :n], scratch[3, :n].view(np.int64)
     count, clipped_sum = _gather(caps, weights, start, breakpoints, order)
     breakpoints, order = breakpoints[:count], order[:count]
     t, verdict = _sorted_scan(caps, weights, target, clipped_sum, 0.0, breakpoints, order, scratch)
     if verdict == DONE:
-        # The scan's sums are long chains of additions: sum the piece that it found once more.
-        t, verdict = iterate(terms, raised_norm, target, t, 0.0, 0.0, block, block)
-    verdict = DONE if verdict == SLOW else verdict
+        t, verdict = _sum_once_more(terms, STORED_POWERS, target, t, block)
     return conclude(scale, t, residue(terms, norm, target, t, verdict), norm, verdict)
 
 
 @kernel
 def sort_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict):
-    """Solve those of a block of rows that are new, as `solve_rows`; eta bounds the SLOW from below."""
-    all_done = True
+    """Solve the PENDING, whose eta is a lower bound, and the NEEDS_MORE_DIGITS of a block of rows."""
     block = min(block, BLOCK_POWERS) if len(norm) == ONE else block  # no root halves what sums lose
     for r in range(eps.size):
-        row = rows_of(x, delta, lower, upper, r, n)
-        if verdict[r] == PENDING:
-            verdict[r] = SUSPECT if is_suspect(row) else CLEARED
-        if verdict[r] in (CLEARED, SLOW):
-            least = eta[r] * _SURELY_BELOW if verdict[r] == SLOW else 0.0
+        if verdict[r] == PENDING or verdict[r] == NEEDS_MORE_DIGITS:
+            row = rows_of(x, delta, lower, upper, r, n)
+            least = eta[r] * _SURELY_BELOW if verdict[r] == PENDING else 0.0
             eta[r], verdict[r] = sort_row(row, norm, eps[r], least, block, scratch)
-        all_done &= verdict[r] == DONE
-    return all_done

@@ -1,17 +1,17 @@
-"""Is a row finite and inside its bounds? Strict arithmetic: fast-math would delete these tests."""
+"""Validation: is a row finite and inside its bounds? Strict arithmetic, since fast-math would delete the tests."""
 
 import numpy as np
 
 from numba_car._core.constants import LARGEST_DELTA
 from numba_car._core.coordinate import is_inside, is_outside
-from numba_car._core.verdicts import CLEARED, NEEDS_MORE_DIGITS, NOT_FINITE, OUTSIDE, SUSPECT
+from numba_car._core.verdicts import NEEDS_MORE_DIGITS, NOT_FINITE, OUTSIDE, PENDING
 from numba_car._cpu.row import element, rows_of
 from numba_car._jit import kernel, rows
 
 
 @rows
-def is_suspect(row):
-    """Whether something in a row is not finite, very large, or outside its bounds at all."""
+def needs_validation(row):
+    """Return whether some element of a row is not finite, very large, or outside its bounds at all."""
     found, dtype = False, row[0].dtype.type
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, dtype)
@@ -23,6 +23,7 @@ def is_suspect(row):
 
 @rows
 def _outside(row, slack):
+    """Return how many x are outside their bounds by more than the slack, and the index of the first."""
     count, first = 0, -1
     for i in range(row[0].size):
         x, _, lower, upper = element(row, i, np.float64)
@@ -33,35 +34,37 @@ def _outside(row, slack):
 
 
 @rows
-def judge(row, slack):
-    """Look at a suspect row again: x may be outside by rounding, up to the relative slack."""
-    verdict = CLEARED
+def validate_row(row, slack):
+    """Return PENDING for a row that is finite and inside its bounds up to the relative slack, else what it is."""
+    verdict = PENDING
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
         if not lower <= upper:
             return OUTSIDE
         if (x - x) + (delta - delta) != 0:
             verdict = NOT_FINITE
-        elif abs(delta) >= LARGEST_DELTA and verdict == CLEARED:
+        elif abs(delta) >= LARGEST_DELTA and verdict == PENDING:
             verdict = NEEDS_MORE_DIGITS
     return OUTSIDE if verdict != NOT_FINITE and _outside(row, slack)[0] > 0 else verdict
 
 
 @kernel
-def validate_rows(x, delta, lower, upper, n, slack, verdict):
-    """Judge the suspect among a block of rows."""
+def validate_rows(x, delta, lower, upper, n, slack, eta, verdict):
+    """Validate the PENDING of a block of rows whose eta is 0."""
     for r in range(verdict.size):
-        if verdict[r] == SUSPECT:
-            verdict[r] = judge(rows_of(x, delta, lower, upper, r, n), slack)
+        if verdict[r] == PENDING and eta[r] == 0:
+            row = rows_of(x, delta, lower, upper, r, n)
+            if needs_validation(row):
+                verdict[r] = validate_row(row, slack)
 
 
 @kernel
 def count_outside(x, delta, lower, upper, n, count, slack):
-    """Count the elements outside in a block of rows; say in which row and where the first is."""
+    """Return how many elements of a block of rows are outside, and the row and the index of the first."""
     total, first_row, first_index = 0, -1, -1
     for r in range(count):
         row = rows_of(x, delta, lower, upper, r, n)
-        outside, index = _outside(row, slack) if judge(row, slack) == OUTSIDE else (0, -1)
+        outside, index = _outside(row, slack) if validate_row(row, slack) == OUTSIDE else (0, -1)
         if outside > 0 and total == 0:
             first_row, first_index = r, index
         total += outside

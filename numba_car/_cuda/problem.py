@@ -28,6 +28,7 @@ from numba_car._cuda.device_memory import batch_of as as_batch
 from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._jit import interpreted
 from numba_car._layout import Array, DType
+from numba_car._options import check_p, pair
 from numba_car._problem import (
     PRECISIONS,
     Precision,
@@ -35,10 +36,8 @@ from numba_car._problem import (
     batch_of,
     check_eps,
     check_order,
-    check_p,
     common_shape,
     kept_shape,
-    pair,
     precision_of,
     result_dtype,
     rounded,

@@ -18,7 +18,7 @@ from numba_car._cuda.rescale import rescale_rows
 from numba_car._cuda.sort import SCRATCH_ROWS, sort_rows
 from numba_car._cuda.team import WARP
 from numba_car._layout import DType
-from numba_car._problem import Options
+from numba_car._options import Options
 
 _NOBODY = np.iinfo(np.int64).max
 

@@ -20,7 +20,8 @@ from numba_car._cuda import device_memory, solver
 from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._layout import Array, DType, Rows
-from numba_car._problem import Options, Problem
+from numba_car._options import Options
+from numba_car._problem import Problem
 
 _STREAMS = 1 if IS_SIMULATED else 2  # the simulator launches one kernel at a time
 _CHUNK = 1 << 25  # bytes of x at a time: enough for all of a bus's max_abs_delta

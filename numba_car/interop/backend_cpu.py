@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from numba_car._cpu import derivatives, direct, solve
-from numba_car._derivatives import sum_to
+from numba_car._cpu import derivatives, solve
 from numba_car._layout import Array, Rows
+from numba_car._numpy import sum_to
+from numba_car._options import Options
 from numba_car._problem import (
     PRECISIONS,
-    Options,
     Precision,
     Problem,
     batch_of,
@@ -28,10 +28,6 @@ OUTPUTS = {
     "solve": ("eta", "norm", "max_norm", "saturated"),
     "max_norm": ("max_norm",),
 }
-
-
-# The dtypes that small calls of that precision are computed in, the dtypes of NumPy being singletons.
-_PLAIN = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 
 class Task(NamedTuple):
@@ -52,54 +48,33 @@ class Task(NamedTuple):
 
 
 def _problem(arrays: Arrays, task: Task) -> Problem:
-    x, delta, eps, lower, upper = arrays
+    x, delta, *others = arrays
     shape = np.broadcast_shapes(*(array.shape for array in arrays))
     if np.broadcast_shapes(x.shape, delta.shape) != shape:
         delta = np.broadcast_to(delta, shape)  # a batch, vmapped over others than x and delta
-    return problem(x, delta, eps, task.p, (lower, upper), task.axes, task.limits())
-
-
-def compute_directly(
-    name: str, x: Array, delta: Array, numbers: list[float], task: Task, out: Array | None = None
-) -> tuple[Array, ...] | None:
-    """Take the short way of a small call with nothing special about it, if this is one.
-
-    The numbers are eps and the bounds.
-    """
-    if x.dtype is not _PLAIN.get(task.precision) or task[4:] != ("saturate", "auto", None):
-        return None
-    if name not in ("eta", "rescale") or task.axes != tuple(range(1 - x.ndim, 0)):
-        return None
-    eps, lower, upper = numbers
-    kept = x.shape[:1] + (1,) * (x.ndim - 1)
-    if name == "eta":
-        eta = direct.eta(x, delta, eps, task.p, (lower, upper))
-        return None if eta is None else (eta.reshape(kept),)
-    found = direct.rescale(x, delta, eps, task.p, (lower, upper), out)
-    return None if found is None else (found[0].reshape(kept), found[1])
+    # Numbers, and no axes where the default means the same: then the call may be a plain one.
+    eps, lower, upper = (array.item() if array.size == 1 else array for array in others)
+    axis = None if task.axes == tuple(range(1 - len(shape), 0)) and len(shape) > 1 else task.axes
+    how = task.infeasible, task.method, task.num_threads
+    precision = None if task.precision == task.of_x == x.dtype.name else task.limits()
+    return problem(x, delta, eps, Options(task.p, (lower, upper), axis, True, *how), precision)
 
 
 def compute(name: str, arrays: Arrays, task: Task, out: Array | None = None) -> tuple[Array, ...]:
-    """Find what OUTPUTS says; `out` is memory for its namesake."""
-    x, delta, *others = arrays
-    if all(array.size == 1 for array in others):
-        numbers = [array.item() for array in others]
-        if (plain := compute_directly(name, x, delta, numbers, task, out)) is not None:
-            return plain
-    options = Options(task.infeasible, task.method, task.num_threads)
+    """Return what OUTPUTS says; `out` is memory for the output of that name."""
     rows = _problem(arrays, task)
     kept = batch_of(rows.shape, rows.axes, keepdims=True)
     found: tuple[Array, ...]
     if name == "rescale":
         out = np.empty(rows.shape, rows.dtype) if out is None else out
-        eta = solve.rescale(rows, options, Rows(out, rows.axes, rows.dtype), in_one_go=True)
+        eta = solve.rescale(rows, Rows(out, rows.axes, rows.x.dtype), at_once=True)
         return eta.reshape(kept), out
     if name == "solve":
-        found = solve.solve(rows, options)
+        found = solve.solve(rows)
     elif name == "max_norm":
-        found = (solve.max_norm(rows, options),)
+        found = (solve.max_norm(rows),)
     else:
-        found = (solve.eta(rows, options),)
+        found = (solve.eta(rows),)
     return tuple(values.reshape(kept) for values in found)
 
 
@@ -110,10 +85,9 @@ def differentiate(
     rows = _problem(arrays, task)
     g = 0.0 if grad_out is None else by_element("grad_out", grad_out, rows)
     h = by_row("grad_eta", grad_eta, rows.shape, rows.axes)
-    options = Options(num_threads=task.num_threads)
     known = np.broadcast_to(eta, batch_of(rows.shape, rows.axes, keepdims=True)).reshape(-1)
     of_x, of_delta, of_eps, of_lower, of_upper = derivatives.vjp(
-        rows, options, g, h, eta=known, wanted=(wanted.x, wanted.delta)
+        rows, g, h, eta=known, wanted=(wanted.x, wanted.delta)
     )
     kept = of_eps.reshape(batch_of(rows.shape, rows.axes, keepdims=True))
     found = of_x, of_delta, sum_to(kept, arrays.eps.shape), of_lower, of_upper

@@ -10,25 +10,24 @@ from typing import Any
 import numpy as np
 
 from numba_car import _api
-from numba_car._api import Call, Solution, options_of
 from numba_car._cuda import copies, derivatives, device_memory, solver
 from numba_car._cuda.device_memory import is_on_device
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
 from numba_car._cuda.results import ByElement, by_row
-from numba_car._derivatives import Gradients
-from numba_car._problem import Options, as_numeric, batch_of, kept_shape, pair
+from numba_car._options import Gradients, Options, Solution, check_options, pair
+from numba_car._problem import as_numeric, batch_of, kept_shape
 
 
-def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[DeviceProblem, Options]:
-    options = options_of(call.infeasible, call.method, call.num_threads)
-    return problem(x, delta, eps, call.p, call.bounds, call.axis), options
+def _prepare(x: Any, delta: Any, eps: Any, call: Options) -> tuple[DeviceProblem, Options]:
+    check_options(call)
+    return problem(x, delta, eps, call.p, call.bounds, call.axis), call
 
 
 def _let_the_cpu_word_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     """Where values ask for an error, have the CPU's solver find them again and say which."""
 
     @wraps(function)
-    def guarded(x: Any, delta: Any, eps: Any, call: Call, *more: Any) -> Any:
+    def guarded(x: Any, delta: Any, eps: Any, call: Options, *more: Any) -> Any:
         with device_memory.device_of(x):
             lower, upper = pair(call.bounds)
             try:
@@ -57,14 +56,14 @@ def _rows_of(task: DeviceProblem, out: Any) -> tuple[Any, ...]:
 
 
 @_let_the_cpu_word_errors
-def eta(x: Any, delta: Any, eps: Any, call: Call) -> Any:
+def eta(x: Any, delta: Any, eps: Any, call: Options) -> Any:
     """`numba_car.eta` in device memory."""
     task, options = _prepare(x, delta, eps, call)
     return _by_row(task, solver.solve(task, options).eta, call.keepdims)
 
 
 @_let_the_cpu_word_errors
-def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> Any:
+def rescale(x: Any, delta: Any, eps: Any, call: Options, out: Any = None) -> Any:
     """`numba_car.rescale` in device memory."""
     task, options = _prepare(x, delta, eps, call)
     if out is None:
@@ -87,32 +86,32 @@ def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> Any:
 
 
 @_let_the_cpu_word_errors
-def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
     """`numba_car.solve` in device memory."""
     task, options = _prepare(x, delta, eps, call)
     found = solver.solution(task, options)
     return Solution(*(_by_row(task, values, call.keepdims) for values in found))
 
 
-def max_norm(x: Any, delta: Any, call: Call) -> Any:
+def max_norm(x: Any, delta: Any, call: Options) -> Any:
     """`numba_car.max_norm` in device memory."""
     return _max_norm(x, delta, 0.0, call)
 
 
 @_let_the_cpu_word_errors
-def _max_norm(x: Any, delta: Any, eps: Any, call: Call) -> Any:
+def _max_norm(x: Any, delta: Any, eps: Any, call: Options) -> Any:
     task, options = _prepare(x, delta, eps, call)
     solved = solver.solve(task, options, for_eps=False)
     return _by_row(task, solver.max_norms(task, solved), call.keepdims)
 
 
-def eta_vjp(x: Any, delta: Any, eps: Any, grad_eta: Any, call: Call) -> Gradients:
+def eta_vjp(x: Any, delta: Any, eps: Any, grad_eta: Any, call: Options) -> Gradients:
     """`numba_car.eta_vjp` in device memory."""
     found: Gradients = _vjp(x, delta, eps, call, 0.0, grad_eta)
     return found
 
 
-def rescale_vjp(x: Any, delta: Any, eps: Any, grad_out: Any, call: Call) -> Gradients:
+def rescale_vjp(x: Any, delta: Any, eps: Any, grad_out: Any, call: Options) -> Gradients:
     """`numba_car.rescale_vjp` in device memory."""
     found: Gradients = _vjp(x, delta, eps, call, grad_out, 0.0)
     return found
@@ -140,7 +139,7 @@ def _shape_of(value: Any) -> tuple[int, ...]:
 
 
 @_let_the_cpu_word_errors
-def _vjp(x: Any, delta: Any, eps: Any, call: Call, grad_out: Any, grad_eta: Any) -> Gradients:
+def _vjp(x: Any, delta: Any, eps: Any, call: Options, grad_out: Any, grad_eta: Any) -> Gradients:
     task, options = _prepare(x, delta, eps, call)
     upstream = (
         _like_elements("grad_out", grad_out, task),
@@ -163,18 +162,18 @@ def _vjp(x: Any, delta: Any, eps: Any, call: Call, grad_out: Any, grad_eta: Any)
     return Gradients(of_x, of_delta, by_row(task, sums[0], _shape_of(eps), task.dtype), *of_bounds)
 
 
-def eta_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], call: Call) -> Any:
+def eta_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], call: Options) -> Any:
     """`numba_car.eta_jvp` in device memory."""
     return _jvp(x, delta, eps, call, tangents)[0]
 
 
-def rescale_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], call: Call) -> Any:
+def rescale_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], call: Options) -> Any:
     """`numba_car.rescale_jvp` in device memory."""
     return _jvp(x, delta, eps, call, tangents)[1]
 
 
 @_let_the_cpu_word_errors
-def _jvp(x: Any, delta: Any, eps: Any, call: Call, tangents: tuple[Any, ...]) -> tuple[Any, Any]:
+def _jvp(x: Any, delta: Any, eps: Any, call: Options, tangents: tuple[Any, ...]) -> tuple[Any, Any]:
     task, options = _prepare(x, delta, eps, call)
     of_x, of_delta, of_eps = (0.0 if tangent is None else tangent for tangent in tangents)
     given = (

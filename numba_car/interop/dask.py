@@ -14,9 +14,9 @@ import dask.array as da
 import numpy as np
 
 from numba_car import _api
-from numba_car._api import Call, Solution, options_of
 from numba_car._layout import Array, DType
-from numba_car._problem import batch_of, common_shape, kept_shape, pair, problem
+from numba_car._options import Options, Solution, check_options, pair
+from numba_car._problem import batch_of, common_shape, kept_shape, problem
 
 _FUNCTIONS = {"eta": _api.eta, "rescale": _api.rescale, "solve": _api.solve}
 
@@ -63,7 +63,7 @@ def _record(dtype: DType) -> DType:
 
 
 def _on_block(
-    name: str, x: Any, delta: Any, eps: Any, lower: Any, upper: Any, *, call: Call
+    name: str, x: Any, delta: Any, eps: Any, lower: Any, upper: Any, *, call: Options
 ) -> Array:
     """Solve one block; the axes of a row are kept."""
     options = call._replace(bounds=(lower, upper), keepdims=True)._asdict()
@@ -83,16 +83,19 @@ def _on_block(
     return record
 
 
-def _apply(name: str, x: Any, delta: Any, eps: Any, call: Call) -> Any:
+def _apply(name: str, x: Any, delta: Any, eps: Any, call: Options) -> Any:
     """Check what can be told without values, and make the graph."""
     names = "x", "delta", "eps", "the lower of bounds", "the upper of bounds"
     arrays = list(map(_as_dask, names, (x, delta, eps, *pair(call.bounds))))
     x, delta, eps, lower, upper = arrays
-    options_of(call.infeasible, call.method, call.num_threads)
+    check_options(call)
     shape, axes = common_shape(np.shape(_stand_in(x)), np.shape(_stand_in(delta)), call.axis)
     number = 0.0 if isinstance(eps, da.Array) else eps
     task = problem(
-        _stand_in(x), _stand_in(delta), number, call.p, tuple(map(_stand_in, (lower, upper))), axes
+        _stand_in(x),
+        _stand_in(delta),
+        number,
+        call._replace(bounds=tuple(map(_stand_in, (lower, upper))), axis=axes),
     )
     for label, value in zip(names, arrays, strict=True):
         if label != "eps":
@@ -125,14 +128,14 @@ def _apply(name: str, x: Any, delta: Any, eps: Any, call: Call) -> Any:
     return found.reshape(batch_of(shape, axes, keepdims=False))
 
 
-def eta(x: Any, delta: Any, eps: Any, call: Call) -> da.Array:
+def eta(x: Any, delta: Any, eps: Any, call: Options) -> da.Array:
     """Scale that puts each row's clipped perturbation at norm eps: `numba_car.eta`, lazily.
 
     Parameters
     ----------
     x, delta, eps : dask array or number
         As for `numba_car.eta`. No array but eps may be chunked along the axes of a row.
-    call : Call
+    call : Options
         The options. Bounds may be dask arrays; `num_threads` is 1 by default, since Dask has threads
         of its own.
 
@@ -160,7 +163,7 @@ def eta(x: Any, delta: Any, eps: Any, call: Call) -> da.Array:
     return _apply("eta", x, delta, eps, call)
 
 
-def rescale(x: Any, delta: Any, eps: Any, call: Call, out: None = None) -> da.Array:
+def rescale(x: Any, delta: Any, eps: Any, call: Options, out: None = None) -> da.Array:
     """Perturb x along delta by exactly eps, inside the bounds: `numba_car.rescale`, lazily.
 
     Parameters
@@ -185,7 +188,7 @@ def rescale(x: Any, delta: Any, eps: Any, call: Call, out: None = None) -> da.Ar
     return _apply("rescale", x, delta, eps, call)
 
 
-def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
     """Eta, the norm that it reaches and the largest there is: `numba_car.solve`, lazily.
 
     Parameters
@@ -207,7 +210,7 @@ def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
     return Solution(*(found[field] for field in Solution._fields))
 
 
-def max_norm(x: Any, delta: Any, call: Call) -> da.Array:
+def max_norm(x: Any, delta: Any, call: Options) -> da.Array:
     """Largest norm along delta inside the bounds: `numba_car.max_norm`, lazily.
 
     Parameters

@@ -17,7 +17,8 @@ from numba_car._cuda import copies, derivatives, device_memory, solver
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
 from numba_car._cuda.results import ByElement, by_row
 from numba_car._layout import DType
-from numba_car._problem import Options, batch_of
+from numba_car._options import Options
+from numba_car._problem import batch_of
 from numba_car.interop import backend_cpu
 from numba_car.interop.backend_cpu import Task
 from numba_car.interop.closed_form import Arrays
@@ -66,7 +67,11 @@ def compute(name: str, arrays: Arrays, task: Task) -> tuple[Any, ...]:
     """Find what `backend_cpu.OUTPUTS` says."""
     with device_memory.device_of(arrays.x):
         try:
-            return _find(name, _problem(arrays, task), Options(task.infeasible, task.method))
+            return _find(
+                name,
+                _problem(arrays, task),
+                Options(infeasible=task.infeasible, method=task.method),
+            )
         except solver.BadRowError:  # the CPU's solver finds them again, and words the error
             backend_cpu.compute(name, Arrays(*map(copies.on_host, arrays)), task)
             raise ValueError("x, eps or bounds broke a rule in some row") from None

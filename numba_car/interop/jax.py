@@ -19,8 +19,8 @@ from jax.core import Tracer
 from jax.dtypes import float0
 
 from numba_car import _api
-from numba_car._api import Call, Solution
-from numba_car._problem import batch_of, pair
+from numba_car._options import Options, Solution, pair
+from numba_car._problem import batch_of
 from numba_car.interop import backend_cpu, closed_form, xla_ffi
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays, Setting
@@ -94,15 +94,8 @@ def _find(text: bytes, arrays: list[Any], out: Any = None) -> tuple[Any, ...]:
     name, task = _read(text)
     x, delta, *others = arrays
     if len(others) == 1:
-        if others[0].size == 3:
-            numbers = others[0].ravel().tolist()
-            found = backend_cpu.compute_directly(name, x, delta, numbers, task, out)
-            if found is not None:
-                return found
         others = list(np.moveaxis(others[0], -1, 0))
-    # A single number is checked faster without axes.
-    small = (array.reshape(()) if array.size == 1 else array for array in others)
-    return backend_cpu.compute(name, Arrays(x, delta, *small), task, out)
+    return backend_cpu.compute(name, Arrays(x, delta, *others), task, out)
 
 
 def _fill(text: bytes, arrays: list[Any], results: list[Any]) -> None:
@@ -205,7 +198,7 @@ def _device(arrays: list[Array]) -> Any:
     return device if bound[0].committed else None
 
 
-def _now(name: str, values: tuple[Any, ...], call: Call) -> Any:
+def _now(name: str, values: tuple[Any, ...], call: Options) -> Any:
     """Solve arrays whose values are known, as NumPy arrays."""
     device = _device([value for value in values if isinstance(value, Array)])
     eps_name = ("eps",)[: len(values) - 4]  # max_norm has none
@@ -233,7 +226,7 @@ def _now(name: str, values: tuple[Any, ...], call: Call) -> Any:
     return jax.tree.map(put, found)
 
 
-def _call(name: str, values: tuple[Any, ...], call: Call) -> Any:
+def _call(name: str, values: tuple[Any, ...], call: Options) -> Any:
     if not any(isinstance(value, Tracer) for value in values):
         return _now(name, values, call)
     x, delta, *eps, _, _ = values
@@ -247,24 +240,24 @@ def _call(name: str, values: tuple[Any, ...], call: Call) -> Any:
     return Solution(*found) if name == "solve" else found[-1]
 
 
-def eta(x: Any, delta: Any, eps: Any, call: Call) -> Array:
+def eta(x: Any, delta: Any, eps: Any, call: Options) -> Array:
     """`numba_car.eta` for JAX arrays."""
     return _call("eta", (x, delta, eps, *pair(call.bounds)), call)
 
 
-def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> Array:
+def rescale(x: Any, delta: Any, eps: Any, call: Options, out: Any = None) -> Array:
     """`numba_car.rescale` for JAX arrays."""
     if out is not None:
         raise TypeError("out must be None for JAX arrays, which nothing can be stored in")
     return _call("rescale", (x, delta, eps, *pair(call.bounds)), call)
 
 
-def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
     """`numba_car.solve` for JAX arrays."""
     solution: Solution = _call("solve", (x, delta, eps, *pair(call.bounds)), call)
     return solution
 
 
-def max_norm(x: Any, delta: Any, call: Call) -> Array:
+def max_norm(x: Any, delta: Any, call: Options) -> Array:
     """`numba_car.max_norm` for JAX arrays."""
     return _call("max_norm", (x, delta, *pair(call.bounds)), call)

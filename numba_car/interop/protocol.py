@@ -5,16 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple, Protocol
 
-from numba_car._api import Call, options_of
-from numba_car._problem import (
-    PRECISIONS,
-    batch_of,
-    broadcasts,
-    check_p,
-    common_shape,
-    kept_shape,
-    pair,
-)
+from numba_car._options import Options, check_options, check_p, pair
+from numba_car._problem import PRECISIONS, batch_of, broadcasts, common_shape, kept_shape
 from numba_car.interop.backend_cpu import Task
 from numba_car.interop.closed_form import Arrays, Setting
 
@@ -87,9 +79,9 @@ def _shape(array: Any) -> tuple[int, ...]:
     return tuple(array.shape)
 
 
-def prepare(lib: Library, x: Any, delta: Any, eps: Any, call: Call) -> Arguments:
+def prepare(lib: Library, x: Any, delta: Any, eps: Any, call: Options) -> Arguments:
     """Check all that can be told without looking at values."""
-    options = options_of(call.infeasible, call.method, call.num_threads)
+    num_threads = check_options(call)
     p = check_p(call.p)
     lower, upper = pair(call.bounds)
     x, delta, eps = lib.array("x", x), lib.array("delta", delta), lib.array("eps", eps)
@@ -118,6 +110,6 @@ def prepare(lib: Library, x: Any, delta: Any, eps: Any, call: Call) -> Arguments
         by_element("bounds", upper),
     )
     from_last = tuple(axis - len(shape) for axis in axes)
-    task = Task(p, from_last, precision, of_x, *options)
+    task = Task(p, from_last, precision, of_x, call.infeasible, call.method, num_threads)
     batch_shape = batch_of(shape, axes, keepdims=call.keepdims)
     return Arguments(arrays, Setting(shape, axes, p), task, dtype, batch_shape)

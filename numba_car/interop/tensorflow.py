@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import forwardprop_util
 
-from numba_car._api import Call, Solution
+from numba_car._options import Options, Solution
 from numba_car._problem import batch_of, broadcasts
 from numba_car.interop import backend_cpu, closed_form
 from numba_car.interop.backend_cpu import OUTPUTS, Task
@@ -173,7 +173,7 @@ def _of_kind(name: str, value: Any, other: Any) -> tf.Tensor:
     return tf.cast(tensor, dtype if dtype.is_floating else tf.float32)
 
 
-def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> Arguments:
+def _prepare(x: Any, delta: Any, eps: Any, call: Options) -> Arguments:
     x, delta = _of_kind("x", x, delta), _of_kind("delta", delta, x)
     shapes = tuple(x.shape), tuple(delta.shape)
     if shapes[0] != shapes[1] and None in shapes[0] + shapes[1]:
@@ -185,7 +185,7 @@ def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> Arguments:
     return arguments
 
 
-def _call(name: str, x: Any, delta: Any, eps: Any, call: Call) -> tuple[tf.Tensor, ...]:
+def _call(name: str, x: Any, delta: Any, eps: Any, call: Options) -> tuple[tf.Tensor, ...]:
     arguments = _prepare(x, delta, eps, call)
     found = _find(name, arguments)
     floats = _differentiable(name, arguments, found)
@@ -196,13 +196,13 @@ def _call(name: str, x: Any, delta: Any, eps: Any, call: Call) -> tuple[tf.Tenso
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-def eta(x: Any, delta: Any, eps: Any, call: Call) -> tf.Tensor:
+def eta(x: Any, delta: Any, eps: Any, call: Options) -> tf.Tensor:
     """`numba_car.eta` for tensors."""
     return _call("eta", x, delta, eps, call)[0]
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> tf.Tensor:
+def rescale(x: Any, delta: Any, eps: Any, call: Options, out: Any = None) -> tf.Tensor:
     """`numba_car.rescale` for tensors."""
     if out is not None:
         raise TypeError("out must be None for tensors, which nothing can be stored in")
@@ -210,12 +210,12 @@ def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Any = None) -> tf.Ten
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
     """`numba_car.solve` for tensors."""
     return Solution(*_call("solve", x, delta, eps, call))
 
 
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-def max_norm(x: Any, delta: Any, call: Call) -> tf.Tensor:
+def max_norm(x: Any, delta: Any, call: Options) -> tf.Tensor:
     """`numba_car.max_norm` for tensors."""
     return _call("max_norm", x, delta, 0.0, call)[0]

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from numba_car import _api
-from numba_car._api import Call, Solution
-from numba_car._problem import pair
+from numba_car._options import Options, Solution, pair
 from numba_car.interop import closed_form
 from numba_car.interop.backend_cpu import OUTPUTS
 from numba_car.interop.protocol import Arguments, one_device, prepare
@@ -47,7 +46,7 @@ def _run(name: str, arguments: Arguments) -> tuple[Tensor, ...]:
     return *floats, *found[len(followed) :]
 
 
-def _prepare(x: Any, delta: Any, eps: Any, call: Call) -> tuple[Arguments, Torch]:
+def _prepare(x: Any, delta: Any, eps: Any, call: Options) -> tuple[Arguments, Torch]:
     arrays = x, delta, eps, *pair(call.bounds)
     devices = {array.device for array in arrays if isinstance(array, Tensor)}
     device = one_device("tensors", devices)
@@ -78,7 +77,7 @@ def _on_host(*values: Any) -> tuple[Any, ...] | None:
         return None
 
 
-def _call(name: str, x: Any, delta: Any, eps: Any, call: Call) -> tuple[Tensor, ...]:
+def _call(name: str, x: Any, delta: Any, eps: Any, call: Options) -> tuple[Tensor, ...]:
     arguments, lib = _prepare(x, delta, eps, call)
     found = _run(name, arguments)
     return tuple(
@@ -87,14 +86,14 @@ def _call(name: str, x: Any, delta: Any, eps: Any, call: Call) -> tuple[Tensor, 
     )
 
 
-def eta(x: Any, delta: Any, eps: Any, call: Call) -> Tensor:
+def eta(x: Any, delta: Any, eps: Any, call: Options) -> Tensor:
     """`numba_car.eta` for tensors."""
     if arrays := _on_host(x, delta, eps, *call.bounds):
         return tensor_of(_api.eta(*arrays[:3], **call._replace(bounds=arrays[3:])._asdict()))
     return _call("eta", x, delta, eps, call)[0]
 
 
-def rescale(x: Any, delta: Any, eps: Any, call: Call, out: Tensor | None = None) -> Tensor:
+def rescale(x: Any, delta: Any, eps: Any, call: Options, out: Tensor | None = None) -> Tensor:
     """`numba_car.rescale` for tensors."""
     if arrays := _on_host(x, delta, eps, *call.bounds):
         found = tensor_of(_api.rescale(*arrays[:3], **call._replace(bounds=arrays[3:])._asdict()))
@@ -115,11 +114,11 @@ def _store(found: Tensor, out: Tensor) -> Tensor:
     return out.copy_(found)
 
 
-def solve(x: Any, delta: Any, eps: Any, call: Call) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
     """`numba_car.solve` for tensors."""
     return Solution(*_call("solve", x, delta, eps, call))
 
 
-def max_norm(x: Any, delta: Any, call: Call) -> Tensor:
+def max_norm(x: Any, delta: Any, call: Options) -> Tensor:
     """`numba_car.max_norm` for tensors."""
     return _call("max_norm", x, delta, 0.0, call)[0]

@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 
 from numba_car import _api
-from numba_car._api import Call, Solution
-from numba_car._problem import common_shape, pair
+from numba_car._options import Options, Solution, pair
+from numba_car._problem import common_shape
 
 Dims: TypeAlias = str | Iterable[Hashable] | None
 Names: TypeAlias = tuple[Hashable, ...]
@@ -72,9 +72,9 @@ def _with_row(values: Any, own: list[Hashable], row: Names) -> Any:
 
 
 def _on_arrays(
-    function: Callable[..., Any], call: Call, row: Names, own: list[list[Hashable]], *arrays: Any
+    function: Callable[..., Any], call: Options, row: Names, own: list[list[Hashable]], *arrays: Any
 ) -> Any:
-    """Call function with arrays whose last axes are the dimensions of a row that each has."""
+    """Options function with arrays whose last axes are the dimensions of a row that each has."""
     eps = arrays[2]
     x, delta, _, lower, upper = map(_with_row, arrays, own, [row] * len(own))
     by_row = np.shape(eps) + (1,) * len(row)
@@ -92,8 +92,8 @@ def _on_arrays(
         raise
 
 
-def _apply(function: Callable[..., Any], x: Any, delta: Any, eps: Any, call: Call) -> Any:
-    """Call function through xarray; the result is named and ordered as arithmetic would."""
+def _apply(function: Callable[..., Any], x: Any, delta: Any, eps: Any, call: Options) -> Any:
+    """Options function through xarray; the result is named and ordered as arithmetic would."""
     lower, upper = pair(call.bounds)
     given = x, delta, eps, -np.inf if lower is None else lower, np.inf if upper is None else upper
     values = list(map(_checked, _ARGUMENTS, given))
@@ -125,12 +125,12 @@ def _max_norm(x: Any, delta: Any, eps: Any, **options: Any) -> Any:  # noqa: ARG
     return _api.max_norm(x, delta, **{name: options[name] for name in taken})
 
 
-def _call(call: Call | None, dim: Any, options: dict[str, Any]) -> Call:
-    return call or Call(axis=dim, **options)
+def _call(call: Options | None, dim: Any, options: dict[str, Any]) -> Options:
+    return call or Options(axis=dim, **options)
 
 
 def eta(
-    x: Any, delta: Any, eps: Any, call: Call | None = None, *, dim: Dims = None, **options: Any
+    x: Any, delta: Any, eps: Any, call: Options | None = None, *, dim: Dims = None, **options: Any
 ) -> xr.DataArray:
     """Scale that puts each row's clipped perturbation at norm eps: `numba_car.eta` by dimension.
 
@@ -140,7 +140,7 @@ def eta(
         As for `numba_car.eta`, broadcast against each other and against the bounds by the names of
         their dimensions, any of which may be new: an eps with a dimension of its own gives an eta
         for each of its values. Coordinates must be equal: see `xarray.align`.
-    call : Call, optional
+    call : Options, optional
         All options in one, instead of the following.
     dim : str or iterable of hashable, optional
         The dimensions that make up a row. By default all of x but the first, or the only one.
@@ -182,7 +182,7 @@ def rescale(
     x: Any,
     delta: Any,
     eps: Any,
-    call: Call | None = None,
+    call: Options | None = None,
     out: None = None,
     *,
     dim: Dims = None,
@@ -226,7 +226,7 @@ def rescale(
 
 
 def solve(
-    x: Any, delta: Any, eps: Any, call: Call | None = None, *, dim: Dims = None, **options: Any
+    x: Any, delta: Any, eps: Any, call: Options | None = None, *, dim: Dims = None, **options: Any
 ) -> Solution:
     """Eta, the norm that it reaches and the largest there is: `numba_car.solve` by dimension.
 
@@ -259,7 +259,7 @@ def solve(
 
 
 def max_norm(
-    x: Any, delta: Any, call: Call | None = None, *, dim: Dims = None, **options: Any
+    x: Any, delta: Any, call: Options | None = None, *, dim: Dims = None, **options: Any
 ) -> xr.DataArray:
     """Largest norm along delta inside the bounds: `numba_car.max_norm` by dimension.
 

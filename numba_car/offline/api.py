@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 from numpy.typing import ArrayLike
 
 from numba_car._layout import Array
-from numba_car._problem import pair
+from numba_car._options import pair
 from numba_car.offline.checks import (
     File,
     check_distinct,

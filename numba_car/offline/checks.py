@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from numba_car._api import options_of
+from numba_car._options import Options, check_options
 from numba_car._problem import PRECISIONS, problem
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.job import Job, Work
@@ -68,7 +68,7 @@ def check_job(job: Job) -> None:
     _choice("nan", job.nan, ("keep", "fail"))
     _choice("dtype", job.dtype, (None, *(name for name in PRECISIONS if name != "bfloat16")))
     _choice("device", job.device, ("cpu", "cuda"))
-    options_of(job.infeasible, "auto", job.num_threads)
+    check_options(Options(infeasible=job.infeasible, num_threads=job.num_threads))
     if not _is_whole(job.seed, 0) or job.seed >= 2**64:
         raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, found {job.seed!r}")
     if not isinstance(job.eps, (str, NoneType)) and np.ndim(job.eps):
@@ -84,7 +84,9 @@ def check_rows(work: Work) -> None:
     eps = 0.0 if isinstance(work.job.eps, str) else work.job.eps or 0.0
     box = work.box(0, count)
     try:
-        problem(row, row, eps, work.job.p, (box.lower, box.upper), tuple(range(1, row.ndim)))
+        problem(
+            row, row, eps, Options(work.job.p, (box.lower, box.upper), tuple(range(1, row.ndim)))
+        )
         box.check()
     except ValueError as error:
         files = [bound.source.place.name for bound in work.bounds if bound.source]

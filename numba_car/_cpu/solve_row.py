@@ -1,0 +1,101 @@
+"""Solve one row for finite p, and blocks of such rows.
+
+The functions here run interpreted for rows of `long_rows.LONG` elements or more.
+"""
+
+from numba_car._core.coordinate import is_clipped
+from numba_car._core.double_double import two_product
+from numba_car._core.newton import conclude, in_range
+from numba_car._core.norms import GENERAL, is_float32, term
+from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING
+from numba_car._cpu.maxima import max_abs
+from numba_car._cpu.newton import largest_sum, solve_t, validate_and_sum
+from numba_car._cpu.row import rows_of
+from numba_car._cpu.sums import add
+from numba_car._cpu.terms import prepare
+from numba_car._cpu.validate import needs_validation
+from numba_car._jit import kernel, rows
+
+_BESIDE = 2.0**-44  # of t: more than rounding takes
+
+
+@rows
+def residue(terms, norm, target, t, verdict):
+    """Return what rounding lost of t, for p < 2 in float64, where 1/p of that is lost of eta; else 0."""
+    if len(norm) < GENERAL:
+        return 0.0
+    caps, weights, _, _ = terms
+    if norm[0] >= 2.0 or is_float32(caps.dtype.type(0)) or verdict != DONE:
+        return 0.0
+    left, left_lost, free, free_lost, beside = target, 0.0, 0.0, 0.0, 0.0
+    for i in range(caps.size):
+        if is_clipped(weights[i], caps[i], t):
+            left, left_lost = add(left, left_lost, -caps[i])
+            if not is_clipped(weights[i], caps[i], (1.0 - _BESIDE) * t):
+                beside += weights[i]
+        else:
+            free, free_lost = add(free, free_lost, weights[i])
+    product, lost = two_product(t, free)
+    missing = (left - product) + (left_lost - lost - t * free_lost)
+    # To the left G may be steeper, which stops a step from going too far; to the right it is flatter.
+    slope = free if missing > 0 else free + beside
+    # What would be a longer step is nothing in G.
+    return missing / slope if 0 < abs(missing) <= _BESIDE * t * slope else 0.0
+
+
+@rows
+def solve_ordinary(row, norm, eps, block):
+    """Return eta and the verdict of a row for p = 1 or 2, without units and without stored powers.
+
+    It is PENDING, and eta 0, for a row that is not finite and surely inside, or whose sums need units.
+    """
+    if eps == 0:
+        like = row[0].dtype.type(0)
+        weight_sum = validate_and_sum(row, norm, like)[2]
+        return 0.0, DONE if weight_sum <= largest_sum(like) else PENDING
+    t, verdict = solve_t(row, norm, norm, term(eps, norm), block)
+    eta, verdict = conclude(1.0, t, 0.0, norm, verdict)
+    return (0.0, PENDING) if verdict == NEEDS_MORE_DIGITS else (eta, verdict)
+
+
+@rows
+def solve_valid(row, norm, eps, block, scratch):
+    """Return eta and the verdict of a row that is finite and inside its bounds, in units of its own."""
+    max_abs_delta = max_abs(row[1])
+    if eps == 0 or max_abs_delta == 0:
+        return 0.0, DONE
+    terms, reading, unit, largest = prepare(row, norm, eps, max_abs_delta, scratch)
+    target = term(eps / unit, norm)
+    if not in_range(target):
+        return 0.0, NEEDS_MORE_DIGITS
+    t, verdict = solve_t(terms, reading, norm, target, block)
+    lost = residue(terms, norm, target, t, verdict)
+    return conclude(unit / largest, t, lost, norm, verdict)
+
+
+@kernel
+def solve_ordinary_rows(x, delta, lower, upper, n, eps, norm, block, eta, verdict):
+    """Solve the PENDING of a block of rows as `solve_ordinary` does; return whether all rows are DONE."""
+    all_done = True
+    for r in range(eps.size):
+        if verdict[r] == PENDING:
+            row = rows_of(x, delta, lower, upper, r, n)
+            eta[r], verdict[r] = solve_ordinary(row, norm, eps[r], block)
+        all_done &= verdict[r] == DONE
+    return all_done
+
+
+@kernel
+def solve_rows(x, delta, lower, upper, n, eps, norm, block, scratch, validated, eta, verdict):
+    """Solve the PENDING of a block of rows whose eta is 0 as `solve_valid` does; return whether all are DONE.
+
+    Unless `validated`, rows that need validation are left as they are.
+    """
+    all_done = True
+    for r in range(eps.size):
+        if verdict[r] == PENDING and eta[r] == 0:
+            row = rows_of(x, delta, lower, upper, r, n)
+            if validated or not needs_validation(row):
+                eta[r], verdict[r] = solve_valid(row, norm, eps[r], block, scratch)
+        all_done &= verdict[r] == DONE
+    return all_done

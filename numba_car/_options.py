@@ -1,0 +1,114 @@
+"""What a caller passes besides arrays, and the named tuples that come back."""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Axis: TypeAlias = int | Sequence[int] | None
+Bounds: TypeAlias = tuple[ArrayLike | None, ArrayLike | None]
+
+RULES, METHODS = ("saturate", "nan", "raise"), ("auto", "newton", "sort")
+
+
+class Options(NamedTuple):
+    """The options of a call, as they are passed; see `numba_car.eta`."""
+
+    p: float = 2
+    bounds: Bounds = (0.0, 1.0)
+    axis: Axis = None
+    keepdims: bool = False
+    infeasible: str = "saturate"
+    method: str = "auto"
+    num_threads: int | None = None
+
+    def for_max_norm(self) -> dict[str, Any]:
+        """Return those that `numba_car.max_norm` takes, by name."""
+        taken = self._asdict()
+        del taken["infeasible"], taken["method"]
+        return taken
+
+
+class Solution(NamedTuple):
+    """Result of `solve`, one value per row in each field.
+
+    Attributes
+    ----------
+    eta : ndarray
+        The scale: the smallest ``eta >= 0`` with ``N(eta) = min(eps, max_norm)``.
+    norm : ndarray
+        ``N(eta) = ||clip(x + eta*delta, lower, upper) - x||_p``, measured with `eta` as returned.
+    max_norm : ndarray
+        ``R``, the largest norm that any eta reaches.
+    saturated : ndarray of bool
+        Whether ``eps > max_norm``: everything that can move is at its bound.
+    """
+
+    eta: NDArray[Any]
+    norm: NDArray[Any]
+    max_norm: NDArray[Any]
+    saturated: NDArray[Any]
+
+
+class Gradients(NamedTuple):
+    """Gradients of the arguments, each of its argument's shape and of the result's dtype.
+
+    Attributes
+    ----------
+    x, delta, eps : ndarray or scalar
+        The gradient of the argument, summed over the axes that it was broadcast along.
+    lower, upper : ndarray, scalar or None
+        The same for the bounds; None for a bound that is None.
+    """
+
+    x: Any
+    delta: Any
+    eps: Any
+    lower: Any
+    upper: Any
+
+
+def check_p(p: float) -> float:
+    """Return p as a float in (0, inf]."""
+    try:
+        value = float(operator.pos(p))  # fails for a string, which float alone would parse
+    except (TypeError, ValueError):
+        raise TypeError(f"p must be a number in (0, inf], found {p!r}") from None
+    except OverflowError:
+        value = math.copysign(math.inf, p > 0 or -1)
+    if not value > 0:
+        raise ValueError(f"p must be in (0, inf], found {p!r}")
+    return value
+
+
+def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
+    """Return lower and upper."""
+    try:
+        lower, upper = bounds
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}") from None
+    return lower, upper
+
+
+def check_options(options: Options) -> int | None:
+    """Check infeasible, method and num_threads; return the last as an int or None."""
+    for name, value, allowed in (
+        ("infeasible", options.infeasible, RULES),
+        ("method", options.method, METHODS),
+    ):
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(f"{name} must be one of {allowed}, found {value!r}")
+    num_threads = options.num_threads
+    if num_threads is None:
+        return None
+    if not isinstance(num_threads, (int, np.integer)) or isinstance(num_threads, bool):
+        raise TypeError(f"num_threads must be an integer or None, found {num_threads!r}")
+    if num_threads < 1:
+        raise ValueError(f"num_threads must be at least 1, found {num_threads!r}")
+    return min(int(num_threads), sys.maxsize)
