@@ -36,13 +36,19 @@ SPACING = (
 )
 
 
+TAG = re.compile(r"\s*\\tag\{(\d+)\}")  # the number of an equation, which docutils does not know
+
+
 def write_mathml(translator, node):
     """Write a formula as MathML, which browsers lay out by themselves: no script, no fonts."""
-    block = isinstance(node, nodes.math_block)
-    formula = tex2mathml(node.astext(), as_block=block)
+    block, source = isinstance(node, nodes.math_block), node.astext()
+    formula = tex2mathml(TAG.sub("", source), as_block=block)
     for sign, spaced in SPACING:
         formula = re.sub(sign, spaced, formula)
-    translator.body.append(f'<div class="formula">{formula}</div>' if block else formula)
+    if block:
+        numbers = [f'<span id="eq-{n}" class="number">({n})</span>' for n in TAG.findall(source)]
+        formula = f'<div class="formula">{formula}{"".join(numbers)}</div>'
+    translator.body.append(formula)
     raise nodes.SkipNode
 
 
