@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from importlib import import_module
 from typing import Any
 
@@ -47,6 +48,13 @@ def _kind_of(array_type: type) -> str:
     return "dlpack" if hasattr(array_type, "__dlpack_device__") else ""
 
 
+@functools.cache
+def _for_numpy() -> Any:
+    from numba_car import _numpy  # which imports numba
+
+    return _numpy
+
+
 def library_of(*arrays: Any) -> Any:
     """Return the module with the public functions for these arrays: `_numpy`, or one of `interop`."""
     found = ""
@@ -63,9 +71,7 @@ def library_of(*arrays: Any) -> Any:
             found = kind
     # torch.compile and AutoGraph follow these statements, but no function that imports.
     if not found or found == "numpy":
-        from numba_car import _numpy
-
-        return _numpy
+        return _for_numpy()
     if found == "torch":
         from numba_car.interop import torch
 

@@ -27,12 +27,16 @@ from numba_car._problem import (
 
 def restore(flat: Array, task: Problem) -> Any:
     """Return one number a row in the shape of a NumPy reduction, which is a scalar for a single row."""
+    if task.is_plain and not task.options.keepdims:
+        return flat
     shape = batch_of(task.shape, task.axes, keepdims=task.options.keepdims)
     return flat.reshape(shape)[()]
 
 
 def _rounded(flat: Array, task: Problem) -> Array:
     """Return float64 values in the dtype of the result."""
+    if flat.dtype is task.dtype:
+        return flat
     with np.errstate(over="ignore"):
         return flat.astype(task.dtype, copy=False)
 
@@ -47,7 +51,7 @@ def rescale(
     x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
 ) -> Any:
     """Return `numba_car.rescale` of NumPy arrays."""
-    return rescale_with_eta(x, delta, eps, options, out)[1]
+    return _rescale(problem(x, delta, eps, options), out)[1]
 
 
 def rescale_with_eta(
@@ -55,8 +59,14 @@ def rescale_with_eta(
 ) -> tuple[Any, Any]:
     """Return eta in float64, one per row, and the rescaled batch, for one solve of both."""
     task = problem(x, delta, eps, options)
+    eta, result = _rescale(task, out)
+    return restore(eta, task), result
+
+
+def _rescale(task: Problem, out: Array | None) -> tuple[Array, Any]:
+    """Return eta, flat, and the rescaled batch."""
     result, rows, at_once = result_rows(task, out)
-    eta = restore(solver.rescale(task, rows, at_once=at_once), task)
+    eta = solver.rescale(task, rows, at_once=at_once)
     if out is None:
         return eta, result[()]
     if result is not out:

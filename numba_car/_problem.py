@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -33,7 +32,7 @@ PRECISIONS = {
 }
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _PLAIN = {dtype: PRECISIONS[dtype.name] for dtype in (_FLOAT32, _FLOAT64)}
-_NUMBERS = (int, float)
+_NUMBERS, _LARGEST = (int, float), PRECISIONS["float64"].largest
 
 
 @functools.cache
@@ -58,6 +57,7 @@ class Problem:
     slack: float  # how far x may lie outside its bounds, relative to their size
     inputs: tuple[Array, ...]  # whatever memory is read from
     options: Options  # checked
+    is_plain: bool = False  # see `_plain_problem`
 
     @property
     def count(self) -> int:
@@ -68,6 +68,17 @@ class Problem:
     def n(self) -> int:
         """How many elements a row has."""
         return self.x.n
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether blocks of some array are copies."""
+        lower, upper = self.lower, self.upper
+        of_bounds = isinstance(lower, Rows) and isinstance(upper, Rows)
+        return (
+            self.x.is_copied
+            or self.delta.is_copied
+            or (of_bounds and (lower.is_copied or upper.is_copied))  # type: ignore[union-attr]
+        )
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -333,56 +344,72 @@ def _plain_problem(x: Any, delta: Any, eps: Any, options: Options) -> Problem | 
     A call is plain where x and delta are C-contiguous arrays of one shape and one dtype, float32 or
     float64, a row is all axes but the first, and eps, the bounds and p are numbers.
     """
-    p, bounds, axis, _, infeasible, method, num_threads = options
-    if not (
-        type(x) is type(delta) is np.ndarray
-        and x.dtype is delta.dtype
-        and x.dtype in _PLAIN
-        and x.shape == delta.shape
-        and x.ndim > 1
-        and x.size
-        and is_plain(x)
-        and is_plain(delta)
-    ):
+    if not (type(x) is type(delta) is np.ndarray and is_plain(x) and is_plain(delta)):
         return None
-    lower, upper = bounds
+    try:
+        plain = _plain_call(options, x.dtype, x.shape)
+    except TypeError:  # options that cannot be hashed, such as bounds that are arrays
+        return None
+    if plain is None or delta.dtype is not plain.dtype or delta.shape != plain.shape:
+        return None
     eps = eps.item() if isinstance(eps, np.floating) else eps
+    if not (type(eps) in _NUMBERS and 0 <= eps <= _LARGEST):
+        return None
+    count, n = plain.sizes
+    eps_rows = np.empty(count)
+    eps_rows.fill(eps)
+    rows = Rows.of_plain(x, count, n), Rows.of_plain(delta, count, n)
+    inputs = (x, delta, *plain.bound_arrays)
+    fields = *rows, *plain.bounds, eps_rows, *plain.others, inputs, options, True
+    return Problem(*fields)
+
+
+class _PlainCall(NamedTuple):
+    """What plain calls of the same options, dtype and shape have in common."""
+
+    dtype: DType
+    shape: tuple[int, ...]
+    sizes: tuple[int, int]  # count and n
+    bounds: tuple[float, float]  # rounded to the dtype
+    bound_arrays: tuple[Array, Array]
+    others: tuple[Any, ...]  # fields of `Problem` from p to slack
+
+
+@functools.lru_cache(256)
+def _plain_call(options: Options, dtype: DType, shape: tuple[int, ...]) -> _PlainCall | None:
+    p, bounds, axis, _, infeasible, method, num_threads = options
+    lower: Any = bounds[0]
+    upper: Any = bounds[1]
     if not (
-        type(p) in _NUMBERS
-        and (0 < p < LARGEST_P or p == math.inf)
-        and type(eps) in _NUMBERS
-        and 0 <= eps <= sys.float_info.max
-        and type(lower) is type(upper) is float
-        and lower <= upper
+        dtype in _PLAIN
+        and len(shape) > 1
+        and math.prod(shape) > 0
         and axis is num_threads is None
-        and type(infeasible) is type(method) is str
+        and type(p) in _NUMBERS
+        and (0 < p < LARGEST_P or p == math.inf)
+        and type(lower) in _NUMBERS
+        and type(upper) in _NUMBERS
+        and lower <= upper
         and infeasible in RULES
         and method in METHODS
     ):
         return None
-    dtype, shape, precision = x.dtype, x.shape, _PLAIN[x.dtype]
-    eps_rows = np.empty(shape[0])
-    eps_rows.fill(eps)
-    return Problem(
-        Rows.of_plain(x),
-        Rows.of_plain(delta),
-        rounded(lower, dtype),
-        rounded(upper, dtype),
-        eps_rows,
-        p,
-        tuple(range(1, len(shape))),
-        shape,
+    precision = _PLAIN[dtype]
+    return _PlainCall(
         dtype,
-        precision.largest,
-        SLACK * precision.rounding,
-        (x, delta, _scalar(lower), _scalar(upper)),
-        options,
+        shape,
+        (shape[0], math.prod(shape[1:])),
+        (rounded(lower, dtype), rounded(upper, dtype)),
+        (np.asarray(lower), np.asarray(upper)),
+        (
+            float(p),
+            tuple(range(1, len(shape))),
+            shape,
+            dtype,
+            precision.largest,
+            SLACK * precision.rounding,
+        ),
     )
-
-
-@functools.lru_cache
-def _scalar(value: float) -> Array:
-    return np.asarray(value)
 
 
 def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
@@ -397,10 +424,13 @@ def result_rows(task: Problem, out: Any) -> tuple[Array, Rows, bool]:
     """
     if out is None:
         result = np.empty(task.shape, task.dtype)
+        if task.is_plain:
+            return result, Rows.of_plain(result, task.x.count, task.x.n), True
     else:
         _check_out(out, task)
         overlaps = any(
-            np.may_share_memory(out, array) and not _is_same(out, array) for array in task.inputs
+            array is not out and np.may_share_memory(out, array) and not _is_same(out, array)
+            for array in task.inputs
         )
         result = np.empty(task.shape, task.dtype) if overlaps else out
     return result, Rows(result, task.axes, task.x.dtype), result is not out

@@ -73,20 +73,13 @@ def _sum_terms(row, norm, t, beyond):
 
 
 @rows
-def _buffer(terms, size):
-    """Return memory for a block of `RECOMPUTED` terms; other terms need none."""
-    return np.empty((2, size if len(terms) == RECOMPUTED else 0))
-
-
-@rows
 def validate_and_sum(terms, norm, t):
     """Return the three sums of `_validate_and_sum` over all terms, in float32 to some 18 bits."""
     clipped_sum, free_sum, weight_sum = 0.0, 0.0, 0.0
-    buffer = _buffer(terms, _FIRST_BLOCK)
     for start in range(0, terms[0].size, _FIRST_BLOCK):
         stop = min(start + _FIRST_BLOCK, terms[0].size)
         if len(terms) == RECOMPUTED:
-            block = recompute(terms, norm, start, stop, buffer)
+            block = recompute(terms, norm, start, stop)
             clipped, free, weight = _validate_and_sum(block, STORED_POWERS, t)
         else:
             clipped, free, weight = _validate_and_sum(parts_of(terms, start, stop), norm, t)
@@ -103,11 +96,11 @@ def sum_terms(terms, norm, target, t, beyond, block, stride):
     Blocks begin at every stride: all terms are summed if the stride is the block, else a sample.
     """
     excess, excess_lost, free_sum, free_lost, later_sum = -target, 0.0, 0.0, 0.0, 0.0
-    start, buffer = 0, _buffer(terms, block)
+    start = 0
     while start < terms[0].size:
         length = length_of(terms[0].size - start, block)
         if len(terms) == RECOMPUTED:
-            here = recompute(terms, norm, start, start + length, buffer)
+            here = recompute(terms, norm, start, start + length)
             clipped, free, later = _sum_terms(here, STORED_POWERS, t, beyond)
         else:
             here = parts_of(terms, start, start + length)

@@ -6,12 +6,13 @@ Kernels compile when they are first called, so a stage costs nothing where no ro
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from numba_car._core.constants import MOST_SORTED, SMALLEST_SUM
+from numba_car._core.constants import MOST_SORTED, SMALL_P, SMALLEST_SUM
 from numba_car._core.norms import MAXIMUM, TWO
 from numba_car._core.verdicts import (
     DONE,
@@ -33,7 +34,7 @@ from numba_car._cpu import (
 )
 from numba_car._cpu.sums import padded
 from numba_car._cpu.threads import default_threads, run
-from numba_car._cpu.tuning import COPIED, POWERS, plan_of, tasks_of
+from numba_car._cpu.tuning import COPIED, POWERS, Plan, plan_of, tasks_of
 from numba_car._jit import interpreted
 from numba_car._layout import Array, Rows
 from numba_car._problem import Problem
@@ -85,51 +86,44 @@ class Batch:
     """A problem, cut into blocks and ready for kernels."""
 
     def __init__(self, problem: Problem) -> None:
-        self.problem, options = problem, problem.options
-        self._parts = problem.x, problem.delta, problem.lower, problem.upper
-        self.plan = plan = plan_of(problem.p, problem.x.dtype)
-        self.norm, self.kernels, num_threads = plan.norm, _KERNELS, options.num_threads
-        self._stages = stages_of(len(plan.norm), options.method, plan.is_small_p)
-        at_once = min(plan.at_once, POWERS) if options.method == "sort" else plan.at_once
-        if any(isinstance(part, Rows) and part.is_copied for part in self._parts):
-            at_once = min(at_once, COPIED // problem.x.dtype.itemsize)
-        if num_threads is None:
-            num_threads = 1 if problem.count * problem.n <= at_once else default_threads()
-        if problem.n >= long_rows.LONG:
-            # Only Newton's passes can be shared; other rows are one thread's work each.
-            is_shared = problem.count < _ROWS_AHEAD * num_threads
-            is_shared = is_shared and options.method != "sort" and not plan.is_small_p
-            passes = long_rows.passes(problem.n, num_threads if is_shared else 1)
-            self.kernels = Kernels(*(interpreted(kernel, passes) for kernel in _KERNELS))
-            num_threads = 1 if is_shared else num_threads
-        self._threads = num_threads
-        self.tasks = tasks_of(problem.count, problem.n, num_threads, at_once)
+        x, options = problem.x, problem.options
+        count, n = x.count, x.n
+        setup = _setup_of_small if count * n <= POWERS and problem.p >= SMALL_P else _setup
+        how = problem.p, x.dtype, options.method, options.num_threads
+        found = setup(count, n, problem.is_copied, *how)
+        self.problem, self.norm = problem, found.plan.norm
+        self.plan, self.kernels, self._stages, self._threads, self.tasks = found
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""
-
-        def task(index: int) -> None:
-            with np.errstate(all="ignore"):
-                work(*self.tasks[index])
-
-        run(task, len(self.tasks), self._threads)
+        tasks = self.tasks
+        if len(tasks) == 1:
+            work(*tasks[0])
+        else:
+            run(lambda index: work(*tasks[index]), len(tasks), self._threads)
 
     def rows(self, start: int, stop: int) -> tuple[Any, ...]:
         """Return x, delta, lower, upper and n as kernels take them."""
-        blocks = (p.block(start, stop) if isinstance(p, Rows) else p for p in self._parts)
-        return (*blocks, self.problem.n)
+        x, delta = self.problem.x, self.problem.delta
+        lower: Any = self.problem.lower
+        upper: Any = self.problem.upper
+        if isinstance(lower, Rows):
+            lower, upper = lower.block(start, stop), upper.block(start, stop)
+        return x.block(start, stop), delta.block(start, stop), lower, upper, x.n
+
+    def _block(self, start: int, stop: int, eta: Array, verdict: Array) -> Block:
+        eps = np.ascontiguousarray(self.problem.eps[start:stop])
+        rows = self.rows(start, stop)
+        return Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
 
     def solved(self, start: int, stop: int, eta: Array) -> Block:
         """Return a block whose eta is known."""
-        rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
-        verdict = np.full(stop - start, DONE)
-        return Block(start, stop, rows, eps, eta[start:stop], verdict, _NO_FLOATS, _NO_INTEGERS)
+        return self._block(start, stop, eta[start:stop], np.full(stop - start, DONE))
 
     def solve(self, start: int, stop: int) -> Block:
         """Return a block with its answer. Raise OutsideError if a row's x is out of its bounds."""
-        rows, eps = self.rows(start, stop), self.problem.eps[start:stop].astype(np.float64)
-        eta, verdict = np.zeros(eps.size), np.zeros(eps.size, np.int64)  # PENDING
-        block = Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
+        eta, verdict = np.zeros(stop - start), np.zeros(stop - start, np.int64)  # PENDING
+        block = self._block(start, stop, eta, verdict)
         first, *later = self._stages
         if first.run(self, block) and not self.plan.is_small_p:
             return block
@@ -161,7 +155,8 @@ class Batch:
 
     def is_unreachable(self, block: Block, max_norm: Array) -> Array:
         """Return which rows ask for more than R, be it R itself or R as the result's dtype shows it."""
-        shown = max_norm.astype(self.problem.dtype).astype(np.float64)
+        with np.errstate(over="ignore"):
+            shown = max_norm.astype(self.problem.dtype).astype(np.float64)
         return block.eps > np.maximum(max_norm, shown)
 
     def rescale(self, block: Block, out: Rows) -> None:
@@ -194,6 +189,40 @@ class Batch:
             f"x must lie within its bounds: {total} of {self.problem.count * n} elements do not, "
             f"the first at index {place}: {value} is {rule}; np.clip(x, lower, upper) brings x inside"
         )
+
+
+class _Setup(NamedTuple):
+    """How a batch of some size is solved."""
+
+    plan: Plan
+    kernels: Kernels
+    stages: list[Stage]
+    num_threads: int
+    tasks: list[tuple[int, int]]
+
+
+def _setup(
+    count: int, n: int, is_copied: bool, p: float, dtype: Any, method: str, num_threads: int | None
+) -> _Setup:
+    plan = plan_of(p, dtype)
+    at_once = min(plan.at_once, POWERS) if method == "sort" else plan.at_once
+    if is_copied:
+        at_once = min(at_once, COPIED // dtype.itemsize)
+    if num_threads is None:
+        num_threads = 1 if count * n <= at_once else default_threads()
+    stages, kernels = _stages_of(len(plan.norm), method, plan.is_small_p), _KERNELS
+    if n >= long_rows.LONG:
+        # Only Newton's passes can be shared; other rows are one thread's work each.
+        is_shared = count < _ROWS_AHEAD * num_threads and method != "sort" and not plan.is_small_p
+        passes = long_rows.passes(n, num_threads if is_shared else 1)
+        kernels = Kernels(*(interpreted(kernel, passes) for kernel in _KERNELS))
+        num_threads = 1 if is_shared else num_threads
+    return _Setup(plan, kernels, stages, num_threads, tasks_of(count, n, num_threads, at_once))
+
+
+_setup_of_small = functools.lru_cache(256)(
+    _setup
+)  # one thread solves these, whatever the environment
 
 
 def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:
@@ -273,7 +302,8 @@ STAGES = {
 }
 
 
-def stages_of(kind: int, method: str, is_small_p: bool) -> list[Stage]:
+@functools.cache
+def _stages_of(kind: int, method: str, is_small_p: bool) -> list[Stage]:
     """Return the stages for norms of that kind, in order."""
     left_out = set() if is_small_p else {"doubt"}
     if kind == MAXIMUM:

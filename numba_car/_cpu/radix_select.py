@@ -11,13 +11,13 @@ from numba_car._cpu.terms import recompute
 from numba_car._jit import rows
 
 _DIGIT, _ALL = 12, 63  # bits that a pass looks at, of those of a key
-CHUNK = 4096  # elements whose powers are in memory at a time
+_CHUNK = 4096  # elements whose powers are in memory at a time
 
 
 @rows
-def _chunk(terms, norm, start, powers):
-    """Return the caps and weights of a chunk of `RECOMPUTED` terms, which stay until the next chunk's."""
-    caps, weights, _, _ = recompute(terms, norm, start, min(start + CHUNK, terms[0].size), powers)
+def _chunk(terms, norm, start):
+    """Return the caps and weights of a chunk of `RECOMPUTED` terms."""
+    caps, weights, _, _ = recompute(terms, norm, start, min(start + _CHUNK, terms[0].size))
     return caps, weights
 
 
@@ -47,7 +47,7 @@ def _first_beyond(target, clipped_sum, low, shift, cap_sums, free_sums):
 
 
 @rows
-def select(terms, norm, target, most, powers):
+def select(terms, norm, target, most):
     """Return a range of breakpoints, of at most so many, in which the root lies.
 
     That is the key of its lower end, its width in bits, the sum of the caps before, and the sums of the weights
@@ -56,8 +56,8 @@ def select(terms, norm, target, most, powers):
     low, shift, clipped_sum, free_sum = 0, _ALL - _DIGIT, 0.0, 0.0
     while True:
         counts, sums = np.zeros(1 << _DIGIT, np.int64), np.zeros((2, 1 << _DIGIT))
-        for start in range(0, terms[0].size, CHUNK):
-            caps, weights = _chunk(terms, norm, start, powers)
+        for start in range(0, terms[0].size, _CHUNK):
+            caps, weights = _chunk(terms, norm, start)
             _add_up(caps, weights, low, shift, counts, sums[0], sums[1])
         free_sums = np.empty(counts.size + 1)
         free_sums[counts.size] = free_sum
@@ -73,11 +73,11 @@ def select(terms, norm, target, most, powers):
 
 
 @rows
-def gather_between(terms, norm, low, shift, powers, found):
+def gather_between(terms, norm, low, shift, found):
     """Store caps, weights and breakpoints with keys from low to low + 2**shift; return how many there are."""
     count = 0
-    for start in range(0, terms[0].size, CHUNK):
-        caps, weights = _chunk(terms, norm, start, powers)
+    for start in range(0, terms[0].size, _CHUNK):
+        caps, weights = _chunk(terms, norm, start)
         for i in range(caps.size):
             cap, weight = caps[i], weights[i]
             if weight > 0:

@@ -12,16 +12,14 @@ from numba_car._problem import Problem, check_order
 
 
 class _Infeasible:
-    """What becomes of rows whose eps cannot be reached."""
+    """The rule for rows whose eps cannot be reached: "nan" or "raise"."""
 
     def __init__(self, batch: Batch, rule: str) -> None:
         self._batch, self._rule = batch, rule
         self._found: list[tuple[int, int, float, float]] = []
 
     def __call__(self, block: Block) -> None:
-        """Take eta from those rows, or remember them, unless they may saturate."""
-        if self._rule == "saturate":
-            return
+        """Give those rows of a block no eta, or record them for `close`, as the rule says."""
         max_norm = self._batch.max_norms(block)
         rows = np.flatnonzero(self._batch.is_unreachable(block, max_norm))
         if self._rule == "nan":
@@ -31,7 +29,7 @@ class _Infeasible:
             self._found.append((block.start + first, rows.size, block.eps[first], max_norm[first]))
 
     def close(self) -> None:
-        """Raise if rows were remembered."""
+        """Raise a ValueError if rows were recorded."""
         if self._found:
             row, _, eps, max_norm = min(self._found)
             problem = self._batch.problem
@@ -44,11 +42,13 @@ class _Infeasible:
 
 def solve_blocks(batch: Batch, each: Callable[[Block], None]) -> None:
     """Solve all blocks and call `each` while a block is in the cache; raise after the last."""
-    infeasible = _Infeasible(batch, batch.problem.options.infeasible)
+    rule = batch.problem.options.infeasible
+    infeasible = None if rule == "saturate" else _Infeasible(batch, rule)
 
     def work(start: int, stop: int) -> None:
         block = batch.solve(start, stop)
-        infeasible(block)
+        if infeasible:
+            infeasible(block)
         each(block)
 
     try:
@@ -56,7 +56,8 @@ def solve_blocks(batch: Batch, each: Callable[[Block], None]) -> None:
     except OutsideError:
         check_order(*batch.problem.inputs[2:])
         raise ValueError(batch.format_outside()) from None
-    infeasible.close()
+    if infeasible:
+        infeasible.close()
 
 
 def eta(problem: Problem) -> Array:
@@ -72,7 +73,8 @@ def eta(problem: Problem) -> Array:
 
 def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
     """Rescale into `out`: block by block, or only once nothing can fail any more. Return eta in float64."""
-    batch, eta, blocks = Batch(problem), np.empty(problem.count), dict[int, Block]()
+    blocks: dict[int, Block] = {}
+    batch, eta = Batch(problem), np.empty(problem.count)
     if len(batch.tasks) == 1:
         at_once = at_once or problem.options.infeasible != "raise"
 
@@ -101,7 +103,8 @@ def solve(problem: Problem) -> tuple[Array, Array, Array, Array]:
     def store(block: Block) -> None:
         rows = slice(block.start, block.stop)
         reachable = batch.max_norms(block)
-        eta[rows], max_norm[rows] = block.eta, reachable
+        with np.errstate(over="ignore"):
+            eta[rows], max_norm[rows] = block.eta, reachable
         saturated[rows] = batch.is_unreachable(block, reachable)
         # The norm asked for is finite; only the rounding of eta can make it overflow.
         reached = batch.norms(block, eta[rows].astype(np.float64))
@@ -116,7 +119,8 @@ def max_norm(problem: Problem) -> Array:
     batch, result = Batch(problem), np.empty(problem.count, problem.dtype)
 
     def store(block: Block) -> None:
-        result[block.start : block.stop] = batch.max_norms(block)
+        with np.errstate(over="ignore"):
+            result[block.start : block.stop] = batch.max_norms(block)
 
     solve_blocks(batch, store)
     return result

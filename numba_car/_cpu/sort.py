@@ -9,7 +9,7 @@ from numba_car._core.norms import ONE, STORED_POWERS, term, unit_of
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._cpu.maxima import max_abs
 from numba_car._cpu.newton import iterate
-from numba_car._cpu.radix_select import CHUNK, gather_between, select
+from numba_car._cpu.radix_select import gather_between, select
 from numba_car._cpu.row import rows_of
 from numba_car._cpu.solve_row import residue
 from numba_car._cpu.sums import add
@@ -96,14 +96,14 @@ def _sort_long_row(row, norm, eps, max_abs_delta, block, scratch):
     unit, largest = unit_of(eps, norm, False), unit_of(max_abs_delta, norm, False)
     x, delta, lower, upper = row
     terms = x, delta, lower, upper, unit, largest
-    target, powers = term(eps / unit, norm), np.empty((2, CHUNK))
-    low, shift, clipped_sum, beyond, free = select(terms, norm, target, MOST_SORTED, powers)
+    target = term(eps / unit, norm)
+    low, shift, clipped_sum, beyond, free = select(terms, norm, target, MOST_SORTED)
     if low < 0:
         return 0.0, SATURATED
     if shift == 0:  # all that are left are equal, and there may be any number of them
         t, verdict = (target - clipped_sum) / free, DONE
     else:
-        count = gather_between(terms, norm, low, shift, powers, scratch)
+        count = gather_between(terms, norm, low, shift, scratch)
         breakpoints, order = scratch[2, :count], scratch[3, :count].view(np.int64)
         for i in range(count):
             order[i] = i

@@ -96,11 +96,11 @@ def prepare(row, norm, eps, max_abs_delta, scratch):
 
 
 @rows
-def recompute(terms, norm, start, stop, buffer):
-    """Return elements start to stop of `RECOMPUTED` terms as stored powers, in the buffer."""
+def recompute(terms, norm, start, stop):
+    """Return elements start to stop of `RECOMPUTED` terms as stored powers."""
     x, delta, lower, upper, unit, largest = terms
     here = parts_of((x, delta, lower, upper), start, stop)
-    caps, weights = buffer[0, : stop - start], buffer[1, : stop - start]
+    caps, weights = np.empty(stop - start), np.empty(stop - start)
     fill_powers(here, norm, unit, largest, caps, weights)
     return caps, weights, 0.0, math.inf
 

@@ -32,6 +32,8 @@ class Plan(NamedTuple):
 
 def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[int, int]]:
     """Cut a batch into what threads take at a time: less towards the end, to finish together."""
+    if num_threads == 1 and count * n <= at_once:
+        return [(0, count)] if count else []
     tasks, start, shares = [], 0, 1 if num_threads == 1 else 2 * num_threads
     while start < count:
         size = min(max(at_once // 4, (count - start) * n // shares), at_once)
