@@ -1,4 +1,4 @@
-"""HDF5: any dataset to read; to write, one whose rows lie one after the other in the file."""
+"""HDF5: any dataset as an input; as an output, a file with one contiguous dataset."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numba_car.offline.places import Place
 
 
 class Hdf5Source:
-    """Rows of a dataset."""
+    """The array in a dataset."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -31,19 +31,15 @@ class Hdf5Source:
         self.held = int(np.prod(chunks)) * self.dtype.itemsize if chunks else 0
 
     def read(self, start: int, stop: int) -> Array:
-        """Rows start to stop."""
+        """Return rows start to stop."""
         return np.asarray(self._dataset[start:stop])
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._dataset.file.close()
 
 
 def create_hdf5(path: Path, dataset: str, shape: tuple[int, ...], dtype: DType) -> None:
-    """Make a file with one dataset, whose space is there from the start.
+    """Create a file with one dataset whose space is allocated.
 
-    HDF5's own writes can leave a file that no longer opens when they are cut off. So it makes the
-    file, and the rows are then written into the space, past it.
+    HDF5's own writes can leave a file that no longer opens when they are cut off. So HDF5 creates the
+    file, and `FlatSink` then writes rows into the allocated space.
     """
     with h5py.File(path, "w") as file:
         space = h5py.h5s.create_simple(shape)
@@ -59,7 +55,7 @@ def create_hdf5(path: Path, dataset: str, shape: tuple[int, ...], dtype: DType) 
 
 
 def hdf5_sink(path: Path, dataset: str) -> FlatSink:
-    """Open the dataset of `create_hdf5`."""
+    """Return the open array in a dataset that `create_hdf5` created."""
     with h5py.File(path, "r") as file:
         found = file[dataset]
         offset = found.id.get_offset()
@@ -67,7 +63,7 @@ def hdf5_sink(path: Path, dataset: str) -> FlatSink:
 
 
 def other_datasets(path: Path, dataset: str) -> list[str]:
-    """Return what else a file holds."""
+    """Return the names of all other datasets in a file; none where there is no HDF5 file."""
     names: list[str] = []
     if not path.exists():
         return names

@@ -1,4 +1,4 @@
-"""`.npy` files, read through maps of memory, and any file that holds rows one after the other."""
+"""`.npy` files, read through memory maps; and the writer of rows at fixed offsets in any file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numba_car.offline.places import Place
 
 
 class NpySource:
-    """Rows of a `.npy` file, of any layout and byte order."""
+    """The array in a `.npy` file, of any layout and byte order."""
 
     held = 0
 
@@ -25,22 +25,20 @@ class NpySource:
         self.shape, self.dtype = array.shape, array.dtype
 
     def _map(self) -> Array:
+        """Return a memory map of the array, or raise OfflineError."""
         try:
-            # Its own loader alone: unlike numpy.load it knows no pickles. Sizes must not wrap around.
+            # Unlike numpy.load, this loads no pickles. Sizes in the header must not wrap around.
             with np.errstate(over="raise"):
                 return npy_format.open_memmap(self.place.path, mode="r")
         except OSError:
             raise
-        except Exception as error:  # the tokenizer's, too: a header is a Python expression
+        except Exception as error:  # the header is a Python expression, which fails in many ways
             raise OfflineError(
                 f"{self.place.name}: not a whole .npy file of numbers: {error}"
             ) from error
 
     def read(self, start: int, stop: int) -> Array:
-        """Rows start to stop, as a map that is gone with the array.
-
-        A new map for each block: the pages of an old one would count as resident for ever.
-        """
+        """Return rows start to stop of a new map: pages of a kept map would stay resident."""
         return self._map()[start:stop]
 
 
@@ -50,16 +48,16 @@ def bytes_of(array: Array) -> Array:
 
 
 def as_npy(values: Array) -> bytes:
-    """Return what `numpy.save` would write."""
+    """Return the bytes of a `.npy` file."""
     file = BytesIO()
     np.save(file, values, allow_pickle=False)
     return file.getvalue()
 
 
 class FlatSink:
-    """Rows to write one after the other, from an offset on.
+    """An array at an offset in a file, in C order, written and read by rows.
 
-    They are written, not mapped: a full disk is then an OSError, where a map ends in SIGBUS.
+    Rows are not written through a memory map: on a full disk that ends in SIGBUS, and not in OSError.
     """
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, ...], dtype: DType) -> None:
@@ -68,7 +66,7 @@ class FlatSink:
         self._file = path.open("r+b", buffering=0)
 
     def write(self, start: int, block: Array) -> None:
-        """Store rows from start on."""
+        """Write rows, the first of which has the index start."""
         data = bytes_of(np.asarray(block, self._dtype)).data
         place = self._offset + start * self._row
         while data:
@@ -76,7 +74,7 @@ class FlatSink:
             data, place = data[written:], place + written
 
     def read(self, start: int, stop: int) -> Array:
-        """Rows start to stop; fewer where the file ends before."""
+        """Return rows start to stop, or raise OfflineError where the file ends before."""
         size = (stop - start) * self._row
         data = os.pread(self._file.fileno(), size, self._offset + start * self._row)
         if len(data) < size:
@@ -84,19 +82,19 @@ class FlatSink:
         return np.frombuffer(data, self._dtype).reshape(-1, *self._shape[1:])
 
     def discard(self, start: int) -> None:
-        """Nothing need go before it is written over."""
+        """Do nothing: rows that are not whole are overwritten."""
 
     def sync(self) -> None:
-        """Have all of it on the disk."""
+        """Wait until all rows are on the disk."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 def create_npy(path: Path, shape: tuple[int, ...], dtype: DType) -> None:
-    """Make the file, full of holes, with the header that `numpy.save` would write."""
+    """Create a sparse file with the header that `numpy.save` writes."""
     header = {"shape": shape, "fortran_order": False, "descr": npy_format.dtype_to_descr(dtype)}
     with path.open("wb") as file:
         npy_format.write_array_header_1_0(file, header)
@@ -104,7 +102,7 @@ def create_npy(path: Path, shape: tuple[int, ...], dtype: DType) -> None:
 
 
 def npy_sink(path: Path) -> FlatSink:
-    """Open a file of `create_npy`."""
+    """Return the open array in a file that `create_npy` created."""
     with path.open("rb") as file:
         npy_format.read_magic(file)
         shape, _, dtype = npy_format.read_array_header_1_0(file)

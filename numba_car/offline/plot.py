@@ -1,4 +1,4 @@
-"""Histograms of what a run reached, as PNG."""
+"""Histograms of the achieved norms and of eta, as PNG."""
 
 from io import BytesIO
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from numba_car.offline.manifest import replace_file
+from numba_car.offline.journal import replace_file
 from numba_car.offline.state import State
 
 _BINS = 60
 
 
 def draw(path: Path, state: State, p: float) -> None:
-    """Draw how many rows have which achieved norm, and which eta."""
+    """Write a PNG file with histograms of the achieved norms and of eta."""
     figure = Figure(figsize=(10, 3.6), dpi=100, layout="constrained")
     title = r"achieved $L_\infty$ norm" if p == np.inf else f"achieved $L_{{{p:g}}}$ norm"
     for place, (field, label) in enumerate({"norm": title, "eta": r"$\eta$"}.items(), start=1):
@@ -22,7 +22,7 @@ def draw(path: Path, state: State, p: float) -> None:
         values = values[np.isfinite(values)]
         spread = np.ptp(values) if values.size else 0.0
         middle = values.mean() if values.size else 0.0
-        if spread <= 1e-5 * abs(middle):  # all the same, but for rounding: do not zoom in on that
+        if spread <= 1e-5 * abs(middle):  # equal but for rounding: a wider range than that
             margin = max(1e-5 * abs(middle), 1e-12)
             axes.hist(values, bins=_BINS, range=(middle - margin, middle + margin), color="#0072B2")
         else:
