@@ -1,6 +1,9 @@
 """Files: what `offline.rescale` writes is what `car.rescale` gives, however it is cut and fed."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -327,6 +330,40 @@ def test_memory_bounds_the_rows_of_a_block(folder, monkeypatch):
     assert memory.rows_per_block(Wide, "1TiB") == memory._BLOCK // 400
     with pytest.raises(ValueError, match="memory must be at least 392 MiB"):
         memory.rows_per_block(Wide, reserved + Wide.held + free, grain=3000)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+@pytest.mark.parametrize("limit", [256, 320])
+def test_the_process_keeps_within_its_memory(folder, limit):
+    """With 400 MB of input, whether kernels are compiled or loaded from the cache."""
+    np.save("x.npy", np.random.default_rng(0).integers(0, 256, (1400, 3, 160, 160), np.uint8))
+    np.lib.format.open_memmap("delta.npy", "w+", np.float32, (1400, 3, 160, 160))[:] = 1
+    code = f"""
+from numba_car import offline
+offline.rescale("x.npy", "delta.npy", out="v.npy", eps=9.0, eta_out="eta.npy",
+                memory="{limit}MiB", report="report.json", round=True)
+status = open("/proc/self/status").read()
+print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert float(found.stdout) <= limit
+    assert np.load("v.npy", mmap_mode="r").shape == (1400, 3, 160, 160)
+
+
+def test_what_the_process_has_taken_counts(folder, monkeypatch):
+    monkeypatch.setattr(memory, "resident", lambda: 2**30)
+    with pytest.raises(ValueError, match=r"at least 11\d\d MiB .* takes 1024 MiB by now"):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", memory="1GiB")
+    offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", memory="1.2GiB")
+
+
+def test_resident_memory_where_there_is_no_proc(monkeypatch):
+    pytest.importorskip("resource", reason="peaks of memory are POSIX's")
+    now = memory.resident()
+    monkeypatch.setattr(memory, "Path", lambda _: Path("/there/is/no/such/file"))
+    assert 0.5 * now <= memory.resident() < 100 * now
 
 
 def test_sizes():

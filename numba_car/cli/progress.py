@@ -1,4 +1,4 @@
-"""What `numba-car rescale` shows: a bar while it runs, a table at the end."""
+"""What `numba-car rescale` prints: a progress bar, and then a table of the report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rich.text import Text
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        """Rows and bytes a second."""
+        """Return the rows and bytes written per second."""
         speed = task.finished_speed or task.speed
         if not speed:
             return Text("- rows/s")
@@ -31,7 +31,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def bar(console: Console) -> Iterator[Callable[[int, int, int], None]]:
-    """Give a function to call with rows done, rows in all and bytes of a row; quiet in a pipe."""
+    """Yield the function that updates the bar; it does nothing unless the console is a terminal."""
     if not console.is_terminal:  # Progress(disable=True) of rich < 14.3 ends with an empty line
         yield lambda *_: None
         return
@@ -43,7 +43,7 @@ def bar(console: Console) -> Iterator[Callable[[int, int, int], None]]:
         def progress(done: int, total: int, row: int) -> None:
             nonlocal first
             shown.update(task, completed=done, total=total, row=row)
-            if first:  # what an earlier run did says nothing of the speed of this one
+            if first:  # rows of an earlier run must not count in the speed of this one
                 shown.reset(task, completed=done, total=total, row=row)
                 first = False
 
@@ -51,13 +51,15 @@ def bar(console: Console) -> Iterator[Callable[[int, int, int], None]]:
 
 
 def table(report: dict[str, Any]) -> Table:
-    """Say the most of a report."""
+    """Return a table of a report, without the indices of rows."""
     rows = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
     norm = report["norm"]
     spread = ", ".join(f"{name} {value:.7g}" for name, value in norm.items() if value is not None)
     resumed = f" ({report['rows_resumed']:,} from before)" if report["rows_resumed"] else ""
+    if report["rows_resumed"] == report["rows"]:
+        resumed = " (complete already)"
     rows.add_row("rows", f"{report['rows']:,}{resumed}")
     rows.add_row("achieved norm", f"{spread or '-'} (of the {report['norm_is_of']})")
     rows.add_row("saturated", f"{report['saturated']['count']:,}")

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 
 import numba_car as car
-from numba_car.cli.baseline import Images, reached, scale_then_clip
+from numba_car.cli.demo.baseline import Images, reached, scale_then_clip
 
 CLIPPED = "#D55E00"
 EXACT = "#0072B2"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import numba_car as car
-from numba_car.cli.baseline import Images, Norms, reached, scale_then_clip
+from numba_car.cli.demo.baseline import Images, Norms, reached, scale_then_clip
 from numba_car.cli.failures import require
 from numba_car.cli.options import exponent
 
@@ -110,8 +110,8 @@ def demo(out: Path, seed: int, rows: int, p: float) -> None:
     """
     require("demo", "matplotlib", "skimage")
     from numba_car._cpu.threads import default_threads
-    from numba_car.cli.photographs import crops
-    from numba_car.cli.picture import draw
+    from numba_car.cli.demo.photographs import crops
+    from numba_car.cli.demo.picture import draw
 
     console = Console(highlight=False)
     rng = np.random.default_rng(seed)
