@@ -15,7 +15,7 @@ import pytest
 
 from numba_car import offline
 from numba_car.offline import journal, memory
-from numba_car.offline.npy import FlatSink
+from numba_car.offline.sinks import FlatSink
 
 ROWS, N = 60, 500
 CALL = {"eps": 1.0, "noise": "gaussian", "seed": 3, "out": "v.npy"}

@@ -14,9 +14,10 @@ from numba_car._problem import broadcasts, problem
 from numba_car.offline import noise
 from numba_car.offline.bounds import Bound, Box, first_of, integers_of
 from numba_car.offline.errors import OfflineError
+from numba_car.offline.formats import open_source
 from numba_car.offline.settings import Settings
 from numba_car.offline.solve import Functions, functions_on
-from numba_car.offline.sources import Source, identity, open_source, shape_error
+from numba_car.offline.sources import Source, identity, shape_error
 
 RECORD = np.dtype([("eta", "<f8"), ("norm", "<f8"), ("saturated", "?")])  # kept of every row
 _FIRST = 32  # elements of a row that are tested before R is measured
@@ -136,11 +137,8 @@ class BlockSolver:
         if self.delta:
             return self.delta.read(start, stop).astype(self.compute_dtype, copy=False)
         shape = (stop - start, *self.x.shape[1:])
-        kind, seed, threads = (
-            str(self.settings.noise),
-            self.settings.seed,
-            self.settings.num_threads,
-        )
+        kind, seed = str(self.settings.noise), self.settings.seed
+        threads = self.settings.num_threads
         return noise.directions(kind, seed, start, shape, self.compute_dtype, threads)
 
     def _norms(self, start: int, stop: int) -> Array:

@@ -10,7 +10,8 @@ import numpy as np
 
 from numba_car._layout import Array, DType
 from numba_car._problem import broadcasts
-from numba_car.offline.sources import Source, open_source, shape_error
+from numba_car.offline.formats import open_source
+from numba_car.offline.sources import Source, shape_error
 
 
 class Bound:

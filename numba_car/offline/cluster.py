@@ -87,17 +87,13 @@ def _connected(scheduler: str, workers: int | None) -> Any:
         "distributed.worker.daemon": True,
         "logging.distributed": "critical",
     }
-    with (
-        dask.config.set(quiet),
-        LocalCluster(
-            n_workers=workers or default_threads(),
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,  # the size of a block bounds the memory
-            dashboard_address=":0",  # any port that is free
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    local = {
+        "n_workers": workers or default_threads(),
+        "threads_per_worker": 1,
+        "memory_limit": 0,  # the size of a block bounds the memory
+        "dashboard_address": ":0",  # any free port
+    }
+    with dask.config.set(quiet), LocalCluster(**local) as cluster, Client(cluster) as client:
         yield client
 
 

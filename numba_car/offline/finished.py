@@ -11,10 +11,11 @@ from typing import Any
 
 from numba_car.offline.blocks import BlockSolver
 from numba_car.offline.errors import OfflineError
+from numba_car.offline.formats import open_source
 from numba_car.offline.journal import differences, parsed, replace_file
 from numba_car.offline.settings import File
 from numba_car.offline.sinks import Output
-from numba_car.offline.sources import file_identity, identity, open_source
+from numba_car.offline.sources import file_identity, identity
 from numba_car.offline.state import changes, is_header
 
 

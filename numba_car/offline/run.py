@@ -18,6 +18,7 @@ from numba_car._layout import Array
 from numba_car._options import pair
 from numba_car.offline.blocks import BlockSolver
 from numba_car.offline.finished import finished_report, record_path, write_record
+from numba_car.offline.formats import output_of
 from numba_car.offline.journal import RowRange, replace_file
 from numba_car.offline.memory import rows_per_block
 from numba_car.offline.npy import as_npy
@@ -31,7 +32,7 @@ from numba_car.offline.settings import (
     check_workers,
     two_numbers,
 )
-from numba_car.offline.sinks import Output, output_of
+from numba_car.offline.sinks import Output
 from numba_car.offline.state import State, open_state
 
 Bound: TypeAlias = ArrayLike | File | None

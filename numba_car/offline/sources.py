@@ -1,4 +1,4 @@
-"""Input files: opened by their kind, and told from changed ones."""
+"""What an input file offers, and what tells it from a changed one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from numba_car._layout import Array, DType
 from numba_car.offline.errors import OfflineError
-from numba_car.offline.places import Place, is_url, place_of
+from numba_car.offline.places import Place
 
 _SAMPLED_ROWS = 16
 _SMALL = 2**20  # bytes
@@ -28,29 +28,6 @@ class Source(Protocol):
 
     def read(self, start: int, stop: int) -> Array:
         """Return rows start to stop."""
-
-
-def open_source(name: str | os.PathLike[str]) -> Source:
-    """Return the open array of integers or floats that a file holds."""
-    place = place_of(name)
-    if not is_url(place.path) and not Path(place.path).exists():
-        raise FileNotFoundError(2, "No such file or directory", place.path)
-    source: Source
-    if place.kind == "npy":
-        from numba_car.offline.npy import NpySource
-
-        source = NpySource(place)
-    elif place.kind == "zarr":
-        from numba_car.offline.zarrs import ZarrSource
-
-        source = ZarrSource(place)
-    else:
-        from numba_car.offline.hdf5 import Hdf5Source
-
-        source = Hdf5Source(place)
-    if source.dtype.kind not in "biuf":
-        raise OfflineError(f"{place.name}: must hold integers or floats, found {source.dtype}")
-    return source
 
 
 def shape_error(source: Source, rule: str) -> OfflineError:

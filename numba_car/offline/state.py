@@ -18,8 +18,7 @@ from numba_car._layout import Array
 from numba_car.offline.blocks import RECORD, BlockSolver
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.journal import Journal, RowRange, as_json, differences
-from numba_car.offline.npy import FlatSink, bytes_of
-from numba_car.offline.sinks import Output, Sink
+from numba_car.offline.sinks import FlatSink, Output, bytes_of
 
 _JOURNAL, _RECORDS = "manifest.jsonl", "rows.bin"
 _CHUNK = 1 << 20  # records that are read together, whatever the size of a block
@@ -43,7 +42,7 @@ class State:
                 self._check(solver)
             self.records = FlatSink(self.folder / _RECORDS, 0, (self.count,), RECORD)
             opened.callback(self.records.close)
-            self.sink: Sink = output.open()
+            self.sink = output.open()
             opened.pop_all()
 
     @staticmethod

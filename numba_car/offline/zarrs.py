@@ -12,6 +12,7 @@ import numpy as np
 import zarr
 
 from numba_car._layout import Array, DType
+from numba_car.offline import sinks
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.journal import sync_folder
 from numba_car.offline.places import Place, is_url
@@ -19,7 +20,7 @@ from numba_car.offline.places import Place, is_url
 _CHUNK, _SHARD = 2**20, 16 * 2**20  # bytes, or one row where that is more
 
 
-class ZarrSource:
+class Source:
     """An array in a folder or at a URL."""
 
     def __init__(self, place: Place) -> None:
@@ -86,20 +87,8 @@ def _layout(shape: tuple[int, ...], dtype: DType) -> tuple[int, int]:
     return chunk, chunk * max(1, min(_SHARD // (row_bytes * chunk), most))
 
 
-class ZarrOutput:
-    """An array in a folder or at a URL; the state of a URL's array is in the current folder."""
-
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self._final = place.path.rstrip("/")
-        partial = f"{self._final}.partial"
-        self._is_url = is_url(self._final)
-        self.folder = Path(partial.rpartition("/")[2] if self._is_url else partial)
-        self.partial = partial if self._is_url else str(self.folder / "data.zarr")
-
-    def exists(self) -> bool:
-        """Return whether there is an array of the final name."""
-        return _exists(self._final)
+class Output(sinks.Output):
+    """An array to write, in a folder or at a URL."""
 
     def grain(self, shape: tuple[int, ...], dtype: DType) -> int:
         """Return the rows of a shard, which must be written together."""
@@ -107,45 +96,32 @@ class ZarrOutput:
 
     def create(self, shape: tuple[int, ...], dtype: DType) -> None:
         """Create the array without chunks, in the state's folder or next to the URL."""
-        chunk, shard = _layout(shape, dtype)
+        chunk, shard = ((rows, *shape[1:]) for rows in _layout(shape, dtype))
         zarr.create_array(
-            self.partial,
-            shape=shape,
-            chunks=(chunk, *shape[1:]),
-            shards=(shard, *shape[1:]),
-            dtype=dtype,
-            overwrite=True,
+            self.partial, shape=shape, chunks=chunk, shards=shard, dtype=dtype, overwrite=True
         )
 
-    def where(self) -> str:
-        """Return the present path or URL of the array."""
-        return self.partial if _exists(self.partial) else self._final
-
     def open(self) -> ZarrSink:
-        """Return the array, open to write, at its present path or URL."""
+        """Return the array at its present path or URL, open to write."""
         return ZarrSink(self.where())
 
-    def publish(self) -> None:
-        """Move the array to its final name, unless it has that."""
-        if not _exists(self.partial):
+    def _exists(self, path: str) -> bool:
+        """Return whether there is a folder of that path, or the metadata of an array at that URL."""
+        if not self.is_url:
+            return super()._exists(path)
+        fs, name = _filesystem(path)
+        return bool(fs.exists(f"{name}/zarr.json"))
+
+    def _move(self) -> None:
+        """Move the array to its final name, and an array that it replaces to the state's folder."""
+        if self.is_url:
+            _move_url(self.partial, self.final)
             return
-        if self._is_url:
-            _move_url(self.partial, self._final)
-            return
-        final, old = Path(self._final), self.folder / "old"
-        if final.exists():
+        old = self.folder / "old"
+        if self.exists():
             shutil.rmtree(old, ignore_errors=True)
-            final.rename(old)
-        Path(self.partial).rename(final)
-        sync_folder(final.absolute().parent)
-
-
-def _exists(path: str) -> bool:
-    """Return whether there is a folder of that path, or the metadata of an array at that URL."""
-    if not is_url(path):
-        return Path(path).exists()
-    fs, name = _filesystem(path)
-    return bool(fs.exists(f"{name}/zarr.json"))
+            Path(self.final).rename(old)
+        super()._move()
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
