@@ -10,6 +10,7 @@ import numpy as np
 
 from numba_car._cpu.distance import distances
 from numba_car._layout import Array, DType
+from numba_car._options import Options
 from numba_car._problem import broadcasts, problem
 from numba_car.offline import noise
 from numba_car.offline.bounds import Bound, Box, first_of, integers_of
@@ -59,7 +60,7 @@ class BlockSolver:
         eps = 0.0 if self.eps else self.settings.eps or 0.0
         box = self.box(0, count)
         try:
-            problem(row, row, eps, self.settings.p, (box.lower, box.upper), self._axis)
+            problem(row, row, eps, self._options(box.lower, box.upper))
             box.check()
         except ValueError as error:
             files = [bound.source.place.name for bound in self.bounds if bound.source]
@@ -77,10 +78,15 @@ class BlockSolver:
         """The number of rows."""
         return self.x.shape[0]
 
-    @property
-    def _axis(self) -> tuple[int, ...]:
-        """The axes of a row in a block."""
-        return tuple(range(1, len(self.x.shape)))
+    def _options(self, lower: Any, upper: Any) -> Options:
+        """Return the options of a call, for rows with these bounds."""
+        return Options(
+            p=self.settings.p,
+            bounds=(lower, upper),
+            axis=tuple(range(1, len(self.x.shape))),
+            infeasible="nan" if self.settings.infeasible == "nan" else "saturate",
+            num_threads=self.settings.num_threads,
+        )
 
     @cached_property
     def compute_dtype(self) -> DType:
@@ -158,11 +164,8 @@ class BlockSolver:
         try:
             box.check()
             x = box.scale(raw, self.compute_dtype)
-            records["eta"], v = self.functions.rescale_with_eta(
-                x, delta, eps, p=settings.p, bounds=(box.lower, box.upper), axis=self._axis,
-                infeasible="nan" if settings.infeasible == "nan" else "saturate",
-                num_threads=settings.num_threads,
-            )  # fmt: skip
+            options = self._options(box.lower, box.upper)
+            records["eta"], v = self.functions.rescale_with_eta(x, delta, eps, options)
             records["saturated"] = self._saturated(x, delta, eps, v, box)
         except (ValueError, MemoryError) as error:
             files = " and ".join(source.place.name for source in self.sources.values())
@@ -189,20 +192,15 @@ class BlockSolver:
             off = 16 * np.finfo(x.dtype).eps * (np.abs(some) + np.abs(from_x))
             free = moves & (some - lower > off) & (upper - some > off)
         found = np.zeros(len(x), bool)
-
-        def measure(function: Any, rows: Array, *target: Array) -> Any:
-            return function(
-                x[rows], delta[rows], *target, p=self.settings.p, axis=self._axis,
-                bounds=box.of_rows(rows, x.shape), num_threads=self.settings.num_threads,
-            )  # fmt: skip
-
         rows = np.flatnonzero(~free.any(axis=1))
         if rows.size:
-            reach = measure(self.functions.max_norm, rows)
+            options = self._options(*box.of_rows(rows, x.shape))
+            reach = self.functions.max_norm(x[rows], delta[rows], options)
             found[rows] = eps[rows] > reach
             rows = rows[found[rows] & (eps[rows] <= np.nextafter(reach, np.inf, dtype=x.dtype))]
         if rows.size:
-            found[rows] = measure(self.functions.solve, rows, eps[rows]).saturated
+            options = self._options(*box.of_rows(rows, x.shape))
+            found[rows] = self.functions.solve(x[rows], delta[rows], eps[rows], options).saturated
         return found
 
     def _check_rows(self, start: int, v: Array, eps: Array, saturated: Array) -> None:

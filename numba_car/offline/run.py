@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from numba_car._layout import Array
@@ -292,7 +293,9 @@ def _run(
     count()
     loop(solver, state, pending, count)
     if eta_out is not None:
-        replace_file(Path(eta_out), as_npy(state.every("eta").astype(solver.compute_dtype)))
+        with np.errstate(over="ignore"):
+            eta = state.every("eta").astype(solver.compute_dtype)
+        replace_file(Path(eta_out), as_npy(eta))
     state.publish()
     return summary(state, solver.settings, _costs(solver, before, began))
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 import numba_car as car
-from numba_car._api import options_of
+from numba_car._options import Options, check_options
 from numba_car._problem import PRECISIONS
 from numba_car.offline.bounds import bound_as_json
 from numba_car.offline.noise import KINDS
@@ -63,7 +63,7 @@ class Settings:
         _choice("nan", self.nan, ("keep", "fail"))
         _choice("dtype", self.dtype, (None, *(name for name in PRECISIONS if name != "bfloat16")))
         _choice("device", self.device, ("cpu", "cuda"))
-        options_of(self.infeasible, "auto", self.num_threads)
+        check_options(Options(infeasible=self.infeasible, num_threads=self.num_threads))
         if not _is_whole(self.seed, 0) or self.seed >= 2**64:
             raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, found {self.seed!r}")
         if not isinstance(self.eps, (str, NoneType)) and np.ndim(self.eps):

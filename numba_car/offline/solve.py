@@ -1,4 +1,4 @@
-"""The functions that rescale blocks: for NumPy arrays, on the CPU or on a GPU."""
+"""The functions that blocks are solved by: those for NumPy arrays, on the CPU or on a GPU."""
 
 from __future__ import annotations
 
@@ -6,44 +6,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import numba_car as car
-from numba_car._api import options_of, restore
-from numba_car._cpu import solve as solver
+from numba_car import _numpy
 from numba_car._layout import Array
-from numba_car._problem import problem, result_rows
+from numba_car._options import Options
 from numba_car.offline.errors import OfflineError
 
 
 class Functions(NamedTuple):
-    """The functions of a device."""
+    """The functions of a device, each of arrays and `Options`."""
 
     rescale_with_eta: Any
     max_norm: Any
     solve: Any
-
-
-def rescale_with_eta(
-    x: Array,
-    delta: Array,
-    eps: Array,
-    *,
-    p: float,
-    bounds: Any,
-    axis: tuple[int, ...],
-    infeasible: str = "saturate",
-    num_threads: int | None = None,
-    out: Array | None = None,
-) -> tuple[Array, Array]:
-    """Return eta as `numba_car.eta` does and v as `numba_car.rescale` does, from one solve."""
-    options = options_of(infeasible, "auto", num_threads)
-    task = problem(x, delta, eps, p, bounds, axis)
-    result, rows, in_one_go = result_rows(task, out)
-    flat = solver.rescale(task, options, rows, in_one_go=in_one_go)
-    if out is not None and result is not out:
-        out[...] = result
-    with np.errstate(over="ignore"):
-        eta = restore(flat.astype(task.dtype, copy=False), task, keepdims=False)
-    return eta, result if out is None else out
 
 
 def functions_on(device: str, *, with_eta: bool) -> Functions:
@@ -52,7 +26,7 @@ def functions_on(device: str, *, with_eta: bool) -> Functions:
     The GPU finds eta by a second solve, so that its eta is NaN unless with_eta.
     """
     if device == "cpu":
-        return Functions(rescale_with_eta, car.max_norm, car.solve)
+        return Functions(_numpy.rescale_with_eta, _numpy.max_norm, _numpy.solve)
     try:
         from numba_car import cuda
         from numba_car._cuda.device_memory import check_driver
@@ -61,8 +35,13 @@ def functions_on(device: str, *, with_eta: bool) -> Functions:
     except (ImportError, RuntimeError) as error:
         raise OfflineError(f"device {device}: {error}") from error
 
-    def on_gpu(*arrays: Array, **options: Any) -> tuple[Any, Array]:
-        eta = cuda.eta(*arrays, **options) if with_eta else np.nan
-        return eta, cuda.rescale(*arrays, **options)
+    def rescale_with_eta(x: Array, delta: Array, eps: Array, options: Options) -> tuple[Any, Any]:
+        """Return eta and the rescaled batch."""
+        eta = cuda.eta(x, delta, eps, **options._asdict()) if with_eta else np.nan
+        return eta, cuda.rescale(x, delta, eps, **options._asdict())
 
-    return Functions(on_gpu, cuda.max_norm, cuda.solve)
+    return Functions(
+        rescale_with_eta,
+        lambda x, delta, options: cuda.max_norm(x, delta, **options.for_max_norm()),
+        lambda x, delta, eps, options: cuda.solve(x, delta, eps, **options._asdict()),
+    )
