@@ -319,7 +319,7 @@ def test_side_files_are_checked_first(folder, name):
 
 def test_memory_bounds_the_rows_of_a_block(folder, monkeypatch):
     reserved = 384 * 2**20
-    monkeypatch.setattr(memory, "reserved", lambda: reserved)
+    monkeypatch.setattr(memory, "resident", lambda: reserved - memory._MARGIN)
 
     class Wide:
         memory_per_row, row_bytes, held = 1000, 400, 5 * 2**20

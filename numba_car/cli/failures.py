@@ -5,27 +5,16 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from types import FrameType
 
 import click
 
 _EXTRAS = {"zarr": "zarr", "fsspec": "zarr", "h5py": "hdf5", "dask": "dask", "distributed": "dask"}
+_EXTRAS |= {"matplotlib": "demo", "skimage": "demo"}
 
 
 class _UsageError(click.ClickException):
     exit_code = 2
-
-
-def require(extra: str, *modules: str) -> None:
-    """Raise ClickException, with the extra to install, unless all modules can be imported."""
-    for module in modules:
-        try:
-            import_module(module)
-        except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"this command needs {error.name}; install it with: pip install 'numba_car[{extra}]'"
-            ) from error
 
 
 @contextmanager

@@ -7,21 +7,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich import box
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
+class _Rate(bars.ProgressColumn):
+    def render(self, task: bars.Task) -> Text:
         """Return the rows and bytes written per second."""
         speed = task.finished_speed or task.speed
         if not speed:
@@ -35,17 +28,15 @@ def bar(console: Console) -> Iterator[Callable[[int, int, int], None]]:
     if not console.is_terminal:  # Progress(disable=True) of rich < 14.3 ends with an empty line
         yield lambda *_: None
         return
-    columns = (BarColumn(20), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("", total=None, row=0)
-        first = True
+    columns = (bars.BarColumn(20), bars.MofNCompleteColumn(), _Rate(), bars.TimeRemainingColumn())
+    with bars.Progress(*columns, console=console, transient=True) as shown:
+        task: bars.TaskID | None = None
 
         def progress(done: int, total: int, row: int) -> None:
-            nonlocal first
-            shown.update(task, completed=done, total=total, row=row)
-            if first:  # rows of an earlier run must not count in the speed of this one
-                shown.reset(task, completed=done, total=total, row=row)
-                first = False
+            nonlocal task
+            if task is None:  # rows of an earlier run do not count in the speed of this one
+                task = shown.add_task("", completed=done, total=total, row=row)
+            shown.update(task, completed=done)
 
         yield progress
 

@@ -8,28 +8,22 @@ from typing import Any
 import click
 from rich.console import Console
 
-from numba_car.cli.failures import kept_interrupts, one_line_errors, require
+from numba_car.cli.failures import kept_interrupts, one_line_errors
 from numba_car.cli.options import GroupedCommand, exponent, group
 from numba_car.cli.progress import bar, table
 
 
-class _NumberOrFile(click.ParamType):  # type: ignore[type-arg]
-    name = "number or file"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ARG002
-        """Return a float, or the text of what is not a number: the name of a file."""
-        try:
-            return float(value)
-        except ValueError:
-            return value
+def _number_or_file(text: str) -> float | str:
+    """Return a float, or the text of what is not a number: the name of a file."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
-class _Bound(_NumberOrFile):
-    name = "number, none or file"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Return None for `none`, and otherwise a float or the name of a file."""
-        return None if str(value).lower() == "none" else super().convert(value, param, ctx)
+def _bound(text: str) -> float | str | None:
+    """Return None for `none`, and otherwise a float or the name of a file."""
+    return None if text.lower() == "none" else _number_or_file(text)
 
 
 _EXAMPLES = """\b
@@ -42,7 +36,7 @@ _machine, _running = group("Machine"), group("Running")
 _FILE = {"metavar": "FILE"}
 _RANGE: dict[str, Any] = {"type": (float, float), "metavar": "LO HI"}
 _INTEGERS = _RANGE | {"show_default": "all of X's dtype"}
-_BOUNDS: dict[str, Any] = {"type": (_Bound(), _Bound()), "metavar": "LO HI", "default": ("0", "1")}
+_BOUNDS: dict[str, Any] = {"type": (_bound, _bound), "metavar": "LO HI", "default": ("0", "1")}
 _SEED: dict[str, Any] = {"type": click.IntRange(min=0), "metavar": "N", "default": 0}
 _P: dict[str, Any] = {"type": exponent(math.ulp(0.0), math.inf), "metavar": "P", "default": "2"}
 _CPUS: dict[str, Any] = {"type": click.IntRange(min=1), "metavar": "N", "show_default": "all CPUs"}
@@ -70,7 +64,7 @@ def _choice(*values: str) -> dict[str, Any]:
 @_files("--round", is_flag=True, help="Write integers, of X's dtype.")
 @_directions("--noise", type=_NOISE, help="Draw the directions, instead of DELTA.")
 @_directions("--seed", **_SEED, help="The seed of --noise and --eps-uniform.")
-@_norm("--eps", type=_NumberOrFile(), metavar="EPS", help="The norm, or a file of one per row.")
+@_norm("--eps", type=_number_or_file, metavar="EPS", help="The norm, or a file of one per row.")
 @_norm("--eps-uniform", **_RANGE, help="Draw the norm of each row.")
 @_norm("--p", **_P, help="The p of the norm: any number > 0, or inf.")
 @_norm("--bounds", **_BOUNDS, help="Numbers, none, or files that broadcast to X.")
@@ -91,8 +85,6 @@ def rescale(traceback: bool, **options: Any) -> None:
     folder or any URL) or a dataset in HDF5, as in file.h5:/dataset. The output gets its name when it
     is complete. Until then OUT.partial keeps the finished rows, for --resume.
     """
-    if options["plot"]:
-        require("demo", "matplotlib")
     with one_line_errors(traceback), kept_interrupts() as check_interrupt:
         from numba_car import offline
 

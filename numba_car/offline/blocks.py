@@ -17,7 +17,7 @@ from numba_car.offline.bounds import Bound, Box, first_of, integers_of
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.formats import open_source
 from numba_car.offline.settings import Settings
-from numba_car.offline.solve import Functions, functions_on
+from numba_car.offline.solve import functions_on
 from numba_car.offline.sources import Source, identity, shape_error
 
 RECORD = np.dtype([("eta", "<f8"), ("norm", "<f8"), ("saturated", "?")])  # kept of every row
@@ -69,8 +69,8 @@ class BlockSolver:
             raise
 
     @cached_property
-    def functions(self) -> Functions:
-        """The functions of the device, or OfflineError where there is no such device."""
+    def functions(self) -> Any:
+        """The functions of the device; OfflineError where there is no such device."""
         return functions_on(self.settings.device, with_eta=self.settings.with_eta)
 
     @property
@@ -185,12 +185,11 @@ class BlockSolver:
         moved and is off its bounds by more than rounding; most rows have such an element. A row whose
         eps is R but for rounding is solved again, for `solve` compares with R before it is rounded.
         """
-        lower, upper = box.first(x.shape, _FIRST)
-        moves = first_of(np.broadcast_to(delta, x.shape), _FIRST) != 0
-        some, from_x = first_of(v, _FIRST), first_of(x, _FIRST)
+        first = (first_of(np.broadcast_to(a, x.shape), _FIRST) for a in (x, delta, v, *box.sides))
+        from_x, along, to_v, lower, upper = first
         with np.errstate(invalid="ignore"):
-            off = 16 * np.finfo(x.dtype).eps * (np.abs(some) + np.abs(from_x))
-            free = moves & (some - lower > off) & (upper - some > off)
+            off = 16 * np.finfo(x.dtype).eps * (np.abs(to_v) + np.abs(from_x))
+            free = (along != 0) & (to_v - lower > off) & (upper - to_v > off)
         found = np.zeros(len(x), bool)
         rows = np.flatnonzero(~free.any(axis=1))
         if rows.size:

@@ -104,19 +104,13 @@ class Box:
         np.clip(steps, limits.min, limits.max, out=steps)
         return steps.astype(dtype)
 
-    def first(self, shape: tuple[int, ...], count: int) -> tuple[Array, Array]:
-        """Return both bounds of the first elements of each row, each of shape (rows, count)."""
-        lower, upper = (first_of(np.broadcast_to(side, shape), count) for side in self.sides)
-        return lower, upper
-
     def of_rows(self, rows: Array, shape: tuple[int, ...]) -> tuple[Any, Any]:
         """Return both bounds of the rows at some indices in a block of a shape."""
-
-        def select(side: Any) -> Any:
-            is_by_row = np.ndim(side) == len(shape) and len(side) == shape[0]
-            return side[rows] if is_by_row else side
-
-        return select(self.lower), select(self.upper)
+        lower, upper = (
+            side[rows] if np.ndim(side) == len(shape) and len(side) == shape[0] else side
+            for side in (self.lower, self.upper)
+        )
+        return lower, upper
 
 
 def first_of(values: Array, count: int) -> Array:

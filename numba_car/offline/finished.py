@@ -5,14 +5,13 @@ It holds the settings and input files, the identities of the files that were wri
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from numba_car.offline.blocks import BlockSolver
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.formats import open_source
-from numba_car.offline.journal import differences, parsed, replace_file
+from numba_car.offline.journal import differences, parsed, write_json
 from numba_car.offline.settings import File
 from numba_car.offline.sinks import Output
 from numba_car.offline.sources import file_identity, identity
@@ -39,7 +38,7 @@ def write_record(
     """Write the record of a run whose files are complete."""
     files = _identities(output, side_files)
     record = {"format": 1, **header, "files": files, "report": report}
-    replace_file(record_path(output), (json.dumps(record, indent=1) + "\n").encode())
+    write_json(record_path(output), record)
 
 
 def finished_report(

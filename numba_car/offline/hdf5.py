@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -70,13 +71,8 @@ class Output(sinks.Output):
 def _other_datasets(path: Path, dataset: str) -> list[str]:
     """Return the names of all other datasets in a file; none where there is no HDF5 file."""
     names: list[str] = []
-    if not path.exists():
-        return names
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(
-                lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
-            )
-    except OSError:
-        return []
+    with suppress(OSError), h5py.File(path, "r") as file:
+        file.visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
     return [name for name in names if name != dataset.strip("/")]

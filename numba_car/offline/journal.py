@@ -16,8 +16,9 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -45,15 +46,20 @@ def as_json(value: Any) -> Any:
     return value
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file that gets its name when all its bytes are on the disk."""
+def replace_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Call `write` with an open file, which gets its name when all its bytes are on the disk."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        file.write(data)
+        write(file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
     sync_folder(path.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as a JSON file."""
+    replace_file(path, lambda file: file.write((json.dumps(value, indent=1) + "\n").encode()))
 
 
 def sync_folder(path: Path) -> None:
@@ -106,7 +112,7 @@ class Journal:
     @staticmethod
     def create(path: Path, header: dict[str, Any]) -> None:
         """Write a journal with no finished block."""
-        replace_file(path, (json.dumps(header) + "\n").encode())
+        replace_file(path, lambda file: file.write((json.dumps(header) + "\n").encode()))
 
     def append(self, rows: RowRange, crc: int) -> None:
         """Record that rows are finished."""

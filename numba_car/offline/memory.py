@@ -38,18 +38,13 @@ def resident() -> int:
         return most if sys.platform == "darwin" else 1024 * most
 
 
-def reserved() -> int:
-    """Return the bytes that the process has taken, with a margin for the kernels to come."""
-    return resident() + _MARGIN
-
-
 def rows_per_block(solver: BlockSolver, memory: str | int, grain: int = 1) -> int:
     """Return the largest number of rows that keeps the process within its memory.
 
     With a grain above 1, that number is the grain. Where the memory does not suffice, the ValueError
     says what would.
     """
-    row, taken = solver.memory_per_row, reserved() + solver.held
+    row, taken = solver.memory_per_row, resident() + _MARGIN + solver.held
     free = size_of(memory) - taken
     rows = grain if grain > 1 else min(free // row, max(1, _BLOCK // solver.row_bytes))
     if free < rows * row or rows < 1:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +39,6 @@ class Source:
     def read(self, start: int, stop: int) -> Array:
         """Return rows start to stop of a new map: pages of a kept map would stay resident."""
         return self._map()[start:stop]
-
-
-def as_npy(values: Array) -> bytes:
-    """Return the bytes of a `.npy` file."""
-    file = BytesIO()
-    np.save(file, values, allow_pickle=False)
-    return file.getvalue()
 
 
 class Output(sinks.Output):

@@ -37,16 +37,6 @@ def _achieved(state: State) -> dict[str, float | None]:
     return {"min": float(low), "mean": total / count, "max": float(high)}
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of the software that the result depends on."""
-    return {
-        "numba_car": car.__version__,
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "python": platform.python_version(),
-    }
-
-
 def summary(state: State, settings: Settings, run: dict[str, Any]) -> dict[str, Any]:
     """Return the report: statistics of the records, and `run`, which tells how long the run took."""
     each = state.all_records
@@ -58,7 +48,12 @@ def summary(state: State, settings: Settings, run: dict[str, Any]) -> dict[str, 
         "norm": _achieved(state),
         "norm_is_of": "integers, after rounding" if settings.round else "floats",
         **run,
-        "versions": versions(),
+        "versions": {
+            "numba_car": car.__version__,
+            "numpy": np.__version__,
+            "numba": numba.__version__,
+            "python": platform.python_version(),
+        },
         "parameters": settings.as_json(),
         "inputs": state.journal.header["inputs"],
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -20,9 +19,8 @@ from numba_car._options import pair
 from numba_car.offline.blocks import BlockSolver
 from numba_car.offline.finished import finished_report, record_path, write_record
 from numba_car.offline.formats import output_of
-from numba_car.offline.journal import RowRange, replace_file
+from numba_car.offline.journal import RowRange, replace_file, write_json
 from numba_car.offline.memory import rows_per_block
-from numba_car.offline.npy import as_npy
 from numba_car.offline.report import summary
 from numba_car.offline.settings import (
     File,
@@ -203,7 +201,8 @@ def rescale(
         began = time.perf_counter()
         if found := finished_report(output, solver, side_files):
             found |= _costs(solver, solver.count, began)
-            _write_report(report, found)
+            if report is not None:
+                write_json(Path(report), found)
             if progress:
                 progress(solver.count, solver.count, solver.row_bytes)
             return found
@@ -220,7 +219,8 @@ def rescale(
             raise
         if plot is not None:
             draw(Path(plot), state, settings.p)
-        _write_report(report, found)
+        if report is not None:
+            write_json(Path(report), found)
         write_record(output, state.journal.header, found, side_files)
         state.remove()
     return found
@@ -229,12 +229,6 @@ def rescale(
 def _as_name(value: Any) -> Any:
     """Return the name of a file as a string, and any other value unchanged."""
     return os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
-
-
-def _write_report(path: File | None, report: dict[str, Any]) -> None:
-    """Write the report as JSON, if a file for it is given."""
-    if path is not None:
-        replace_file(Path(path), (json.dumps(report, indent=1) + "\n").encode())
 
 
 def _loop_on(scheduler: str | None, workers: int | None, output: Output) -> Loop:
@@ -295,7 +289,7 @@ def _run(
     if eta_out is not None:
         with np.errstate(over="ignore"):
             eta = state.every("eta").astype(solver.compute_dtype)
-        replace_file(Path(eta_out), as_npy(eta))
+        replace_file(Path(eta_out), lambda file: np.save(file, eta))
     state.publish()
     return summary(state, solver.settings, _costs(solver, before, began))
 

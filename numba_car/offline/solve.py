@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
@@ -12,21 +13,14 @@ from numba_car._options import Options
 from numba_car.offline.errors import OfflineError
 
 
-class Functions(NamedTuple):
-    """The functions of a device, each of arrays and `Options`."""
+def functions_on(device: str, *, with_eta: bool) -> Any:
+    """Return `rescale_with_eta`, `max_norm` and `solve` of `numba_car._numpy`, on a device.
 
-    rescale_with_eta: Any
-    max_norm: Any
-    solve: Any
-
-
-def functions_on(device: str, *, with_eta: bool) -> Functions:
-    """Return the functions of a device, or raise OfflineError where there is no such device.
-
-    The GPU finds eta by a second solve, so that its eta is NaN unless with_eta.
+    The GPU finds eta by a second solve, so that its eta is NaN unless with_eta. OfflineError is raised
+    where there is no such device.
     """
     if device == "cpu":
-        return Functions(_numpy.rescale_with_eta, _numpy.max_norm, _numpy.solve)
+        return _numpy
     try:
         from numba_car import cuda
         from numba_car._cuda.device_memory import check_driver
@@ -40,8 +34,8 @@ def functions_on(device: str, *, with_eta: bool) -> Functions:
         eta = cuda.eta(x, delta, eps, **options._asdict()) if with_eta else np.nan
         return eta, cuda.rescale(x, delta, eps, **options._asdict())
 
-    return Functions(
-        rescale_with_eta,
-        lambda x, delta, options: cuda.max_norm(x, delta, **options.for_max_norm()),
-        lambda x, delta, eps, options: cuda.solve(x, delta, eps, **options._asdict()),
+    return SimpleNamespace(
+        rescale_with_eta=rescale_with_eta,
+        max_norm=lambda x, delta, options: cuda.max_norm(x, delta, **options.for_max_norm()),
+        solve=lambda x, delta, eps, options: cuda.solve(x, delta, eps, **options._asdict()),
     )
