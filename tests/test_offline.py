@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import numba_car as car
-from numba_car import offline
+from numba_car import _numpy, offline
 from numba_car.offline import memory, noise
 from numba_car.offline.memory import size_of
 
@@ -255,6 +255,37 @@ def test_no_rows(folder):
     assert [a.shape for a in load("v", "eta")] == [(0, 4), (0,)]
 
 
+def test_a_block_is_solved_once_whatever_is_reported(folder, small_blocks, monkeypatch):
+    """With saturated rows among them, whose R is measured, and not solved for again."""
+    pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
+    solves, solve_once = [], _numpy.rescale_with_eta
+
+    def counted(x, *others):
+        solves.append(len(x))
+        return solve_once(x, *others)
+
+    for name in ("eta", "rescale", "solve"):
+        monkeypatch.setattr(_numpy, name, lambda *_: 1 / 0)
+    monkeypatch.setattr(_numpy, "rescale_with_eta", counted)
+    report = offline.rescale(
+        "x.npy", "delta.npy", eps="eps.npy", out="v.npy", eta_out="eta.npy", plot="plot.png"
+    )
+    assert sum(solves) == ROWS
+    assert report["saturated"]["count"] > 0
+
+
+def test_saturation_at_the_very_norm_that_is_reachable(folder):
+    """R of float32 rows, and what is next to it, on both sides of R's rounding."""
+    x, delta = load("x", "delta")
+    reach = car.max_norm(x, delta)
+    for eps in (np.nextafter(reach, np.float32(0)), reach, np.nextafter(reach, np.float32(9e9))):
+        for shift in (-1e-8, 0, 1e-8):
+            np.save("eps.npy", eps.astype(float) * (1 + shift))
+            found = offline.rescale("x.npy", "delta.npy", eps="eps.npy", out="v.npy", force=True)
+            expected = car.solve(x, delta, np.load("eps.npy")).saturated
+            assert found["saturated"]["indices"] == np.flatnonzero(expected).tolist()
+
+
 def test_the_plot(folder):
     pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
     offline.rescale("x.npy", "delta.npy", eps="eps.npy", out="v.npy", plot="plot.png")
@@ -339,7 +370,7 @@ def test_the_process_keeps_within_its_memory(folder, limit):
     np.save("x.npy", np.random.default_rng(0).integers(0, 256, (500, 3, 160, 160), np.uint8))
     np.lib.format.open_memmap("delta.npy", "w+", np.float32, (500, 3, 160, 160))[:] = 1
     code = f"""
-from numba_car import offline
+from numba_car import _numpy, offline
 offline.rescale("x.npy", "delta.npy", out="v.npy", eps=9.0, eta_out="eta.npy",
                 memory="{limit}MiB", report="report.json", round=True)
 status = open("/proc/self/status").read()

@@ -41,10 +41,8 @@ _SEED: dict[str, Any] = {"type": click.IntRange(min=0), "metavar": "N", "default
 _P: dict[str, Any] = {"type": exponent(math.ulp(0.0), math.inf), "metavar": "P", "default": "2"}
 _CPUS: dict[str, Any] = {"type": click.IntRange(min=1), "metavar": "N", "show_default": "all CPUs"}
 _NOISE = click.Choice(["gaussian", "uniform", "laplace", "sign"])
-_DTYPE: dict[str, Any] = {
-    "type": click.Choice(["float16", "float32", "float64"]),
-    "show_default": "that of X and DELTA",
-}
+_FLOAT = click.Choice(["float16", "float32", "float64"])
+_DTYPE: dict[str, Any] = {"type": _FLOAT, "show_default": "that of X and DELTA"}
 
 
 def _choice(*values: str) -> dict[str, Any]:

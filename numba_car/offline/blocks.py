@@ -18,7 +18,7 @@ from numba_car.offline.errors import OfflineError
 from numba_car.offline.formats import open_source
 from numba_car.offline.settings import Settings
 from numba_car.offline.solve import functions_on
-from numba_car.offline.sources import Source, identity, shape_error
+from numba_car.offline.sources import Source, shape_error
 
 RECORD = np.dtype([("eta", "<f8"), ("norm", "<f8"), ("saturated", "?")])  # kept of every row
 _FIRST = 32  # elements of a row that are tested before R is measured
@@ -129,10 +129,6 @@ class BlockSolver:
         named = {"x": self.x, "delta": self.delta, "eps": self.eps, "lower": lower, "upper": upper}
         return {name: source for name, source in named.items() if source}
 
-    def identities(self) -> dict[str, Any]:
-        """Return what tells each input file from a changed one."""
-        return {name: identity(source) for name, source in self.sources.items()}
-
     def box(self, start: int, stop: int) -> Box:
         """Return the bounds of rows start to stop."""
         lower, upper = (bound.of(start, stop) for bound in self.bounds)
@@ -143,9 +139,8 @@ class BlockSolver:
         if self.delta:
             return self.delta.read(start, stop).astype(self.compute_dtype, copy=False)
         shape = (stop - start, *self.x.shape[1:])
-        kind, seed = str(self.settings.noise), self.settings.seed
-        threads = self.settings.num_threads
-        return noise.directions(kind, seed, start, shape, self.compute_dtype, threads)
+        run, dtype = self.settings, self.compute_dtype
+        return noise.directions(str(run.noise), run.seed, start, shape, dtype, run.num_threads)
 
     def _norms(self, start: int, stop: int) -> Array:
         """Return eps of rows start to stop, read or drawn."""

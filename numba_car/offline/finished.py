@@ -50,9 +50,7 @@ def finished_report(
     are those of that run.
     """
     path = record_path(output)
-    record: Any = None
-    if path.exists():
-        record = parsed(path.read_text(encoding="utf-8", errors="replace"))
+    record: Any = parsed(path.read_text("ascii", "replace")) if path.exists() else None
     if not output.exists() or not is_header(record, "files", "report"):
         return None
     files = _identities(output, side_files)

@@ -19,6 +19,7 @@ from numba_car.offline.blocks import RECORD, BlockSolver
 from numba_car.offline.errors import OfflineError
 from numba_car.offline.journal import Journal, RowRange, as_json, differences
 from numba_car.offline.sinks import FlatSink, Output, bytes_of
+from numba_car.offline.sources import identity
 
 _JOURNAL, _RECORDS = "manifest.jsonl", "rows.bin"
 _CHUNK = 1 << 20  # records that are read together, whatever the size of a block
@@ -139,8 +140,8 @@ class State:
 
 def header_of(solver: BlockSolver) -> dict[str, Any]:
     """Return settings and input files: two runs with equal headers write the same bytes."""
-    header = {"settings": solver.settings.compared(), "inputs": solver.identities()}
-    found: dict[str, Any] = as_json(header)
+    inputs = {name: identity(source) for name, source in solver.sources.items()}
+    found: dict[str, Any] = as_json({"settings": solver.settings.compared(), "inputs": inputs})
     return found
 
 
