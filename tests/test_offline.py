@@ -286,6 +286,16 @@ def test_saturation_at_the_very_norm_that_is_reachable(folder):
             assert found["saturated"]["indices"] == np.flatnonzero(expected).tolist()
 
 
+def test_saturation_at_the_largest_float(folder):
+    np.save("x16.npy", np.zeros((1, 4), np.float16))
+    np.save("delta16.npy", np.array([[1, 0, 0, 0]], np.float16))
+    for eps, count in ((1e6, 1), (65504.0, 0)):
+        report = offline.rescale(
+            "x16.npy", "delta16.npy", eps=eps, out="v.npy", bounds=(None, 65504.0), force=True
+        )
+        assert report["saturated"]["count"] == count
+
+
 def test_the_plot(folder):
     pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
     offline.rescale("x.npy", "delta.npy", eps="eps.npy", out="v.npy", plot="plot.png")

@@ -190,8 +190,10 @@ class BlockSolver:
         if rows.size:
             options = self._options(*box.of_rows(rows, x.shape))
             reach = self.functions.max_norm(x[rows], delta[rows], options)
+            with np.errstate(over="ignore"):  # R may be the largest float
+                above = np.nextafter(reach, np.inf, dtype=x.dtype)
             found[rows] = eps[rows] > reach
-            rows = rows[found[rows] & (eps[rows] <= np.nextafter(reach, np.inf, dtype=x.dtype))]
+            rows = rows[found[rows] & (eps[rows] <= above)]
         if rows.size:
             options = self._options(*box.of_rows(rows, x.shape))
             found[rows] = self.functions.solve(x[rows], delta[rows], eps[rows], options).saturated
