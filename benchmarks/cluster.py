@@ -51,7 +51,7 @@ def write_inputs(folder, rows):
     """Photographs as uint8 and as float32, and random directions, in shards of 16 MiB."""
     import zarr
 
-    from numba_car.cli.photographs import crops
+    from numba_car.cli.demo.photographs import crops
 
     rng = np.random.default_rng(0)
     some = crops(min(rows, 64), SIDE, rng)

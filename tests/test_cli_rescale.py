@@ -184,6 +184,40 @@ def test_an_output_that_exists():
     assert invoke("x.npy", *NOISE, "--force").exit_code == 0
 
 
+def test_resume_of_a_complete_run_succeeds():
+    for _ in range(2):
+        result = invoke("x.npy", *NOISE, "--resume")
+        assert result.exit_code == 0, result.output
+    assert re.search(r"^ *rows +20 \(complete already\) *$", result.output, re.MULTILINE)
+    result = invoke("x.npy", *NOISE, "--resume", "--seed", "7")
+    assert result.exit_code == 1
+    assert "v.npy: complete, but written with something else: seed was 0, is 7" in result.output
+
+
+@pytest.mark.parametrize(
+    ("out", "package"), [("v.npy", "numpy"), ("v.zarr", "zarr"), ("v.h5:/v", "h5py")]
+)
+def test_a_script_that_resumes_until_success_ends(out, package):
+    """Killed at first, and run twice after its success."""
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    np.save("x.npy", np.zeros((100_000, 300), np.uint8))
+    command = f"{sys.executable} -m numba_car.cli rescale x.npy --noise sign --eps 1 -o {out}"
+    script = f"""
+    tries=0
+    timeout -s KILL 3 {command}
+    for run in 1 2 3; do
+        until {command} --resume; do tries=$((tries + 1)); test $tries -lt 9 || exit 3; done
+    done
+    exit $tries
+    """
+    found = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.count("complete already") >= 2
+    assert not Path(f"{out.partition(':')[0]}.partial").exists()
+
+
 def test_nan_rows():
     np.save("x.npy", np.full((3, 5), np.nan, np.float32))
     assert "x.npy: row 0 has NaN" in fails(1, "x.npy", *NOISE, "--nan", "fail")

@@ -1,12 +1,15 @@
 """Files: what `offline.rescale` writes is what `car.rescale` gives, however it is cut and fed."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import numba_car as car
-from numba_car import offline
+from numba_car import _numpy, offline
 from numba_car.offline import memory, noise
 from numba_car.offline.memory import size_of
 
@@ -50,7 +53,7 @@ def test_it_is_rescale_in_blocks(folder, small_blocks):
     np.testing.assert_allclose(found, [norms.min(), norms.mean(), norms.max()], rtol=1e-12)
     assert json.loads((folder / "report.json").read_text()) == report
     assert [done for done, _, _ in seen] == [0, 5, 10, 15, 20, 25, 30, 35, ROWS]
-    names = {"x.npy", "delta.npy", "eps.npy", "v.npy", "eta.npy", "report.json"}
+    names = {"x.npy", "delta.npy", "eps.npy", "v.npy", "v.npy.run.json", "eta.npy", "report.json"}
     assert {path.name for path in folder.iterdir()} == names
 
 
@@ -252,6 +255,47 @@ def test_no_rows(folder):
     assert [a.shape for a in load("v", "eta")] == [(0, 4), (0,)]
 
 
+def test_a_block_is_solved_once_whatever_is_reported(folder, small_blocks, monkeypatch):
+    """With saturated rows among them, whose R is measured, and not solved for again."""
+    pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
+    solves, solve_once = [], _numpy.rescale_with_eta
+
+    def counted(x, *others):
+        solves.append(len(x))
+        return solve_once(x, *others)
+
+    for name in ("eta", "rescale", "solve"):
+        monkeypatch.setattr(_numpy, name, lambda *_: 1 / 0)
+    monkeypatch.setattr(_numpy, "rescale_with_eta", counted)
+    report = offline.rescale(
+        "x.npy", "delta.npy", eps="eps.npy", out="v.npy", eta_out="eta.npy", plot="plot.png"
+    )
+    assert sum(solves) == ROWS
+    assert report["saturated"]["count"] > 0
+
+
+def test_saturation_at_the_very_norm_that_is_reachable(folder):
+    """R of float32 rows, and what is next to it, on both sides of R's rounding."""
+    x, delta = load("x", "delta")
+    reach = car.max_norm(x, delta)
+    for eps in (np.nextafter(reach, np.float32(0)), reach, np.nextafter(reach, np.float32(9e9))):
+        for shift in (-1e-8, 0, 1e-8):
+            np.save("eps.npy", eps.astype(float) * (1 + shift))
+            found = offline.rescale("x.npy", "delta.npy", eps="eps.npy", out="v.npy", force=True)
+            expected = car.solve(x, delta, np.load("eps.npy")).saturated
+            assert found["saturated"]["indices"] == np.flatnonzero(expected).tolist()
+
+
+def test_saturation_at_the_largest_float(folder):
+    np.save("x16.npy", np.zeros((1, 4), np.float16))
+    np.save("delta16.npy", np.array([[1, 0, 0, 0]], np.float16))
+    for eps, count in ((1e6, 1), (65504.0, 0)):
+        report = offline.rescale(
+            "x16.npy", "delta16.npy", eps=eps, out="v.npy", bounds=(None, 65504.0), force=True
+        )
+        assert report["saturated"]["count"] == count
+
+
 def test_the_plot(folder):
     pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
     offline.rescale("x.npy", "delta.npy", eps="eps.npy", out="v.npy", plot="plot.png")
@@ -280,7 +324,7 @@ def test_the_plot(folder):
         ({"workers": 0}, "workers must be an integer of at least 1"),
         ({"out": "v.txt"}, r"must end in \.npy"),
         ({"round": True}, r"round must be False unless x holds integers.*x\.npy"),
-        ({"memory": "300 MB"}, "memory must be at least .* MiB"),
+        ({"memory": "100 MB"}, "memory must be at least .* MiB"),
         ({"memory": "much"}, "memory must be a size such as 2GiB"),
         ({"out": "./x.npy", "force": True}, r"out must not be the file of x, found '\./x\.npy'"),
         ({"eta_out": "eps.npy", "eps": "eps.npy"}, "eta_out must not be the file of eps"),
@@ -314,16 +358,53 @@ def test_side_files_are_checked_first(folder, name):
     assert not (folder / "v.npy.partial").exists()
 
 
-def test_memory_bounds_the_rows_of_a_block(folder):
+def test_memory_bounds_the_rows_of_a_block(folder, monkeypatch):
+    reserved = 384 * 2**20
+    monkeypatch.setattr(memory, "resident", lambda: reserved - memory._MARGIN)
+
     class Wide:
         memory_per_row, row_bytes, held = 1000, 400, 5 * 2**20
         x = np.empty((0, 100), np.float32)
 
     free = 2**20
-    assert memory.rows_per_block(Wide, memory.RESERVED + Wide.held + free) == free // 1000
+    assert memory.rows_per_block(Wide, reserved + Wide.held + free) == free // 1000
     assert memory.rows_per_block(Wide, "1TiB") == memory._BLOCK // 400
     with pytest.raises(ValueError, match="memory must be at least 392 MiB"):
-        memory.rows_per_block(Wide, memory.RESERVED + Wide.held + free, grain=3000)
+        memory.rows_per_block(Wide, reserved + Wide.held + free, grain=3000)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
+@pytest.mark.parametrize("limit", [256])
+def test_the_process_keeps_within_its_memory(folder, limit):
+    """With 190 MB of input, whether kernels are compiled or loaded from the cache."""
+    np.save("x.npy", np.random.default_rng(0).integers(0, 256, (500, 3, 160, 160), np.uint8))
+    np.lib.format.open_memmap("delta.npy", "w+", np.float32, (500, 3, 160, 160))[:] = 1
+    code = f"""
+from numba_car import _numpy, offline
+offline.rescale("x.npy", "delta.npy", out="v.npy", eps=9.0, eta_out="eta.npy",
+                memory="{limit}MiB", report="report.json", round=True)
+status = open("/proc/self/status").read()
+print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert float(found.stdout) <= limit
+    assert np.load("v.npy", mmap_mode="r").shape == (500, 3, 160, 160)
+
+
+def test_what_the_process_has_taken_counts(folder, monkeypatch):
+    monkeypatch.setattr(memory, "resident", lambda: 2**30)
+    with pytest.raises(ValueError, match=r"at least 11\d\d MiB .* takes 1024 MiB by now"):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", memory="1GiB")
+    offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", memory="1.2GiB")
+
+
+def test_resident_memory_where_there_is_no_proc(monkeypatch):
+    pytest.importorskip("resource", reason="peaks of memory are POSIX's")
+    now = memory.resident()
+    monkeypatch.setattr(memory, "Path", lambda _: Path("/there/is/no/such/file"))
+    assert 0.5 * now <= memory.resident() < 100 * now
 
 
 def test_sizes():

@@ -14,25 +14,25 @@ import numpy as np
 import pytest
 
 from numba_car import offline
-from numba_car.offline import manifest, memory
-from numba_car.offline.npy import FlatSink
+from numba_car.offline import journal, memory
+from numba_car.offline.sinks import FlatSink
 
 ROWS, N = 60, 500
 CALL = {"eps": 1.0, "noise": "gaussian", "seed": 3, "out": "v.npy"}
 SLOW = """
 import sys, time
 from numba_car import offline
-from numba_car.offline import job, memory
+from numba_car.offline import blocks, memory
 memory._BLOCK = 5 * 4 * 500
 if "zarr" in {call}["out"]:
     from numba_car.offline import zarrs
     zarrs._CHUNK, zarrs._SHARD = 4 * 500, 5 * 4 * 500
-compute = job.Work.compute
+compute = blocks.BlockSolver.compute
 def slowly(self, start, stop):
     print(start, flush=True)
     {pace}
     return compute(self, start, stop)
-job.Work.compute = slowly
+blocks.BlockSolver.compute = slowly
 try:
     offline.rescale("x.npy", resume=True, **{call})
 except KeyboardInterrupt:
@@ -163,7 +163,7 @@ def test_a_torn_line_of_the_manifest(whole, monkeypatch, torn):
 def test_killed_after_the_rename(whole, monkeypatch):
     """The output has its name, and the state is still there: resuming cleans up."""
     with monkeypatch.context() as patch:
-        patch.setattr("numba_car.offline.api.summary", lambda *_: 1 / 0)
+        patch.setattr("numba_car.offline.run.summary", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             offline.rescale("x.npy", **CALL)
     assert Path("v.npy").exists()
@@ -204,7 +204,7 @@ def test_another_device_is_refused(folder, monkeypatch):
 @pytest.mark.parametrize(("small", "row"), [(ROWS * 4 * N, 1), (0, ROWS - 1)])
 def test_a_changed_input_is_refused(folder, monkeypatch, small, row):
     """Any row of a small file; of a larger one the last, which is always looked at."""
-    monkeypatch.setattr("numba_car.offline.places._SMALL", small)
+    monkeypatch.setattr("numba_car.offline.sources._SMALL", small)
     stopped_after(2, monkeypatch)
     before = Path("x.npy").stat()
     x = np.load("x.npy")
@@ -267,7 +267,7 @@ def test_what_exists_is_not_replaced(whole, monkeypatch):
 def test_two_runs_at_once_are_kept_apart(folder, monkeypatch):
     pytest.importorskip("fcntl", reason="locks are POSIX's")
     stopped_after(2, monkeypatch)
-    held = manifest.Manifest(Path("v.npy.partial/manifest.jsonl"))
+    held = journal.Journal(Path("v.npy.partial/manifest.jsonl"))
     for option in ("resume", "force"):
         with pytest.raises(offline.OfflineError, match="another process"):
             offline.rescale("x.npy", **{option: True}, **CALL)

@@ -1,31 +1,20 @@
-"""Errors as one line each, with the status that goes with them."""
+"""Errors as one line on stderr, with exit status 1 or 2."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from types import FrameType
 
 import click
 
 _EXTRAS = {"zarr": "zarr", "fsspec": "zarr", "h5py": "hdf5", "dask": "dask", "distributed": "dask"}
+_EXTRAS |= {"matplotlib": "demo", "skimage": "demo"}
 
 
 class _UsageError(click.ClickException):
     exit_code = 2
-
-
-def require(extra: str, *modules: str) -> None:
-    """Stop with one line that says what to install, unless every module can be imported."""
-    for module in modules:
-        try:
-            import_module(module)
-        except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"this command needs {error.name}; install it with: pip install 'numba_car[{extra}]'"
-            ) from error
 
 
 @contextmanager
@@ -48,10 +37,10 @@ def one_line_errors(traceback: bool) -> Iterator[None]:
 
 @contextmanager
 def kept_interrupts() -> Iterator[Callable[[], None]]:
-    """Remember Ctrl-C, and give a function that raises it again.
+    """Yield a function that raises KeyboardInterrupt once Ctrl-C was pressed.
 
-    Where it falls into a callback, or into an import that goes on without what failed, Python drops the
-    exception, and the run would go on for hours.
+    Python drops the first KeyboardInterrupt if it is raised in a callback of C code, or in an import whose
+    failure is ignored. The run would then go on.
     """
     seen = False
 
@@ -72,6 +61,7 @@ def kept_interrupts() -> Iterator[Callable[[], None]]:
 
 
 def _line(error: Exception) -> str:
+    """Return the message of an error in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'writing'}: {error.strerror}"
     if isinstance(error, ModuleNotFoundError):

@@ -14,6 +14,7 @@ import numba_car as car
 
 
 def _version(package: str) -> str:
+    """Return the version of a package, or that it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -21,7 +22,7 @@ def _version(package: str) -> str:
 
 
 def gpus() -> str:
-    """Name the GPUs that numba can use, or say why there is none."""
+    """Return the names of the GPUs that numba can use, or why there is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

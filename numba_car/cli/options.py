@@ -1,27 +1,26 @@
-"""Options of a command: in groups, each with a heading of its own in `--help`, and the type of p."""
+"""Options of a command: in groups with a heading in `--help`, and the type of p."""
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
 
 
 class _GroupedOption(click.Option):
-    group = ""
+    """An option with a group. Unless it is required, `--help` shows its default, be it none."""
+
+    def __init__(self, *args: Any, group: str, **settings: Any) -> None:
+        self.group = group
+        shown = "off" if settings.get("is_flag") else "default" in settings or "none"
+        settings.setdefault("show_default", not settings.get("required") and shown)
+        super().__init__(*args, **settings)
 
 
-def in_group(group: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
-    """Add an option under a heading, which shows its default, unless it has to be given."""
-    shown = "off" if settings.get("is_flag") else "default" in settings or "none"
-    settings.setdefault("show_default", not settings.get("required") and shown)
-
-    def decorate(function: Any) -> Any:
-        function = click.option(*names, cls=_GroupedOption, **settings)(function)
-        function.__click_params__[-1].group = group
-        return function
-
-    return decorate
+def group(name: str) -> Callable[..., Callable[[Any], Any]]:
+    """Return `click.option` for options of a group."""
+    return partial(click.option, cls=_GroupedOption, group=name)
 
 
 class GroupedCommand(click.Command):
@@ -34,13 +33,13 @@ class GroupedCommand(click.Command):
             record = param.get_help_record(ctx)
             if record and isinstance(param, click.Option):
                 groups.setdefault(getattr(param, "group", "Help"), []).append(record)
-        for group, records in groups.items():
-            with formatter.section(group):
+        for heading, records in groups.items():
+            with formatter.section(heading):
                 formatter.write_dl(records)
 
 
 def exponent(low: float, high: float) -> Callable[[str], float]:
-    """Accept a number from `low` to `high`, or inf."""
+    """Return the type of an option that is a number from `low` to `high`, or inf."""
 
     def p(text: str) -> float:
         try:

@@ -1,4 +1,4 @@
-"""What `numba-car rescale` shows: a bar while it runs, a table at the end."""
+"""What `numba-car rescale` prints: a progress bar, and then a table of the report."""
 
 from __future__ import annotations
 
@@ -7,22 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich import box
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        """Rows and bytes a second."""
+class _Rate(bars.ProgressColumn):
+    def render(self, task: bars.Task) -> Text:
+        """Return the rows and bytes written per second."""
         speed = task.finished_speed or task.speed
         if not speed:
             return Text("- rows/s")
@@ -31,33 +24,33 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def bar(console: Console) -> Iterator[Callable[[int, int, int], None]]:
-    """Give a function to call with rows done, rows in all and bytes of a row; quiet in a pipe."""
+    """Yield the function that updates the bar; it does nothing unless the console is a terminal."""
     if not console.is_terminal:  # Progress(disable=True) of rich < 14.3 ends with an empty line
         yield lambda *_: None
         return
-    columns = (BarColumn(20), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("", total=None, row=0)
-        first = True
+    columns = (bars.BarColumn(20), bars.MofNCompleteColumn(), _Rate(), bars.TimeRemainingColumn())
+    with bars.Progress(*columns, console=console, transient=True) as shown:
+        task: bars.TaskID | None = None
 
         def progress(done: int, total: int, row: int) -> None:
-            nonlocal first
-            shown.update(task, completed=done, total=total, row=row)
-            if first:  # what an earlier run did says nothing of the speed of this one
-                shown.reset(task, completed=done, total=total, row=row)
-                first = False
+            nonlocal task
+            if task is None:  # rows of an earlier run do not count in the speed of this one
+                task = shown.add_task("", completed=done, total=total, row=row)
+            shown.update(task, completed=done)
 
         yield progress
 
 
 def table(report: dict[str, Any]) -> Table:
-    """Say the most of a report."""
+    """Return a table of a report, without the indices of rows."""
     rows = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     rows.add_column(style="bold", no_wrap=True)
     rows.add_column(overflow="fold")
     norm = report["norm"]
     spread = ", ".join(f"{name} {value:.7g}" for name, value in norm.items() if value is not None)
     resumed = f" ({report['rows_resumed']:,} from before)" if report["rows_resumed"] else ""
+    if report["rows_resumed"] == report["rows"]:
+        resumed = " (complete already)"
     rows.add_row("rows", f"{report['rows']:,}{resumed}")
     rows.add_row("achieved norm", f"{spread or '-'} (of the {report['norm_is_of']})")
     rows.add_row("saturated", f"{report['saturated']['count']:,}")

@@ -15,6 +15,7 @@ from numba_car.cli.options import exponent
 
 
 def _calls(p: float, dtype: str) -> list[Callable[[], object]]:
+    """Return calls that together compile the usual kernels of a norm and a dtype."""
     x = np.full((2, 8), 0.5, dtype)
     delta = np.linspace(-1, 1, x.size, dtype=dtype).reshape(x.shape)
     eps = np.array([0.3, 1e30])  # in reach and beyond: saturated rows have a kernel of their own

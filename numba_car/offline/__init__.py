@@ -4,7 +4,7 @@
 >>> offline.rescale("x.npy", "delta.npy", out="v.npy", eps=8.0)  # doctest: +SKIP
 """
 
-from numba_car.offline.api import rescale
 from numba_car.offline.errors import OfflineError
+from numba_car.offline.run import rescale
 
 __all__ = ["OfflineError", "rescale"]

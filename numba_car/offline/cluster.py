@@ -1,7 +1,7 @@
-"""The loop over blocks, on a Dask cluster: a task reads, computes and writes shards of a Zarr array.
+"""The loop over blocks on a Dask cluster: a task reads, computes and writes shards of a Zarr array.
 
-Nothing but the records goes through the scheduler. The manifest is kept here: what a killed worker had
-in hand is given to another one, and writes the same bytes to the same shard.
+Only the records pass through the scheduler. The journal stays in this process. Tasks of a worker that
+dies are given to another worker, which writes the same bytes to the same shards.
 """
 
 from __future__ import annotations
@@ -23,60 +23,57 @@ from distributed.scheduler import KilledWorker
 
 from numba_car._cpu.threads import default_threads
 from numba_car._layout import Array
+from numba_car.offline.blocks import BlockSolver
 from numba_car.offline.errors import OfflineError
-from numba_car.offline.job import Job, Work
-from numba_car.offline.manifest import Rows
+from numba_car.offline.journal import RowRange
 from numba_car.offline.places import is_url
+from numba_car.offline.settings import Settings
 from numba_car.offline.state import State, checksum
 from numba_car.offline.zarrs import ZarrSink
 
-SHARDS = 8  # of a task: with one, the scheduler is what holds some ten machines up
-_IN_HAND = 4  # tasks of a thread of a worker, one of them in work: the scheduler never holds all
-_SECONDS = 1.0  # between two looks at how many workers there are
-_DEATHS = 100  # of workers that a task may see: it is a machine's fault rather than its own
+SHARDS = 8  # of a task: with one, the scheduler limits the speed from about ten machines on
+_SUBMITTED = 4  # tasks for each thread of a worker: the scheduler never holds the tasks of all rows
+_SECONDS = 1.0  # between two counts of the workers
+_DEATHS = 100  # of workers that a task may outlive: machines kill workers, tasks hardly ever do
 
 
 @functools.lru_cache(4)
-def _opened(job: bytes, out: str) -> tuple[Work, ZarrSink]:
-    return Work(pickle.loads(job)), ZarrSink(out)
+def _opened(settings: bytes, out: str) -> tuple[BlockSolver, ZarrSink]:
+    """Return the open input files of a pickled run, and the open output."""
+    return BlockSolver(pickle.loads(settings)), ZarrSink(out)
 
 
-def _task(job: bytes, out: str, blocks: list[Rows]) -> list[tuple[Rows, Array, int]]:
-    """Do some blocks, on a worker; say what each was."""
-    work, sink = _opened(job, out)
+def _task(settings: bytes, out: str, blocks: list[RowRange]) -> list[tuple[RowRange, Array, int]]:
+    """Compute and write blocks, on a worker; return rows, records and checksum of each block."""
+    solver, sink = _opened(settings, out)
     found = []
     for rows in blocks:
-        block, records = work.compute(*rows)
+        block, records = solver.compute(*rows)
         sink.write(rows[0], block)
         found.append((rows, records, checksum(block, records)))
     return found
 
 
 def _absolute(name: Any) -> Any:
-    """Return a file's name so that it means the same in any folder; leave all else as it is."""
+    """Return the absolute path of a file that is named by a string; URLs and other values unchanged."""
     if not isinstance(name, str) or is_url(name):
         return name
     return os.path.abspath(name)  # noqa: PTH100 - keeps `.h5:/dataset`
 
 
-def _for_workers(job: Job, *, local: bool) -> bytes:
-    lower, upper = map(_absolute, job.bounds)
-    return pickle.dumps(
-        replace(
-            job,
-            x=_absolute(job.x),
-            delta=_absolute(job.delta),
-            eps=_absolute(job.eps),
-            bounds=(lower, upper),
-            num_threads=1 if local and job.num_threads is None else job.num_threads,
-        )
-    )
+def _for_workers(settings: Settings, *, local: bool) -> bytes:
+    """Return pickled settings with absolute paths; a local worker has one thread by default."""
+    lower, upper = map(_absolute, settings.bounds)
+    files = {name: _absolute(getattr(settings, name)) for name in ("x", "delta", "eps")}
+    threads = settings.num_threads or (1 if local else None)
+    return pickle.dumps(replace(settings, **files, bounds=(lower, upper), num_threads=threads))
 
 
 @contextmanager
 def _connected(scheduler: str, workers: int | None) -> Any:
+    """Yield a client of the scheduler, or of a new cluster of processes on this machine."""
     if scheduler != "local":
-        log = logging.getLogger("distributed.client")  # which tells a lost scheduler at length
+        log = logging.getLogger("distributed.client")  # logs a traceback for a lost scheduler
         level = log.level
         log.setLevel(logging.CRITICAL)
         try:
@@ -90,41 +87,40 @@ def _connected(scheduler: str, workers: int | None) -> Any:
         "distributed.worker.daemon": True,
         "logging.distributed": "critical",
     }
-    with (
-        dask.config.set(quiet),
-        LocalCluster(
-            n_workers=workers or default_threads(),
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,  # the size of a block sees to that
-            dashboard_address=":0",  # any port that is free
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    local = {
+        "n_workers": workers or default_threads(),
+        "threads_per_worker": 1,
+        "memory_limit": 0,  # the size of a block bounds the memory
+        "dashboard_address": ":0",  # any free port
+    }
+    with dask.config.set(quiet), LocalCluster(**local) as cluster, Client(cluster) as client:
         yield client
 
 
 def run_on_cluster(
-    work: Work,
+    solver: BlockSolver,
     state: State,
-    blocks: list[Rows],
+    blocks: list[RowRange],
     done: Callable[[int, int], None],
     scheduler: str,
     workers: int | None,
 ) -> None:
-    """Compute the blocks on the workers of a scheduler, or of a cluster of processes on this machine."""
+    """Compute and write blocks on a cluster, and call `done` with the rows of each finished block."""
     if not blocks:
         return
-    job = _for_workers(work.job, local=scheduler == "local")
+    settings = _for_workers(solver.settings, local=scheduler == "local")
     out = _absolute(state.output.where())
     with _connected(scheduler, workers) as client:
         at_once, asked = _at_once(client), time.monotonic()
-        size = max(1, min(SHARDS, len(blocks) // at_once))  # where there are few, some for each
+        size = max(
+            1, min(SHARDS, len(blocks) // at_once)
+        )  # with few blocks, every thread gets some
         left = iter([blocks[start : start + size] for start in range(0, len(blocks), size)])
 
         def submit(count: int) -> list[Any]:
+            """Submit the next tasks and return their futures."""
             some = itertools.islice(left, max(0, count))
-            return [client.submit(_task, job, out, part, pure=False) for part in some]
+            return [client.submit(_task, settings, out, part, pure=False) for part in some]
 
         running = as_completed(submit(at_once))
         for future in running:
@@ -141,6 +137,6 @@ def run_on_cluster(
 
 
 def _at_once(client: Client) -> int:
-    """How many tasks to have in hand, of the workers that there are by now."""
+    """Return how many tasks to have submitted, for the workers that are connected now."""
     threads: dict[str, int] = client.nthreads()
-    return _IN_HAND * max(1, sum(threads.values()))
+    return _SUBMITTED * max(1, sum(threads.values()))

@@ -1,8 +1,8 @@
-"""What goes wrong with files, as opposed to arguments, which are ValueError and TypeError."""
+"""The error class of files; wrong arguments raise ValueError and TypeError."""
 
 
 class OfflineError(RuntimeError):
-    """A file that does not hold what it should, or a state that does not go with the call.
+    """A file does not hold what it should, or a run was begun or finished with other arguments.
 
     The message names the file. Failures of the file system itself stay OSError.
     """

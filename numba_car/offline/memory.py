@@ -1,38 +1,57 @@
-"""How many rows a block may have."""
+"""The number of rows of a block, from the memory that the process may take."""
 
+import os
 import re
+import sys
+from pathlib import Path
 
-from numba_car.offline.job import Work
+from numba_car.offline.blocks import BlockSolver
 
-_UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_BLOCK = 16 * 2**20  # bytes of results: larger ones leave the caches, and make an end wait
-RESERVED = 384 * 2**20  # what Python, NumPy, numba and its compiler take by themselves
+_BLOCK = 16 * 2**20  # bytes of results: larger blocks leave the caches and make an interrupt wait
+# Kernels that are loaded from the cache take up to 75 MiB, kernels that are compiled up to 130 MiB.
+_MARGIN = 136 * 2**20
 
 
 def size_of(memory: str | int) -> int:
-    """Bytes, from a number or from text such as 2GiB."""
+    """Return a number of bytes, given as such or as text: 2GiB, 500 MB."""
     if isinstance(memory, int) and not isinstance(memory, bool):
         return memory
-    found = re.fullmatch(r"([\d.]+)\s*([a-zA-Z]*)", str(memory).strip())
-    units = {unit.lower(): size for unit, size in _UNITS.items()}
+    found = re.fullmatch(r"([\d.]+)\s*(?:([kmgt]?)(i?)b)?", str(memory).strip().lower())
     try:
-        if found:
-            return int(float(found[1]) * units[found[2].lower()])
-    except (KeyError, ValueError):
+        if found and (found[2] or not found[3]):
+            power = " kmgt".index(found[2] or " ")
+            return int(float(found[1]) * (1024 if found[3] else 1000) ** power)
+    except ValueError:  # two decimal points
         pass
     raise ValueError(f"memory must be a size such as 2GiB or 500MB, found {memory!r}")
 
 
-def rows_per_block(work: Work, memory: str | int, grain: int = 1) -> int:
-    """As many rows as keep the process within its memory, whole grains of them."""
-    row = work.memory_per_row
-    free = size_of(memory) - RESERVED - work.held
-    rows = grain if grain > 1 else min(free // row, max(1, _BLOCK // work.row_bytes))
+def resident() -> int:
+    """Return the bytes of the process in physical memory: now, or at most so far outside Linux."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else 1024 * most
+
+
+def rows_per_block(solver: BlockSolver, memory: str | int, grain: int = 1) -> int:
+    """Return the largest number of rows that keeps the process within its memory.
+
+    With a grain above 1, that number is the grain. Where the memory does not suffice, the ValueError
+    says what would.
+    """
+    row, taken = solver.memory_per_row, resident() + _MARGIN + solver.held
+    free = size_of(memory) - taken
+    rows = grain if grain > 1 else min(free // row, max(1, _BLOCK // solver.row_bytes))
     if free < rows * row or rows < 1:
-        needed = RESERVED + work.held + max(1, rows) * row
+        needed = taken + max(1, rows) * row
         raise ValueError(
             f"memory must be at least {-(-needed // 2**20)} MiB for rows of shape "
-            f"{work.x.shape[1:]}, found {memory}"
+            f"{solver.x.shape[1:]}, since the process takes {resident() // 2**20} MiB by now, "
+            f"found {memory}"
         )
     return rows

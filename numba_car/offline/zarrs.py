@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from pathlib import Path
@@ -10,17 +11,17 @@ from typing import Any
 import numpy as np
 import zarr
 
-from numba_car._layout import Array
+from numba_car._layout import Array, DType
+from numba_car.offline import sinks
 from numba_car.offline.errors import OfflineError
-from numba_car.offline.job import Work
-from numba_car.offline.manifest import sync_folder
+from numba_car.offline.journal import sync_folder
 from numba_car.offline.places import Place, is_url
 
 _CHUNK, _SHARD = 2**20, 16 * 2**20  # bytes, or one row where that is more
 
 
-class ZarrSource:
-    """Rows of an array."""
+class Source:
+    """An array in a folder or at a URL."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -32,30 +33,30 @@ class ZarrSource:
         self.held = int(np.prod(self._array.chunks)) * self.dtype.itemsize
 
     def read(self, start: int, stop: int) -> Array:
-        """Rows start to stop."""
+        """Return rows start to stop."""
         return np.asarray(self._array[start:stop])
 
 
 class ZarrSink:
-    """Whole shards to write to: no two writers may share one."""
+    """An array to write whole shards to: two writers must not share a shard."""
 
     def __init__(self, path: str) -> None:
         try:
             self._path, self._array = path, zarr.open_array(path, mode="r+", zarr_format=3)
             self._rows = self._array.shards[0]
-        except Exception as error:  # what is left in its metadata, zarr refuses in many ways
+        except Exception as error:  # zarr refuses damaged metadata with many classes
             raise OfflineError(f"{path}: damaged; start again with force") from error
 
     def write(self, start: int, block: Array) -> None:
-        """Store rows from start on."""
+        """Write rows, the first of which has the index start."""
         self._array[start : start + len(block)] = block
 
     def read(self, start: int, stop: int) -> Array:
-        """Rows start to stop."""
+        """Return rows start to stop."""
         return np.asarray(self._array[start:stop])
 
     def discard(self, start: int) -> None:
-        """Delete the shard that starts there: before Zarr writes to one, it reads what is left of it."""
+        """Delete the shard that begins at a row: Zarr reads what is left of a shard before it writes."""
         place = f"c/{start // self._rows}" + "/0" * (self._array.ndim - 1)
         if not is_url(self._path):
             Path(self._path, place).unlink(missing_ok=True)
@@ -65,7 +66,7 @@ class ZarrSink:
             fs.rm(f"{root}/{place}")
 
     def sync(self) -> None:
-        """Have all of it on the disk, if it is on one of this machine."""
+        """Wait until all shards are on the disk, if the array is in a folder."""
         if is_url(self._path):
             return
         for folder, _, files in os.walk(self._path):
@@ -75,79 +76,56 @@ class ZarrSink:
             sync_folder(Path(folder))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no file is kept open."""
 
 
-def _layout(work: Work) -> tuple[int, int]:
-    """Rows of a chunk and of a shard, which depend on the shape alone."""
-    chunk = max(1, min(_CHUNK // work.row_bytes, work.count))
-    most = -(-work.count // chunk)  # chunks, in all rows
-    return chunk, chunk * max(1, min(_SHARD // (work.row_bytes * chunk), most))
+def _layout(shape: tuple[int, ...], dtype: DType) -> tuple[int, int]:
+    """Return the rows of a chunk and of a shard: a function of shape and dtype alone."""
+    count, row_bytes = shape[0], math.prod(shape[1:]) * dtype.itemsize
+    chunk = max(1, min(_CHUNK // row_bytes, count))
+    most = -(-count // chunk)  # chunks, in all rows
+    return chunk, chunk * max(1, min(_SHARD // (row_bytes * chunk), most))
 
 
-class ZarrOutput:
-    """An array in a folder, or at a URL; the state of a URL's is in the current folder."""
+class Output(sinks.Output):
+    """An array to write, in a folder or at a URL."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
-        self._final = place.path.rstrip("/")
-        partial = f"{self._final}.partial"
-        self._is_url = is_url(self._final)
-        self.folder = Path(partial.rpartition("/")[2] if self._is_url else partial)
-        self.partial = partial if self._is_url else str(self.folder / "data.zarr")
+    def grain(self, shape: tuple[int, ...], dtype: DType) -> int:
+        """Return the rows of a shard, which must be written together."""
+        return _layout(shape, dtype)[1]
 
-    def exists(self) -> bool:
-        """Whether there is something under the final name."""
-        return _exists(self._final)
-
-    def grain(self, work: Work) -> int:
-        """How many rows must be written at once: those of a shard."""
-        return _layout(work)[1]
-
-    def create(self, work: Work) -> None:
-        """Make it in the state's folder, or beside the URL, with no chunks."""
-        chunk, shard = _layout(work)
-        row = work.x.shape[1:]
+    def create(self, shape: tuple[int, ...], dtype: DType) -> None:
+        """Create the array without chunks, in the state's folder or next to the URL."""
+        chunk, shard = ((rows, *shape[1:]) for rows in _layout(shape, dtype))
         zarr.create_array(
-            self.partial,
-            shape=work.x.shape,
-            chunks=(chunk, *row),
-            shards=(shard, *row),
-            dtype=work.out_dtype,
-            overwrite=True,
+            self.partial, shape=shape, chunks=chunk, shards=shard, dtype=dtype, overwrite=True
         )
 
-    def where(self) -> str:
-        """Tell where it is by now."""
-        return self.partial if _exists(self.partial) else self._final
-
     def open(self) -> ZarrSink:
-        """Open it to write, wherever it is by now."""
+        """Return the array at its present path or URL, open to write."""
         return ZarrSink(self.where())
 
-    def publish(self) -> None:
-        """Give it its final name, unless it has that."""
-        if not _exists(self.partial):
+    def _exists(self, path: str) -> bool:
+        """Return whether there is a folder of that path, or the metadata of an array at that URL."""
+        if not self.is_url:
+            return super()._exists(path)
+        fs, name = _filesystem(path)
+        return bool(fs.exists(f"{name}/zarr.json"))
+
+    def _move(self) -> None:
+        """Move the array to its final name, and an array that it replaces to the state's folder."""
+        if self.is_url:
+            _move_url(self.partial, self.final)
             return
-        if self._is_url:
-            _move_url(self.partial, self._final)
-            return
-        final, old = Path(self._final), self.folder / "old"
-        if final.exists():
+        old = self.folder / "old"
+        if self.exists():
             shutil.rmtree(old, ignore_errors=True)
-            final.rename(old)
-        Path(self.partial).rename(final)
-        sync_folder(final.absolute().parent)
-
-
-def _exists(path: str) -> bool:
-    if not is_url(path):
-        return Path(path).exists()
-    fs, name = _filesystem(path)
-    return bool(fs.exists(f"{name}/zarr.json"))
+            Path(self.final).rename(old)
+        super()._move()
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system for a URL, and the path in that file system."""
     import fsspec
 
     try:
@@ -158,7 +136,7 @@ def _filesystem(url: str) -> tuple[Any, str]:
 
 
 def _move_url(before: str, after: str) -> None:
-    """Move object by object, the array's metadata last: until then there is no array to be found."""
+    """Move an array object by object, its metadata last: before that, readers find no array."""
     fs, old = _filesystem(before)
     _, new = _filesystem(after)
     if fs.exists(new):

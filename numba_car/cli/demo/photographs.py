@@ -1,4 +1,4 @@
-"""Crops of the photographs that lie inside scikit-image's wheel."""
+"""Crops of the photographs in scikit-image's wheel."""
 
 from importlib.resources import as_file, files
 
@@ -17,7 +17,7 @@ NAMES = (
 
 
 def _photographs() -> list[NDArray[np.uint8]]:
-    # Read as plain files: the functions of skimage.data may go to the network for a missing one.
+    """Return the photographs, read as files: skimage.data may download those that are missing."""
     folder = files("skimage") / "data"
     found = [folder / name for name in NAMES if (folder / name).is_file()]
     if not found:
@@ -30,7 +30,7 @@ def _photographs() -> list[NDArray[np.uint8]]:
 
 
 def crops(rows: int, side: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Random crops in [0, 1], shape (rows, side, side, 3); the photographs take turns."""
+    """Return random crops in [0, 1] of shape (rows, side, side, 3), from each photograph in turn."""
     photographs = _photographs()
     batch = np.empty((rows, side, side, 3), np.float32)
     for row, crop in enumerate(batch):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.style import context
 
 import numba_car as car
-from numba_car.cli.baseline import Images, reached, scale_then_clip
+from numba_car.cli.demo.baseline import Images, reached, scale_then_clip
 
 CLIPPED = "#D55E00"
 EXACT = "#0072B2"
@@ -25,6 +25,7 @@ POINTS = 27
 
 
 def _draw_photographs(figure: Figure, x: Images, delta: Images, eps: float, p: float) -> None:
+    """Draw each photograph, and what both ways make of it."""
     grid = figure.add_gridspec(
         len(x), 3, left=0.006, right=0.59, bottom=0.025, top=0.805, wspace=0.03, hspace=0.14
     )
@@ -47,6 +48,7 @@ def _draw_photographs(figure: Figure, x: Images, delta: Images, eps: float, p: f
 
 
 def _draw_curves(ax: Axes, x: Images, delta: Images, p: float) -> None:
+    """Draw the norm that both ways reach against the norm asked for."""
     largest = float(car.max_norm(x, delta, p=p)[0])
     asked = np.linspace(0, 1.3 * largest, POINTS)
     batch = np.broadcast_to(x, (POINTS, *x.shape[1:]))
@@ -70,7 +72,7 @@ def _draw_curves(ax: Axes, x: Images, delta: Images, p: float) -> None:
 
 
 def draw(out: Path, x: Images, delta: Images, eps: float, p: float) -> None:
-    """Draw the rows of x at norm eps, and norm reached against norm asked for on row 0."""
+    """Write a PNG file: the rows of x at norm eps, and for row 0 the norms reached and asked for."""
     with context(["default", STYLE]):
         figure = Figure(figsize=(16, 2.8 + 2.4 * len(x)), dpi=100)
         norm = r"$L_\infty$" if p == np.inf else f"$L_{{{p:g}}}$"

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 import numba_car as car
-from numba_car.cli.baseline import Images, Norms, reached, scale_then_clip
-from numba_car.cli.failures import require
+from numba_car.cli.demo.baseline import Images, Norms, reached, scale_then_clip
+from numba_car.cli.failures import one_line_errors
 from numba_car.cli.options import exponent
 
 LEVELS = (0.05, 0.3, 0.5)
@@ -23,19 +23,17 @@ RUNS = 7
 
 
 class Trial(NamedTuple):
-    """One asked norm, and what both ways make of it."""
+    """One norm that is asked for, and what each way of rescaling makes of it."""
 
     level: float
     asked: float
-    clipped: Norms
-    clipped_ms: float
-    exact: Norms
-    exact_ms: float
+    norms: dict[str, Norms]  # by way
+    milliseconds: dict[str, float]
     saturated: int
 
 
 def _milliseconds(*functions: Callable[[], object]) -> list[float]:
-    # Alternated, so that a busy moment of the machine does not fall on one of them alone.
+    """Return the median time of each function. Calls alternate, for equal loads of the machine."""
     seconds = np.empty((RUNS, len(functions)))
     for run in range(RUNS):
         for column, function in enumerate(functions):
@@ -46,27 +44,30 @@ def _milliseconds(*functions: Callable[[], object]) -> list[float]:
 
 
 def _trial(x: Images, delta: Images, level: float, p: float) -> Trial:
+    """Return the norms and times of both ways, for a norm of `level` in each element."""
     eps = level * x[0].size ** (1 / p)
-    clipped = scale_then_clip(x, delta, eps, p)
-    exact = car.rescale(x, delta, eps, p=p)
-    clipped_ms, exact_ms = _milliseconds(
-        lambda: scale_then_clip(x, delta, eps, p), lambda: car.rescale(x, delta, eps, p=p)
-    )
+    ways: dict[str, Callable[[], Images]] = {
+        "scale, then clip": lambda: scale_then_clip(x, delta, eps, p),
+        "numba_car": lambda: car.rescale(x, delta, eps, p=p),
+    }
+    norms = {name: reached(x, way(), p) for name, way in ways.items()}
+    milliseconds = dict(zip(ways, _milliseconds(*ways.values()), strict=True))
     saturated = int(np.sum(car.solve(x, delta, eps, p=p).saturated))
-    return Trial(
-        level, eps, reached(x, clipped, p), clipped_ms, reached(x, exact, p), exact_ms, saturated
-    )
+    return Trial(level, eps, norms, milliseconds, saturated)
 
 
 def _digits(value: float) -> str:
+    """Return a number with six digits."""
     return f"{value:#.6g}"
 
 
 def _spread(norms: Norms) -> tuple[str, str, str]:
+    """Return the smallest, mean and largest norm as text."""
     return _digits(norms.min()), _digits(norms.mean()), _digits(norms.max())
 
 
 def _table(trials: list[Trial], reachable: Norms, p: float) -> Table:
+    """Return the table that the demo prints."""
     rows = len(reachable)
     table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=True)
     table.add_column(f"L{p:g} norm")
@@ -76,14 +77,16 @@ def _table(trials: list[Trial], reachable: Norms, p: float) -> Table:
     for trial in trials:
         asked = [_digits(trial.asked)] * 3
         table.add_row(f"asked: {trial.level:g}{power}", *asked, style="bold")
-        table.add_row("scale, then clip", *_spread(trial.clipped), f"{trial.clipped_ms:.1f}")
-        ours = (*_spread(trial.exact), f"{trial.exact_ms:.1f}", f"{trial.saturated} of {rows}")
-        table.add_row("numba_car", *ours, end_section=True)
+        for name, norms in trial.norms.items():
+            saturated = f"{trial.saturated} of {rows}" if name == "numba_car" else ""
+            table.add_row(name, *_spread(norms), f"{trial.milliseconds[name]:.1f}", saturated)
+        table.add_section()
     table.add_row("largest reachable", *_spread(reachable))
     return table
 
 
 def _png(ctx: click.Context, param: click.Parameter, path: Path) -> Path:
+    """Return the path of a PNG file that can be written, or raise BadParameter."""
     if path.suffix.lower() != ".png":
         raise click.BadParameter(f"{str(path)!r} does not end in .png", ctx, param)
     if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
@@ -108,10 +111,10 @@ def demo(out: Path, seed: int, rows: int, p: float) -> None:
     Needs matplotlib and scikit-image. Takes crops of the photographs that come with scikit-image
     and random noise, prints the norms that both ways reach, and draws a picture.
     """
-    require("demo", "matplotlib", "skimage")
+    with one_line_errors(traceback=False):
+        from numba_car.cli.demo.picture import draw  # isort: skip - asks for matplotlib first
+        from numba_car.cli.demo.photographs import crops
     from numba_car._cpu.threads import default_threads
-    from numba_car.cli.photographs import crops
-    from numba_car.cli.picture import draw
 
     console = Console(highlight=False)
     rng = np.random.default_rng(seed)

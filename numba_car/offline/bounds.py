@@ -1,4 +1,4 @@
-"""The box: bounds from numbers, arrays or files, and where integers lie in it."""
+"""Bounds from numbers, arrays or files, and the integers of x scaled to lie between them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from numba_car._layout import Array, DType
 from numba_car._problem import broadcasts
-from numba_car.offline.places import Source, open_source, shape_error
+from numba_car.offline.formats import open_source
+from numba_car.offline.sources import Source, shape_error
 
 
 class Bound:
-    """One side of the box: None, a number, an array, or a file of one row or of all rows of x."""
+    """The lower or the upper bound: None, a number, an array, or a file of one row or of all rows."""
 
     def __init__(self, given: Any, x: Source) -> None:
         self.source = open_source(given) if isinstance(given, str) else None
@@ -31,18 +32,18 @@ class Bound:
 
     @property
     def held(self) -> int:
-        """Bytes that are taken however few rows a block has."""
+        """Bytes that the bound takes, however few rows a block has."""
         return int(getattr(self._value, "nbytes", 0)) + (self.source.held if self.source else 0)
 
     @property
     def memory_per_row(self) -> int:
-        """Bytes that a row takes while it is in work."""
+        """Bytes that the bounds of one row take while its block is solved."""
         if self.source is None or not self._is_by_row:
             return 0
         return int(np.prod(self.source.shape[1:])) * self.source.dtype.itemsize
 
     def of(self, start: int, stop: int) -> Any:
-        """Return what bounds rows start to stop, for `numba_car.rescale`."""
+        """Return the bound of rows start to stop, as `numba_car.rescale` takes it."""
         if self.source and self._is_by_row:
             return self.source.read(start, stop)
         return self._value
@@ -50,14 +51,14 @@ class Bound:
 
 @dataclass(frozen=True)
 class Box:
-    """The bounds of a block of rows, and which integers they are, unless x holds floats."""
+    """The bounds of a block of rows, and the integers that stand for them (None if x holds floats)."""
 
     lower: Any
     upper: Any
     integers: tuple[float, float] | None
 
     def check(self) -> None:
-        """Raise unless integers have a place in it."""
+        """Raise ValueError if x holds integers and its bounds are not finite and lower < upper."""
         lower, upper = (np.asarray(side, np.float64) for side in self.sides)
         if self.integers and not (np.isfinite(lower) & np.isfinite(upper) & (lower < upper)).all():
             raise ValueError(
@@ -67,32 +68,32 @@ class Box:
 
     @property
     def sides(self) -> tuple[Any, Any]:
-        """Both bounds; infinite where there is none."""
+        """Both bounds, infinite where there is none."""
         return (
             -np.inf if self.lower is None else self.lower,
             np.inf if self.upper is None else self.upper,
         )
 
     def _scaling(self) -> tuple[float, Any, Any]:
-        """Lowest integer, where it lies, and how far apart two neighbours do."""
+        """Return the least integer, the lower bound, and the distance of neighbouring integers."""
         low, high = self.integers or (0.0, 1.0)
         lower, upper = (_exact(side) for side in self.sides)
         return low, lower, (upper - lower) / (high - low)
 
-    def enter(self, raw: Array, dtype: DType) -> Array:
-        """Bring what x holds into the box."""
+    def scale(self, raw: Array, dtype: DType) -> Array:
+        """Return x as floats: integers are scaled linearly from their range to the bounds."""
         if self.integers is None:
             return raw.astype(dtype, copy=False)
         low, lower, step = self._scaling()
-        is_short = raw.dtype.itemsize <= 2 and isinstance(step, float)
-        x = raw.astype(np.result_type(np.float32 if is_short else np.float64, dtype))
+        is_exact_in_float32 = raw.dtype.itemsize <= 2 and isinstance(step, float)
+        x = raw.astype(np.result_type(np.float32 if is_exact_in_float32 else np.float64, dtype))
         x -= low
         x *= step
         x += lower
         return x.astype(dtype, copy=False)
 
-    def leave(self, v: Array, dtype: DType) -> Array:
-        """Round to integers again."""
+    def unscale(self, v: Array, dtype: DType) -> Array:
+        """Return the integers of a dtype that are nearest to v on the scale of `scale`."""
         low, lower, step = self._scaling()
         limits = np.iinfo(dtype)
         steps = v.astype(np.float64)  # from here on in place: it is eight times as large as uint8
@@ -103,23 +104,20 @@ class Box:
         np.clip(steps, limits.min, limits.max, out=steps)
         return steps.astype(dtype)
 
-    def first(self, shape: tuple[int, ...], count: int) -> tuple[Array, Array]:
-        """Bounds of the first elements of each row of a block, shape (rows, count)."""
-        lower, upper = (first_of(np.broadcast_to(side, shape), count) for side in self.sides)
-        return lower, upper
-
     def of_rows(self, rows: Array, shape: tuple[int, ...]) -> tuple[Any, Any]:
-        """Bounds of some rows of a block."""
-
-        def some(side: Any) -> Any:
-            is_by_row = np.ndim(side) == len(shape) and len(side) == shape[0]
-            return side[rows] if is_by_row else side
-
-        return some(self.lower), some(self.upper)
+        """Return both bounds of the rows at some indices in a block of a shape."""
+        lower, upper = (
+            side[rows] if np.ndim(side) == len(shape) and len(side) == shape[0] else side
+            for side in (self.lower, self.upper)
+        )
+        return lower, upper
 
 
 def first_of(values: Array, count: int) -> Array:
-    """Copy the first elements of each row: flattening would copy all where values are broadcast."""
+    """Return a copy of the first elements of each row.
+
+    Reshaping to rows first would copy all elements where values are broadcast.
+    """
     row = values.shape[1:]
     places: tuple[Any, ...] = np.unravel_index(np.arange(min(count, int(np.prod(row)))), row)
     first: Array = values[(slice(None), *places)]
@@ -127,13 +125,13 @@ def first_of(values: Array, count: int) -> Array:
 
 
 def _exact(side: Any) -> Any:
-    """Return a number as such, which takes the precision of what it meets, and an array in float64."""
+    """Return a number as a float, which adopts the dtype of an array, and an array in float64."""
     array = np.asarray(side, np.float64)
     return array.item() if array.ndim == 0 else array
 
 
 def integers_of(dtype: DType, given: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Which integers are the bounds: those given, or all that the dtype has; None for floats."""
+    """Return the integers that stand for the bounds: those given or the dtype's; None for floats."""
     if dtype.kind == "f":
         return None
     if given:
@@ -144,8 +142,8 @@ def integers_of(dtype: DType, given: tuple[float, float] | None) -> tuple[float,
     return float(limits.min), float(limits.max)
 
 
-def in_words(given: Any) -> Any:
-    """Return a bound as manifests and reports have it: an array by its checksum."""
+def bound_as_json(given: Any) -> Any:
+    """Return a bound for the journal and the report: an array by shape, dtype and CRC-32."""
     array = np.asarray(given)
     if isinstance(given, str) or array.ndim == 0:
         return given
