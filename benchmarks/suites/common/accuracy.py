@@ -9,8 +9,6 @@ from numba_car._cpu import long_rows, maxima, newton, plain, sums
 from numba_car._cpu.tuning import plan_of
 from numba_car._jit import interpreted
 
-from .data import batch
-
 DIGITS = 60
 
 
@@ -76,22 +74,3 @@ def passes(made):
         for row in zip(made.x, made.delta, strict=True):
             solve_row((*row, *limits), plan.norm, made.eps, plan.block, *scratch)
     return sum(counts) / len(made.x)
-
-
-class Accuracy:
-    params = (["float32", "float64"], [1, 2, 3.5, np.inf], ["normal", "cauchy", "photographs"])
-    param_names = ("dtype", "p", "kind")
-    unit = "ulp"
-    timeout = 300
-
-    def track_worst_ulp(self, dtype, p, kind):
-        return worst_error(batch((16, 1000), dtype, p, kind, share=0.1))
-
-
-class Passes:
-    params = (["normal", "cauchy", "photographs"], [1, 2, 3.5], [784, 3072, 150528])
-    param_names = ("kind", "p", "n")
-    unit = "passes"
-
-    def track_passes(self, kind, p, n):
-        return passes(batch((2**19 // n, n), p=p, kind=kind, share=0.1))
