@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from numba_car._cpu import extremes as maxima
+from numba_car._cpu import maxima
 from tests.support import oracle
 from tests.support.jitted import jitted
 from tests.support.strategies import FAMILIES, family_arrays
 
 LENGTHS = (0, 1, 2, 31, 33, 100)
 bits_of, size_of_bits = jitted(maxima.bits_of), jitted(maxima.size_of_bits)
-largest_step, max_abs = jitted(maxima.largest_step), jitted(maxima.fastest)
+largest_step, max_abs = jitted(maxima.largest_step), jitted(maxima.max_abs)
 largest_deltas, largest_delta = jitted(maxima.largest_deltas), jitted(maxima.largest_delta)
 largest_breakpoint = jitted(maxima.largest_breakpoint)
 

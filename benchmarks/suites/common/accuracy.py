@@ -56,7 +56,7 @@ def counting(counts):
         plain.pass_over: counted(long_rows._pass_over, of_sample),
         sums.row_sums: counted(long_rows._row_sums, of_sample),
         sums.fill_powers: counted(fill_powers),
-        maxima.fastest: long_rows._fastest,
+        maxima.max_abs: long_rows._fastest,
         newton.residue: long_rows._residue,
     }
 
