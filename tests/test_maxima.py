@@ -87,9 +87,9 @@ def test_max_abs_looks_at_every_element(index, dtype):
     assert max_abs(delta) == np.inf
 
 
-def check_largest_deltas(row, least_room):
+def check_largest_deltas(row, rooms, least_room):
     _, delta, *_ = row
-    enough = np.array(rooms_of(row)) >= least_room
+    enough = np.array(rooms) >= least_room
     expected = np.abs(delta).max(where=enough, initial=0)
     assert largest_deltas(row, least_room) == (expected, np.abs(delta).max(initial=0))
     assert largest_delta(row, least_room) == expected
@@ -100,12 +100,13 @@ def check_largest_deltas(row, least_room):
 def test_largest_deltas(family, dtype):
     """For any least room, also within the rounding of some element's, and where float32 has no such."""
     for row in rows(family, dtype):
+        rooms = rooms_of(row)
         for least in (0.0, 1e-40, 2.0**-101, 0.1, 0.5, 1.0, 3.0, 1e31, math.inf):
-            check_largest_deltas(row, least)
-        for room in sorted(room for room in rooms_of(row) if math.isfinite(room))[::7]:
+            check_largest_deltas(row, rooms, least)
+        for room in sorted(room for room in rooms if math.isfinite(room))[::7]:
             nearly = (room * (1 + sign * 2.0**-k) for sign in (-1, 1) for k in (22, 24, 40, 52))
             for least in (room, *nearly):
-                check_largest_deltas(row, least)
+                check_largest_deltas(row, rooms, least)
 
 
 def test_largest_deltas_where_float32_rounds_the_room():
