@@ -252,7 +252,6 @@ def test_the_first_pass_takes_each_element_once(bounds, p, dtype):
 
 @dtypes
 @plain_powers
-@pytest.mark.parametrize("index", [0, 31, 32, 1024, 2047, 2057])
 @pytest.mark.parametrize(
     ("x", "delta", "lower", "upper"),
     [
@@ -269,11 +268,13 @@ def test_the_first_pass_takes_each_element_once(bounds, p, dtype):
         (0.5, 0.5, 0.75, 0.25),
     ],
 )
-def test_the_first_pass_finds_what_is_not_finite_or_outside(
-    x, delta, lower, upper, index, p, dtype
-):
+def test_the_first_pass_finds_what_is_not_finite_or_outside(x, delta, lower, upper, p, dtype):
     row = tuple(np.full(2058, value, dtype) for value in (0.5, 0.25, 0, 1))
     assert math.isfinite(look(row, norm_of(p), dtype(T))[2])
-    for values, value in zip(row, (x, delta, lower, upper), strict=True):
-        values[index] = value
-    assert not math.isfinite(look(row, norm_of(p), dtype(T))[2])
+    for index in (0, 31, 32, 1024, 2047, 2057):
+        usual = [values[index] for values in row]
+        for values, value in zip(row, (x, delta, lower, upper), strict=True):
+            values[index] = value
+        assert not math.isfinite(look(row, norm_of(p), dtype(T))[2]), index
+        for values, value in zip(row, usual, strict=True):
+            values[index] = value
