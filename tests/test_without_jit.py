@@ -12,8 +12,7 @@ import numba_car as car
 from numba_car import kernels
 from numba_car._cpu import long_rows, sort
 from numba_car._cpu.distance import distances
-from tests.support.strategies import FAMILIES, family_arrays
-from tests.test_slow_rows import slow_row
+from tests.support.strategies import FAMILIES, family_arrays, slow_row
 
 ROOT = Path(__file__).parent.parent
 
