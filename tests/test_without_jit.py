@@ -123,7 +123,7 @@ def of_rows_in_pieces():
 
 
 def of_long_rows():
-    """Return what rows find that are cut into chunks, and sorted in pieces; see `shared` and `narrow`."""
+    """Return what rows find that are cut into chunks, and sorted in pieces; see `long_rows` and `radix_select`."""
     with mock.patch.multiple(long_rows, LONG=500, _CHUNK=200):
         return {
             f"cut {p} {part}": np.stack(car.solve(*LONG, part * car.max_norm(*LONG, p=p), p=p)[:3])
