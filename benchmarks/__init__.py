@@ -1,1 +1,1 @@
-"""Benchmarks for asv, and ``python -m benchmarks.report``, which draws up the README's tables."""
+"""Programs that write tables, such as ``python -m benchmarks.report``; asv's benchmarks are in `suites`."""

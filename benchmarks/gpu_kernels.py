@@ -13,7 +13,7 @@ import numba_car.cuda
 from numba_car import kernels
 from numba_car._cuda.jit import IS_SIMULATED
 
-from .data import batch, eps_of
+from .suites.common.data import batch, eps_of
 
 POWERS = 1.0, 2.0, 3.3, np.inf
 # A warp a row; 128 and 256 threads; several blocks a row; a block a row of many; sampled twice.

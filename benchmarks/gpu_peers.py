@@ -7,7 +7,7 @@ from functools import partial
 
 from numba_car._cuda.jit import IS_SIMULATED
 
-from .peers import bisect
+from .suites.common.peers import bisect
 
 
 def tensors(*arrays):

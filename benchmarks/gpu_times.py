@@ -14,9 +14,10 @@ from numba import cuda
 
 import numba_car as car
 from numba_car._cuda.jit import IS_SIMULATED
+from numba_car.cli.info import gpus
 
-from .data import batch, eps_of
 from .gpu_peers import PEERS
+from .suites.common.data import batch, eps_of
 
 SHAPES = ((65536, 784), (16384, 3072), (1024, 150528), (4, 50_000_000))
 MOST_OF_FLOAT64 = 150528
@@ -96,10 +97,7 @@ def main():
     options = parser.parse_args()
     is_tiny = options.tiny or IS_SIMULATED
     if options.what == "float32":
-        from numba_car.cli.info import gpus  # asv imports this file, also where click is missing
-
-        name = gpus()
-        show(device="numba's simulator" if IS_SIMULATED else name)
+        show(device="numba's simulator" if IS_SIMULATED else gpus())
         show(copy=copy_bandwidth(1 << 10 if is_tiny else 1 << 28))
         show(overhead=overhead())
     dtype = "float64" if options.what == "float64" else "float32"

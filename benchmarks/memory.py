@@ -1,25 +1,12 @@
-"""Peak memory of a call, for asv that of its process, for the report what it adds to the input."""
+"""Peak memory that a call of eta adds to its input, for the report."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from .calls import call_of
-from .data import SHAPES, batch
-
-
-class Memory:
-    params = (["none", "newton", "sort"], ["1x784", "256x150528", "8x6000000"])
-    param_names = ("call", "shape")
-    timeout = 300
-
-    def setup(self, method, shape):
-        self.made = batch(SHAPES[shape])
-
-    def peakmem_eta(self, method, shape):
-        if method != "none":
-            call_of("eta", self.made, method=method)()
+from .suites.common.calls import call_of
+from .suites.common.data import SHAPES, batch
 
 
 def extra_share(method, shape):

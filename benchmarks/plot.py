@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from . import floors
-from .calls import ready
-from .data import batch
-from .peers import PEERS, QUICK_PEERS, peer
-from .timing import medians
+from .suites.common import floors
+from .suites.common.calls import ready
+from .suites.common.data import batch
+from .suites.common.peers import PEERS, QUICK_PEERS, peer
+from .suites.common.timing import medians
 
 OURS = {  # and the floors
     "numba_car.eta": lambda made: ready("eta", made),

@@ -14,7 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 from . import plot
-from .floors import threads
+from .suites.common.floors import threads
 from .tables import TABLES
 
 ROOT = Path(__file__).parents[1]

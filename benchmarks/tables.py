@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from . import floors, startup
-from .calls import call_of, ready
-from .data import batch, eps_of, slow_rows
 from .memory import extra_share
-from .peers import PEERS, QUICK_PEERS, counterpart, one_liner, peer
-from .timing import medians, ratio, seconds_of
+from .suites.common import floors, startup
+from .suites.common.calls import call_of, ready
+from .suites.common.data import batch, eps_of, slow_rows
+from .suites.common.peers import PEERS, QUICK_PEERS, counterpart, one_liner, peer
+from .suites.common.timing import medians, ratio, seconds_of
 
 OURS = ("eta", "rescale")
 

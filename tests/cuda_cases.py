@@ -18,10 +18,9 @@ import pytest
 import numba_car as car
 from numba_car import kernels
 from tests.support import oracle
+from tests.support.differences import check_against_differences
 from tests.support.oracle import Row
-from tests.support.strategies import FAMILIES, family_arrays
-from tests.test_gradients import check_against_differences
-from tests.test_slow_rows import slow_row
+from tests.support.strategies import FAMILIES, family_arrays, slow_row
 
 sys.setswitchinterval(1e-5)  # the simulator polls, which keeps the threads it waits for waiting
 cuda = pytest.importorskip("numba.cuda")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import numba_car as car
+from tests.support.checks import METHODS
 from tests.support.strategies import family_arrays
 
 SHAPE = (3, 4, 5)
@@ -121,7 +122,7 @@ def test_saturated_is_an_array_of_bool():
 
 
 @dtypes
-@pytest.mark.parametrize("method", ["auto", "newton", "sort"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("p", [0.5, 1, 2, 3, np.inf])
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0), (0, 2, 3), (2, 0, 3), (0,)], ids=str)
 def test_nothing_to_do(shape, p, method, dtype):

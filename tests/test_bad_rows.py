@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import numba_car as car
+from tests.support.checks import METHODS
 from tests.support.strategies import family_arrays
 
-METHODS = ("auto", "newton", "sort")
 BAD = 2
 """The row of the batch that gets the bad value."""
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import numba_car as car
+from tests.support.checks import METHODS
 from tests.support.strategies import family_arrays
 
 N, C, H, W = SHAPE = (3, 2, 4, 5)
@@ -24,7 +25,7 @@ def written_out(array, shape=SHAPE):
 @pytest.mark.parametrize(
     "shape", [(C, H, W), (1, C, H, W), (N, C, 1, 1), (N, 1, 1, 1), (W,), (1,), ()], ids=str
 )
-@pytest.mark.parametrize("method", ["auto", "newton", "sort"])
+@pytest.mark.parametrize("method", METHODS)
 def test_x_and_delta(function, shape, method):
     x, delta = family_arrays("cauchy", SHAPE, np.float32)
     small_x, small_delta = family_arrays("uniform", shape, np.float32, seed=1)

@@ -3,11 +3,13 @@
 import json
 import math
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from numba_car._cpu import direct, long_rows, threads
+import numba_car as car
+from numba_car._cpu import long_rows, threads
 from numba_car._cpu import pipeline as cpu_batch
 from tests.support import campaign, campaign_report, campaign_rows
 from tests.support.campaign_judge import Batch
@@ -83,16 +85,18 @@ def test_wrong_derivatives_are_not_passed(name, field, p):
     assert not verdict.right.all()
 
 
-def test_the_short_way_is_judged(monkeypatch):
+def test_plain_calls_are_judged(monkeypatch):
     batch = plain_batch(np.float64, 2.0)
     batch.lower, batch.upper, batch.eps[:] = 0.0, 1.0, 0.4
-    short, none = direct.eta, np.full(40, False)
+    none = np.full(40, False)
     assert campaign.failures(batch, none)[2] == []
 
-    def wrong(x, *rest):
-        return spoil(short(x, *rest), 8) if x.ndim > 1 else None
+    def wrong(x, delta, eps, **options):
+        eta = car.eta(x, delta, eps, **options)
+        return eta if "method" in options else spoil(eta, 8)
 
-    monkeypatch.setattr(direct, "eta", wrong)
+    functions = {name: getattr(car, name) for name in car.__all__}
+    monkeypatch.setattr(campaign, "car", SimpleNamespace(**{**functions, "eta": wrong}))
     assert [row for row, _ in campaign.failures(batch, none)[2]] == [*range(40)]
 
 

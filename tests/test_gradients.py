@@ -9,11 +9,11 @@ import pytest
 
 import numba_car as car
 from tests.support import oracle
+from tests.support.differences import H, check_against_differences
 from tests.support.oracle import Row
 from tests.support.strategies import POWERS
 
 LEVELS = (0.05, 0.5, 0.9, 1.7)  # of the largest norm; the last is out of reach
-H = 1e-6
 
 
 def problem(p, level, seed=0, n=9):
@@ -29,28 +29,8 @@ def moved(row, eta):
     return np.clip(row.x + eta * row.delta, row.lower, row.upper)
 
 
-def derivative(function, row, name, index=None):
-    """Central difference of a function of the row along one number in it."""
-    ends = []
-    for step in (-H, H):
-        value = np.array(getattr(row, name))
-        value[() if index is None else index] += step
-        ends.append(function(replace(row, **{name: value if index is not None else float(value)})))
-    return (ends[1] - ends[0]) / (2 * H)
-
-
 def arguments(row):
     return (row.x, row.delta, row.eps), {"p": row.p, "bounds": (row.lower, row.upper)}
-
-
-def check_against_differences(gradients, function, row):
-    for name in ("x", "lower", "upper"):
-        expected = [derivative(function, row, name, i) for i in range(row.x.size)]
-        np.testing.assert_allclose(getattr(gradients, name), expected, rtol=1e-6, atol=1e-6)
-    moving = np.flatnonzero(row.delta)
-    expected = [derivative(function, row, "delta", i) for i in moving]
-    np.testing.assert_allclose(gradients.delta[moving], expected, rtol=1e-6, atol=1e-6)
-    assert gradients.eps == pytest.approx(derivative(function, row, "eps"), rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("level", LEVELS)

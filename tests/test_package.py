@@ -18,15 +18,15 @@ from numba_car import _jit
 from numba_car._core.norms import STORED_POWERS, norm_of
 from numba_car._cpu import (
     active_set,
-    direct,
     distance,
     jvp,
     maxima,
+    newton,
     newton_double_double,
     pipeline,
-    plain,
     rescale,
     sums,
+    terms,
     validate,
     vjp,
 )
@@ -43,9 +43,10 @@ LAYERS = (
     ("_derivatives",),
     ("_api",),
     ("_dispatch",),
+    ("_numpy",),
     ("_cpu", "_cuda"),
     ("_problem",),
-    ("_layout",),
+    ("_layout", "_options"),
     ("_core",),
     ("_jit",),
 )
@@ -125,24 +126,25 @@ def is_loop(value):
 def test_inner_loops_vectorise(dtype, bounds):
     x = np.full(64, 0.5, dtype)
     limits = (0.0, 1.0) if bounds == "numbers" else (np.zeros(64, dtype), np.ones(64, dtype))
-    row, terms = (x, x.copy(), *limits), (np.ones(64, dtype), np.ones(64, dtype), 0.0, 0.0)
+    row, stored = (x, x.copy(), *limits), (x, x.copy(), dtype(0), dtype(math.inf))
     numbers, rates = (dtype(0.5), dtype(0.5), dtype(1), dtype(1e30)), (0.5, 0.5, 1.0)
     loops = {
-        sums._newton_sums: [
-            (row, norm_of(1.0), dtype(0.5)),
-            (row, norm_of(2.0), dtype(0.5)),
-            (terms, STORED_POWERS, dtype(0.5)),
+        newton._validate_and_sum: [
+            *((row, norm_of(p), dtype(0.5)) for p in (1.0, 2.0)),
+            (stored, STORED_POWERS, dtype(0.5)),
         ],
-        sums.fill_powers: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
-        plain._look: [(row, norm_of(p), dtype(0.5)) for p in (1.0, 2.0)],
-        plain._pass: [(row, norm_of(p), dtype(0.5), dtype(0.6)) for p in (1.0, 2.0)],
-        plain.scale_row: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
+        newton._sum_terms: [
+            *((row, norm_of(p), dtype(0.5), dtype(0.6)) for p in (1.0, 2.0)),
+            (stored, STORED_POWERS, dtype(0.5), dtype(0.6)),
+        ],
+        terms.fill_powers: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
+        terms.fill_scaled: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
         maxima.max_abs: [(x,)],
-        sums._step_sums: [(row, norm_of(1.0), (0.5, 1.0)), (row, norm_of(2.0), (0.5, 1.0))],
+        sums._sum_steps: [(row, norm_of(p), 0.5, 1.0) for p in (1.0, 2.0)],
         maxima.largest_step: [(row, 0.5)],
         maxima._largest_deltas: [(row, dtype(0.5), dtype(0.5))],
         maxima.largest_breakpoint: [(row,)],
-        validate.is_suspect: [(row,)],
+        validate.needs_validation: [(row,)],
         distance._sum_terms: [(x, x, norm_of(p)) for p in (1.0, 2.0)],
         distance._largest: [(x, x)],
         jvp._eta_tangent: [(row, x, x, norm_of(p), *rates) for p in (1.0, 2.0, math.inf)],
@@ -175,7 +177,7 @@ def test_strict_functions_take_no_flags_from_the_loop_that_has_them_compiled(str
 
 @pytest.mark.parametrize("method", ["newton", "sort"])
 def test_a_norm_of_another_kind(monkeypatch, method):
-    """A longer tuple takes the ways of a general p, none of which leads to `extended`: see CONTRIBUTING."""
+    """A longer tuple takes the ways of a general p, without double-double arithmetic: see CONTRIBUTING."""
     rng = np.random.default_rng(0)
     x, delta = rng.random((3, 50)), rng.standard_normal((3, 50))
 
@@ -190,7 +192,6 @@ def test_a_norm_of_another_kind(monkeypatch, method):
 
     expected = results(2.5)
     monkeypatch.setattr(pipeline, "plan_of", longer)
-    monkeypatch.setattr(direct, "plan_of", longer)
     monkeypatch.setattr(newton_double_double, "solve_rows", None)
     for found, same in zip(results(2.5), expected, strict=True):
         np.testing.assert_array_equal(found, same)
@@ -207,9 +208,9 @@ def llvm_of(dispatcher, arguments):
 CALL = """
 import numpy as np, numba_car as car
 from numba_car._jit import cache_folder
-from numba_car._cpu import plain
+from numba_car._cpu.solve_row import solve_ordinary_rows
 print(car.eta(np.full((1, 4), 0.5), np.ones((1, 4)), 0.1)[0])
-print(sum(plain.solve_rows.stats.cache_hits.values()), cache_folder())
+print(sum(solve_ordinary_rows.stats.cache_hits.values()), cache_folder())
 """
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
 
 import numba_car as car
-from tests.support.strategies import FAMILIES, POWERS, family_arrays
+from tests.support.checks import METHODS
+from tests.support.strategies import FAMILIES, POWERS, family_arrays, rows
 
-METHODS = ("auto", "newton", "sort")
 FLOATS = (np.float32, np.float64)
 
 
@@ -21,6 +22,46 @@ def mixed_batch(dtype, n=257):
 
 def bits(array):
     return np.asarray(array).tobytes()
+
+
+def all_bits(found):
+    """The bits of a result, or of each of its fields."""
+    return [bits(field) for field in found] if isinstance(found, tuple) else bits(found)
+
+
+@given(row=rows())
+def test_auto_is_newton(row):
+    """To the bit, alone and in a batch of one: whatever holds for "auto", the default, holds for "newton"."""
+    options = {"p": row.p, "bounds": row.bounds}
+    for x, delta in ((row.x, row.delta), (row.x[None], row.delta[None])):
+        for function in (car.eta, car.rescale, car.solve):
+            default = all_bits(function(x, delta, row.eps, **options))
+            for method in ("auto", "newton"):
+                assert all_bits(function(x, delta, row.eps, method=method, **options)) == default
+
+
+@pytest.mark.parametrize("p", POWERS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_auto_is_newton_among_rows_of_all_kinds(dtype, p):
+    """Rows that are saturated or spoiled among them, and derivatives."""
+    x, delta, eps = mixed_batch(dtype)
+    g = np.cos(np.arange(x.size, dtype=dtype)).reshape(x.shape)
+    x[3, 7], delta[8, 9] = np.nan, np.inf
+    for given_eps in (eps, 0.3):
+        given = x, delta, given_eps
+        calls = [
+            (car.eta, given),
+            (car.rescale, given),
+            (car.solve, given),
+            (car.eta_vjp, (*given, 0.7)),
+            (car.rescale_vjp, (*given, g)),
+            (car.eta_jvp, (*given, g, g, 0.7)),
+            (car.rescale_jvp, (*given, g, g, 0.7)),
+        ]
+        for function, arguments in calls:
+            default = all_bits(function(*arguments, p=p))
+            for method in ("auto", "newton"):
+                assert all_bits(function(*arguments, p=p, method=method)) == default, function
 
 
 @pytest.mark.parametrize("method", METHODS)

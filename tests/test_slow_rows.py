@@ -4,37 +4,25 @@ import numpy as np
 import pytest
 
 import numba_car as car
-from numba_car._core.verdicts import SLOW
-from numba_car._cpu.pipeline import Batch
-from numba_car._problem import Options, problem
+from numba_car._core.verdicts import PENDING
+from numba_car._cpu import pipeline
+from numba_car._options import Options
+from numba_car._problem import problem
 from tests.support import oracle
-from tests.support.oracle import Row
-
-
-def slow_row(p, copies, groups=45, ratio=2.2):
-    """Groups whose weights fall by `ratio`, each clipped by a pass of its own.
-
-    An element that hardly moves has so much room that the sums of rooms tell nothing.
-    """
-    weights = ratio ** -np.arange(groups, dtype=float)
-    caps, free, remaining = np.empty(groups), weights.sum(), 1.0
-    for k in range(groups):
-        caps[k] = weights[k] * remaining / free * 0.95
-        free, remaining = free - weights[k], remaining - caps[k]
-    delta, room = (np.repeat(values / copies, copies) ** (1 / p) for values in (weights, caps))
-    room, delta = np.append(room, 1000.0), np.append(delta, 1e-20 ** (1 / p))
-    return Row(1 - room, delta, float((1 - remaining / 2) ** (1 / p)), p, -1000.0)
+from tests.support.strategies import slow_row
 
 
 @pytest.mark.parametrize("copies", [1, 4, 20])
 @pytest.mark.parametrize("p", [1.0, 2.0, 3.0])
 def test_slow_rows_are_exact(p, copies):
     row = slow_row(p, copies)
-    task = problem(row.x[None], row.delta[None], row.eps, p, row.bounds, None)
-    batch = Batch(task, Options(method="newton"))
-    verdict = np.zeros(1, np.int64)
-    batch._newton(batch.rows(0, 1), np.array([row.eps]), np.zeros(1), verdict)
-    assert verdict[0] == SLOW
+    options = Options(p=p, bounds=row.bounds)
+    batch = pipeline.Batch(problem(row.x[None], row.delta[None], row.eps, options))
+    block = batch.solved(0, 1, np.zeros(1))
+    block.verdict[:] = PENDING
+    pipeline.STAGES["newton"].run(batch, block)
+    assert block.verdict[0] == PENDING
+    assert block.eta[0] > 0  # a lower bound, which sorting starts from
     for method in ("newton", "sort"):
         eta = float(car.eta(row.x, row.delta, row.eps, p=p, bounds=row.bounds, method=method))
         assert oracle.norm_error_in_ulps(eta, row, row.dtype) <= 4

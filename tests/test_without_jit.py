@@ -12,8 +12,7 @@ import numba_car as car
 from numba_car import kernels
 from numba_car._cpu import long_rows, sort
 from numba_car._cpu.distance import distances
-from tests.support.strategies import FAMILIES, family_arrays
-from tests.test_slow_rows import slow_row
+from tests.support.strategies import FAMILIES, family_arrays, slow_row
 
 ROOT = Path(__file__).parent.parent
 
@@ -124,7 +123,7 @@ def of_rows_in_pieces():
 
 
 def of_long_rows():
-    """Return what rows find that are cut into chunks, and sorted in pieces; see `shared` and `narrow`."""
+    """Return what rows find that are cut into chunks, and sorted in pieces; see `long_rows` and `radix_select`."""
     with mock.patch.multiple(long_rows, LONG=500, _CHUNK=200):
         return {
             f"cut {p} {part}": np.stack(car.solve(*LONG, part * car.max_norm(*LONG, p=p), p=p)[:3])

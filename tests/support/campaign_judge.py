@@ -28,7 +28,7 @@ class Batch:
     upper: object
     family: str
     axis: object = None
-    """As it is passed: 1 and None mean the same, but a call that says 1 never goes by `direct`."""
+    """As it is passed: 1 and None mean the same, but a call that says 1 is never a plain one."""
     way: str = "as it is"
     part: int = 0
     """As far larger batches are solved: in "chunks" of so many elements, or "blocks" of so many rows."""

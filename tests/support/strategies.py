@@ -119,6 +119,21 @@ def family_arrays(family, shape, dtype, seed=0):
     return _round(x, dtype).reshape(shape), _round(delta, dtype).reshape(shape)
 
 
+def slow_row(p, copies, groups=45, ratio=2.2):
+    """Groups whose weights fall by `ratio`, each clipped by a pass of its own.
+
+    An element that hardly moves has so much room that the sums of rooms tell nothing.
+    """
+    weights = ratio ** -np.arange(groups, dtype=float)
+    caps, free, remaining = np.empty(groups), weights.sum(), 1.0
+    for k in range(groups):
+        caps[k] = weights[k] * remaining / free * 0.95
+        free, remaining = free - weights[k], remaining - caps[k]
+    delta, room = (np.repeat(values / copies, copies) ** (1 / p) for values in (weights, caps))
+    room, delta = np.append(room, 1000.0), np.append(delta, 1e-20 ** (1 / p))
+    return Row(1 - room, delta, float((1 - remaining / 2) ** (1 / p)), p, -1000.0)
+
+
 def _drawn_elements(dtype):
     width = 8 * np.dtype(dtype).itemsize
     finite = st.floats(allow_nan=False, allow_infinity=False, width=width)

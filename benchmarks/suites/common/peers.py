@@ -7,10 +7,6 @@ from functools import partial
 
 import numpy as np
 
-from .calls import ready
-from .data import batch
-from .timing import ratio
-
 STEPS = 30
 
 
@@ -115,23 +111,3 @@ def peer(name, made):
     except ImportError:
         return None
     return call
-
-
-class Peers:
-    params = (list(PEERS),)
-    param_names = ("peer",)
-    timeout = 300
-
-    def setup(self, name):
-        self.made = batch((16, 150528))
-        self.call = peer(name, self.made)
-        if self.call is None:
-            raise NotImplementedError
-
-    def time_peer(self, name):
-        self.call()
-
-    def track_multiple(self, name):
-        return ratio(self.call, ready(counterpart(name), self.made), runs=3)
-
-    track_multiple.unit = "times our time"

@@ -73,7 +73,7 @@ def slow_rows(count, n, ratio=2.2, groups=45, lead=0.05):
     room hides the groups'.
     """
     # asv imports this file beside older commits, too, which lack that.
-    from numba_car._cpu.plain import sample_of
+    from numba_car._cpu.newton import sample_of
     from numba_car._jit import interpreted
 
     weights = ratio ** -np.arange(groups, dtype=float)

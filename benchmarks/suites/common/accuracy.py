@@ -5,11 +5,9 @@ from decimal import Decimal, localcontext
 import numpy as np
 
 import numba_car as car
-from numba_car._cpu import long_rows, maxima, newton, plain, sums
+from numba_car._cpu import long_rows, maxima, newton, solve_row, sums, terms
 from numba_car._cpu.tuning import plan_of
 from numba_car._jit import interpreted
-
-from .data import batch
 
 DIGITS = 60
 
@@ -45,21 +43,16 @@ def counting(counts):
 
         return counted_pass
 
-    def fill_powers(row, norm, unit, speed, caps, weights):
-        long_rows._fill_powers(row, norm, unit, speed, caps, weights)
-        return weights.sum()
-
     def of_sample(*given):
         *_, block, stride = given
         return block / stride
 
     return {
-        plain.look: counted(long_rows._look),
-        plain.pass_over: counted(long_rows._pass_over, of_sample),
-        sums.row_sums: counted(long_rows._row_sums, of_sample),
-        sums.fill_powers: counted(fill_powers),
-        maxima.fastest: long_rows._fastest,
-        newton.residue: long_rows._residue,
+        newton.validate_and_sum: counted(long_rows._validate_and_sum),
+        newton.sum_terms: counted(long_rows._sum_terms, of_sample),
+        terms.fill_powers: counted(long_rows._fill_powers),
+        maxima.max_abs: long_rows._max_abs,
+        solve_row.residue: long_rows._residue,
     }
 
 
@@ -70,28 +63,10 @@ def passes(made):
     """
     plan, counts = plan_of(made.p, made.x.dtype), []
     limits, is_plain = (made.x.dtype.type(0), made.x.dtype.type(1)), len(plan.norm) < 3
-    solve_row = interpreted((plain if is_plain else newton).solve_row, counting(counts))
+    solve = solve_row.solve_ordinary if is_plain else solve_row.solve_valid
+    solve = interpreted(solve, counting(counts))
     scratch = () if is_plain else (np.empty((2, sums.padded(made.x.shape[1])), plan.powers_dtype),)
     with np.errstate(all="ignore"):
         for row in zip(made.x, made.delta, strict=True):
-            solve_row((*row, *limits), plan.norm, made.eps, plan.block, *scratch)
+            solve((*row, *limits), plan.norm, made.eps, plan.block, *scratch)
     return sum(counts) / len(made.x)
-
-
-class Accuracy:
-    params = (["float32", "float64"], [1, 2, 3.5, np.inf], ["normal", "cauchy", "photographs"])
-    param_names = ("dtype", "p", "kind")
-    unit = "ulp"
-    timeout = 300
-
-    def track_worst_ulp(self, dtype, p, kind):
-        return worst_error(batch((16, 1000), dtype, p, kind, share=0.1))
-
-
-class Passes:
-    params = (["normal", "cauchy", "photographs"], [1, 2, 3.5], [784, 3072, 150528])
-    param_names = ("kind", "p", "n")
-    unit = "passes"
-
-    def track_passes(self, kind, p, n):
-        return passes(batch((2**19 // n, n), p=p, kind=kind, share=0.1))

@@ -26,17 +26,3 @@ def seconds_of(name):
         check=True,
     )
     return float(found.stdout)
-
-
-class StartUp:
-    params = (list(CODES),)
-    param_names = ("code",)
-    number = 1
-    repeat = (1, 5, 10.0)
-
-    def setup(self, name):
-        if "cache" in name:
-            seconds_of(name)  # fills it
-
-    def timeraw_start(self, name):
-        return CODES[name]

@@ -5,8 +5,8 @@ All of it crossed would take days; `floors.Multiples` crosses shapes, dtypes and
 
 import numpy as np
 
-from .calls import FUNCTIONS, bounds_like, ready
-from .data import SHAPES, batch, slow_rows
+from .common.calls import FUNCTIONS, bounds_like, ready
+from .common.data import SHAPES, batch, slow_rows
 
 SHAPE = SHAPES["16384x3072"]
 

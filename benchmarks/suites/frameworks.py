@@ -4,7 +4,7 @@ from functools import partial
 
 import numba_car as car
 
-from .data import SHAPES, batch
+from .common.data import SHAPES, batch
 
 
 def tensor_of(library, array):
