@@ -88,6 +88,7 @@ def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
 
 @kernel
 def _cast(source, out):
+    """Copy flat memory, element by element, to a batch of one row."""
     i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
     if i < source.size:
         store(out, 0, i, source[i])

@@ -34,6 +34,7 @@ def check_driver() -> None:
 
 
 def _library_of(array: Any) -> str:
+    """Return the name of the package that has the type of an array."""
     return type(array).__module__.partition(".")[0]
 
 
@@ -68,6 +69,7 @@ class View(NamedTuple):
 
 
 def _said_by(array: Any) -> dict[str, Any]:
+    """Return the array interface of an array: the CUDA one, or in the simulator NumPy's."""
     if not IS_SIMULATED:
         said: dict[str, Any] = array.__cuda_array_interface__
         return said

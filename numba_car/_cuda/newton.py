@@ -122,6 +122,7 @@ def solve_kernel(dtype, where):
 
     @kernel
     def solve_rows(x, delta, lower, upper, count, n, eps, norm, slack, eta, verdict, first):
+        """Solve all rows, a team a row."""
         team = (cuda.shared.array(SLOTS, np.float64),)
         like, r = real(0), np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         if where == "on chip":

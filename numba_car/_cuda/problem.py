@@ -151,10 +151,12 @@ def _promoted(x: DType, delta: DType) -> DType:
 
 
 def _precision(dtype: DType) -> Precision | None:
+    """Return the rounding and range of a float dtype, None for other dtypes."""
     return PRECISIONS["bfloat16"] if dtype == BFLOAT16 else precision_of(dtype)
 
 
 def _rounded(value: float, dtype: DType) -> float:
+    """Return a number rounded to a dtype."""
     if dtype == BFLOAT16:
         bits = interpreted(narrow, {})(np.float32(value))
         return float(interpreted(widen, {})(bits))
@@ -162,6 +164,7 @@ def _rounded(value: float, dtype: DType) -> float:
 
 
 def _numbers(bound: Any, name: str) -> Array:
+    """Return a bound in host memory as a NumPy array."""
     return as_numeric(f"the {name} of bounds", bound)
 
 
@@ -213,6 +216,7 @@ def problem(x: Any, delta: Any, eps: Any, options: Options) -> DeviceProblem:
 
 
 def _eps(eps: Any, shape: tuple[int, ...], axes: tuple[int, ...], stream: Any) -> tuple[Any, ...]:
+    """Return eps as a batch of rows of one element."""
     if not is_on_device(eps):
         array = as_numeric("eps", eps)
         check_eps(array)
@@ -233,6 +237,7 @@ def _bounds(
     compute: DType,
     stream: Any,
 ) -> tuple[Any, ...]:
+    """Return lower and upper, each as a batch; numbers are rounded to the dtype of the result."""
     lower, upper = bounds
     given = -math.inf if lower is None else lower, math.inf if upper is None else upper
     numbers = [

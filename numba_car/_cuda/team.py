@@ -69,6 +69,7 @@ def butterfly(combine):
 
 
 def _reduction(combine):
+    """Return a device function that combines the values of a team's threads, and returns that to each."""
     # The simulator takes five times as long to shuffle five times.
     across_warp = SIMULATED_CUDA.butterfly(combine) if IS_SIMULATED else butterfly(combine)
 

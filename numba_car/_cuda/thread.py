@@ -52,12 +52,14 @@ def _size_of(values, default):
 
 @device
 def _row_of(x, delta, lower, upper):
+    """Return the row (x, delta, lower, upper, r, n) that device functions take."""
     bounds = as_batch(lower), as_batch(upper)
     return as_batch(x), as_batch(delta), bounds[0], bounds[1], np.int64(0), np.int64(x.size)
 
 
 @device
 def _largest_of(array):
+    """Return the largest finite number of an array's dtype."""
     return _LARGEST_FLOAT32 if is_float32(array.dtype.type(0)) else LARGEST
 
 

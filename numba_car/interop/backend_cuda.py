@@ -55,9 +55,8 @@ def _public(function: Callable[..., Any]) -> Callable[..., Any]:
         lower, upper = pair(options.bounds)
 
         def solve_on_host() -> None:
-            bounds = copies.on_host(lower), copies.on_host(upper)
-            arrays = map(copies.on_host, (x, delta, eps))
-            _numpy.eta(*arrays, options._replace(bounds=bounds))
+            arrays = Arrays(*map(copies.on_host, (x, delta, eps, lower, upper)))
+            _numpy.eta(*arrays[:3], options._replace(bounds=arrays[3:]))
 
         with _on_device_of(x, solve_on_host):
             found = function(problem(x, delta, eps, options), *more)
