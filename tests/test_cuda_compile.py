@@ -102,6 +102,32 @@ def test_the_table_shows_no_spill():
 
 
 @needs_compiler
+def test_branches_of_other_kinds_are_pruned():
+    """The length of a tuple picks a branch before numba types the function, by a named constant, too."""
+    code = """
+from numba import cuda, types
+from numba_car._cuda.row import NUMBER
+
+def first(batch):
+    kind = len(batch)
+    if kind == NUMBER:
+        return batch[0]
+    return batch.no_such_attribute
+
+def compiled(length):
+    signature = types.float64(types.UniTuple(types.float64, length))
+    return cuda.compile(first, signature, device=True, cc=(9, 0))
+
+compiled(NUMBER)
+try:
+    compiled(NUMBER + 1)
+except Exception as error:
+    print(error)
+"""
+    assert "no_such_attribute" in output_of("-c", code)
+
+
+@needs_compiler
 def test_indices_have_64_bits():
     """Arrays may have more elements, and batches more rows, than 32 bits can tell."""
     found = [json.loads(line) for line in output_of("-m", INDEX_TYPES).splitlines()]

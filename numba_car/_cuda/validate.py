@@ -18,7 +18,7 @@ NO_FAULT, OUTSIDE_BOUNDS, NO_NUMBER = range(3)
 
 
 @device
-def must_validate(values):
+def needs_validation(values):
     """Return whether an element is not finite, or not between its bounds, if only by rounding."""
     x, delta, lower, upper = values
     # The GPU's largest drops NaN: what is not finite must be found by itself.
@@ -28,7 +28,7 @@ def must_validate(values):
 @device
 def worst(fault, values, slack):
     """Return the larger of a fault, given in the type of its accumulator, and that of an element."""
-    if not must_validate(values):
+    if not needs_validation(values):
         return fault
     x, delta, lower, upper = values
     if not (delta - delta == 0 and x - x == 0):
@@ -45,7 +45,7 @@ def verdict_of(fault):
 
 
 @device
-def validate(row, slack, team):
+def validate_row(row, slack, team):
     """Return NOT_FINITE, OUTSIDE, or PENDING for a valid row."""
     fault, i = 0.0, place_in(team)
     while i < row[5]:
@@ -58,7 +58,7 @@ def validate(row, slack, team):
 def read_element(found, values, i, terms):
     """Return (largest |delta|, whether the row must be validated) with element i, which `terms` may keep."""
     keep(terms, i, values)
-    return max(found[0], abs(values[1])), found[1] | must_validate(values)
+    return max(found[0], abs(values[1])), found[1] | needs_validation(values)
 
 
 @device
@@ -81,6 +81,6 @@ def read_row(row, like, terms, team):
 
 @device
 def read_and_validate(row, slack, like, terms, team):
-    """Return the largest |delta| of a row and the verdict of `validate`; keep the row in `terms`."""
-    max_abs_delta, is_to_validate = read_row(row, like, terms, team)
-    return max_abs_delta, validate(row, slack, team) if is_to_validate else PENDING
+    """Return the largest |delta| of a row and the verdict of `validate_row`; keep the row in `terms`."""
+    max_abs_delta, to_validate = read_row(row, like, terms, team)
+    return max_abs_delta, validate_row(row, slack, team) if to_validate else PENDING
