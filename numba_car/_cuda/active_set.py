@@ -95,11 +95,11 @@ def decide(row, eps, team):
 
 @device
 def analyse(row, g, norm, eps, eta, team):
-    """Return sum_free g*delta, rate, d eta / d eps, the coordinate that decides alone, and `saturated`.
+    """Return sum_free g*delta, rate, d eta / d eps, the coordinate that decides alone (or -1), and saturation.
 
-    The coordinate is -1 where none does; `saturated` tells whether its room decides, or its |delta| alone.
+    The last says whether the room of that coordinate decides, as in a saturated row, or its |delta|.
     """
-    nobody = np.int64(-1)
+    none = np.int64(-1)
     if len(norm) == MAXIMUM:
         decider, saturated = decide(row, eps, team)
         _, pull = gather(row, g, NORM_1, eta, 1.0, team)
@@ -108,14 +108,13 @@ def analyse(row, g, norm, eps, eta, team):
         max_abs_delta = abs(at(row[1], row[4], decider, np.float64))
         return pull, 0.0, slowness(max_abs_delta, 1.0, NORM_1), decider, False
     if eta == 0:
-        leader = first_largest_with_room(row, 0.0, team)
-        unit = abs(at(row[1], row[4], leader, np.float64)) if leader >= 0 else 1.0
-        unit = unit_at_zero(unit)
+        first = first_largest_with_room(row, 0.0, team)
+        unit = unit_at_zero(abs(at(row[1], row[4], first, np.float64)) if first >= 0 else 1.0)
         share, pull = gather(row, g, norm, eta, 1.0 / unit, team)
-        by_eps = slowness(unit, share, norm) if leader >= 0 else 0.0
-        return pull, 0.0, by_eps, nobody, False
+        by_eps = slowness(unit, share, norm) if first >= 0 else 0.0
+        return pull, 0.0, by_eps, none, False
     share, pull = gather(row, g, norm, eta, inverse_unit(eps, 1.0), team)
     if share == 0:
         return pull, 0.0, 0.0, last_to_clip(row, team), True
     rate, by_eps = rates(share, norm, eps, eta)
-    return pull, rate, by_eps, nobody, False
+    return pull, rate, by_eps, none, False

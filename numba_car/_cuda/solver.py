@@ -1,22 +1,21 @@
 """The solver for a `DeviceProblem`: which kernels solve its rows, and what is computed from their eta.
 
-Each kernel takes the rows of certain verdicts, in the order that `solve` launches them:
+Rows are solved in one of three ways: by `solve_rows` if their terms fit shared memory, or p is infinite;
+by `sort_rows` for the method "sort"; else by `guess_rows`, then `narrow_rows` with a block a row, or rounds
+of `sift` and `iterate` with several, then `solve_rest`.
 
-==================================  =====================================  ===================================
-kernel                              takes rows that are                    leaves them
-==================================  =====================================  ===================================
-`solve_rows`: terms on chip,        new: it takes all rows                 DONE, NOT_FINITE or OUTSIDE
-or p = inf
-`sort_rows`: method "sort"          new: it takes all rows                 DONE, NOT_FINITE or OUTSIDE
-`guess_rows`: rows too long for     new: it takes all rows                 PENDING
-the chip; the next three follow it
-`narrow_rows`: a block a row        PENDING                                DONE, NOT_FINITE, OUTSIDE; PENDING,
-                                                                           SATURATED or NEEDS_MORE_DIGITS
-`sift`, `iterate`: several blocks   PENDING                                the same
-a row
-`solve_rest`                        PENDING, SATURATED, NEEDS_MORE_DIGITS  DONE
-`measure_rows`                      DONE                                   as they are
-==================================  =====================================  ===================================
+=====================  ===============================  ===============================================
+kernel                 takes rows that are              leaves them
+=====================  ===============================  ===============================================
+`solve_rows`           any                              DONE, NOT_FINITE, OUTSIDE
+`sort_rows`            any                              DONE, NOT_FINITE, OUTSIDE
+`guess_rows`           any                              PENDING
+`narrow_rows`          PENDING                          DONE, NOT_FINITE, OUTSIDE, or, for `solve_rest`,
+`sift` and `iterate`   PENDING                          PENDING, SATURATED, NEEDS_MORE_DIGITS
+`solve_rest`           PENDING, SATURATED,              DONE
+                       NEEDS_MORE_DIGITS
+`measure_rows`         DONE                             DONE
+=====================  ===============================  ===============================================
 
 Within a kernel, a row that Newton's method leaves SATURATED is measured, and one that it leaves
 NEEDS_MORE_DIGITS is bisected: see `newton.finish`.
@@ -41,7 +40,7 @@ from numba_car._cuda.sort import SCRATCH_ROWS, sort_rows
 from numba_car._cuda.team import WARP
 from numba_car._layout import DType
 
-_NOBODY = np.iinfo(np.int64).max
+_NO_ROW = np.iinfo(np.int64).max
 
 
 class BadRowError(Exception):
@@ -57,12 +56,12 @@ class Solved(NamedTuple):
 
 def _first(task: DeviceProblem) -> Any:
     """Return memory for the least index of a row that asks for an error, with no row in it yet."""
-    return device_memory.to_device(np.full(1, _NOBODY, np.int64), task.stream)
+    return device_memory.to_device(np.full(1, _NO_ROW, np.int64), task.stream)
 
 
 def _check(task: DeviceProblem, first: Any) -> None:
     """Raise BadRowError if a kernel stored a row in `first`, which is copied to the host for that."""
-    if device_memory.to_host(first, task.stream)[0] != _NOBODY:
+    if device_memory.to_host(first, task.stream)[0] != _NO_ROW:
         raise BadRowError
 
 
