@@ -80,7 +80,8 @@ def library_of(*arrays: Any) -> Any:
         from numba_car.interop import tensorflow
 
         return tensorflow
-    return import_module(f"numba_car.interop.{found}")
+    name = "backend_cuda" if found == "cuda" else found
+    return import_module(f"numba_car.interop.{name}")
 
 
 def differentiator_of(*arrays: Any) -> Any:

@@ -1,35 +1,84 @@
 """The public functions for NumPy arrays, computed on a GPU: what they take and return is the same.
 
-The arrays may be larger than the GPU's memory, but for a single row: they go there in chunks of rows. All
-but a few bits of the results are those of the CPU, and errors are the same. It needs numba-cuda, and
-raises RuntimeError where there is no driver or no GPU.
+The arrays may be larger than the GPU's memory, but for a single row: they are copied there in chunks of
+rows. Results differ from the CPU's by a few units in the last place at most, and errors are the same. The
+functions need numba-cuda, and raise RuntimeError where there is no driver or no GPU.
 
 Arrays that are in device memory already go into `numba_car.rescale` and the other functions as they are.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from numba_car import _numpy
+from numba_car import _api, _numpy
 from numba_car._cpu import solve as cpu
 from numba_car._cuda import staging
 from numba_car._cuda.solver import BadRowError
 from numba_car._dispatch import library_of
 from numba_car._layout import Array, Rows
-from numba_car._options import Axis, Bounds, Options, Solution, pair
+from numba_car._options import Options, Solution, pair
 from numba_car._problem import Problem, problem, result_rows
 
 __all__ = ["eta", "max_norm", "rescale", "solve"]
 
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# What the docstrings say besides those of the namesakes in `numba_car`.
+_SUMMARY = """
+Computed on a GPU, for NumPy arrays. `num_threads` is for the CPU, which finds the values that the
+message of an error names.
+"""
+_RAISES = """
+RuntimeError
+    If there is no driver or no GPU.
+MemoryError
+    If a single row does not fit the GPU's memory.
+"""
+_EXAMPLE = """
+>>> import numpy as np
+>>> from numba_car import cuda
+>>> row, up = np.full((1, 4), 0.5), np.ones((1, 4))
+>>> cuda.{call}  # doctest: +SKIP
+{shown}
+"""
+
+
+def _as(public: _F, call: str, shown: str) -> Callable[[Callable[..., Any]], _F]:
+    """Return a decorator that gives a function the signature and docstring of the public one.
+
+    The docstring says in addition what differs on a GPU, and has this call and its result for an example.
+    """
+    signature, documented = inspect.signature(public), inspect.getdoc(public) or ""
+    summary, _, rest = documented.partition("\n")
+    sections, _, _ = rest.partition("Examples\n--------\n")
+    sections = sections.replace("\nRaises\n------\n", f"\nRaises\n------{_RAISES}")
+    example = _EXAMPLE.format(call=call, shown=shown)
+
+    def decorate(function: Callable[..., Any]) -> _F:
+        def on_gpu(*arguments: Any, **options: Any) -> Any:
+            given = signature.bind(*arguments, **options)
+            given.apply_defaults()
+            return function(*given.args, **given.kwargs)
+
+        on_gpu.__name__ = on_gpu.__qualname__ = public.__name__
+        on_gpu.__doc__ = f"{summary}\n{_SUMMARY}{sections}Examples\n--------{example}"
+        on_gpu.__annotations__ = public.__annotations__
+        on_gpu.__signature__ = signature  # type: ignore[attr-defined]
+        return cast("_F", on_gpu)
+
+    return decorate
+
 
 def _check_kind(*arrays: Any) -> None:
+    """Raise TypeError unless the arrays are NumPy's or convert to them."""
     library = library_of(*arrays)
     if library is not _numpy:
-        name = library.__name__.rpartition(".")[2]
+        name = library.__name__.rpartition(".")[2].removeprefix("backend_")
         raise TypeError(
             f"arrays must be NumPy arrays or convert to them, found {name}'s; those that are on a "
             "GPU go into numba_car's own functions"
@@ -37,125 +86,39 @@ def _check_kind(*arrays: Any) -> None:
 
 
 def _run(name: str, task: Problem, out: Rows | None = None) -> Any:
+    """Return the values by row of the public function of that name; for `rescale`, fill `out`."""
     if not (task.count and task.n):
         found = () if out is not None else getattr(cpu, name)(task)
         return found if isinstance(found, tuple) else (found,)
     try:
-        return staging.run(name, task, task.options, out)
-    except BadRowError:  # the CPU's solver finds them again, and words the error
+        return staging.run(name, task, out)
+    except BadRowError:  # the CPU's solver raises the error, with its message
         cpu.eta(task)
         raise ValueError("x, eps or bounds broke a rule in some row") from None
 
 
-def _by_row(name: str, x: Any, delta: Any, eps: Any, call: Options) -> list[Any]:
-    _check_kind(x, delta, eps, *pair(call.bounds))
-    task = problem(x, delta, eps, call)
-    with np.errstate(over="ignore"):
-        return [
-            _numpy.restore(
-                values if values.dtype == np.bool_ else values.astype(task.dtype, copy=False), task
-            )
-            for values in _run(name, task)
-        ]
-
-
-def eta(
-    x: ArrayLike,
-    delta: ArrayLike,
-    eps: ArrayLike,
-    *,
-    p: float = 2,
-    bounds: Bounds = (0.0, 1.0),
-    axis: Axis = None,
-    keepdims: bool = False,
-    infeasible: str = "saturate",
-    method: str = "auto",
-    num_threads: int | None = None,
-) -> Any:
-    r"""Scale that puts each row's clipped perturbation at norm eps.
-
-    .. math:: \eta = \min\{\eta \ge 0 : \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p
-              \ge \min(\epsilon, R)\}
-
-    Parameters
-    ----------
-    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
-        As for `numba_car.eta`, for NumPy arrays; threads find errors again, to word them.
-
-    Returns
-    -------
-    ndarray or scalar
-        As of `numba_car.eta`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As by `numba_car.eta`.
-    RuntimeError
-        If there is no driver or no GPU.
-    MemoryError
-        If a single row does not fit the GPU's memory.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from numba_car import cuda
-    >>> row, up = np.full((1, 4), 0.5), np.ones((1, 4))
-    >>> cuda.eta(row, up, 0.1)  # doctest: +SKIP
-    array([0.05])
-    """
-    call = Options(p, bounds, axis, keepdims, infeasible, method, num_threads)
-    return _by_row("eta", x, delta, eps, call)[0]
-
-
-def rescale(
-    x: ArrayLike,
-    delta: ArrayLike,
-    eps: ArrayLike,
-    *,
-    p: float = 2,
-    bounds: Bounds = (0.0, 1.0),
-    axis: Axis = None,
-    keepdims: bool = False,  # noqa: ARG001
-    infeasible: str = "saturate",
-    method: str = "auto",
-    num_threads: int | None = None,
-    out: Array | None = None,
-) -> Any:
-    r"""Perturb x along delta by exactly eps, inside the bounds.
-
-    .. math:: v = \mathrm{clip}(x + \eta\,\delta, l, u)
-
-    Parameters
-    ----------
-    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads, out
-        As for `numba_car.rescale`, for NumPy arrays; threads find errors again, to word them.
-
-    Returns
-    -------
-    ndarray
-        As of `numba_car.rescale`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As by `numba_car.rescale`.
-    RuntimeError
-        If there is no driver or no GPU.
-    MemoryError
-        If a single row does not fit the GPU's memory.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from numba_car import cuda
-    >>> row, up = np.full((1, 4), 0.5), np.ones((1, 4))
-    >>> cuda.rescale(row, up, 0.1)  # doctest: +SKIP
-    array([[0.55, 0.55, 0.55, 0.55]])
-    """
-    options = Options(p, pair(bounds), axis, False, infeasible, method, num_threads)
-    _check_kind(x, delta, eps, *options.bounds, out)
+def _by_row(name: str, x: Any, delta: Any, eps: Any, options: Options) -> list[Any]:
+    """Return the results of a function of one number a row, in the shape and dtype of its result."""
+    _check_kind(x, delta, eps, *pair(options.bounds))
     task = problem(x, delta, eps, options)
+    with np.errstate(over="ignore"):
+        dtypes = {np.dtype(np.float64): task.dtype}  # booleans stay what they are
+        found = (v.astype(dtypes.get(v.dtype, v.dtype), copy=False) for v in _run(name, task))
+        return [_numpy.restore(values, task) for values in found]
+
+
+@_as(_api.eta, "eta(row, up, 0.1)", "array([0.05])")
+def eta(x: Any, delta: Any, eps: Any, **options: Any) -> Any:
+    """See `numba_car.eta`."""
+    return _by_row("eta", x, delta, eps, Options(**options))[0]
+
+
+@_as(_api.rescale, "rescale(row, up, 0.1)", "array([[0.55, 0.55, 0.55, 0.55]])")
+def rescale(x: Any, delta: Any, eps: Any, *, out: Array | None, **options: Any) -> Any:
+    """See `numba_car.rescale`."""
+    given = Options(**options)
+    _check_kind(x, delta, eps, *pair(given.bounds), out)
+    task = problem(x, delta, eps, given)
     result_rows(task, out)  # which raises where out does not fit
     result, rows, _ = result_rows(task, None)
     _run("rescale", task, rows)
@@ -165,94 +128,13 @@ def rescale(
     return out
 
 
-def solve(
-    x: ArrayLike,
-    delta: ArrayLike,
-    eps: ArrayLike,
-    *,
-    p: float = 2,
-    bounds: Bounds = (0.0, 1.0),
-    axis: Axis = None,
-    keepdims: bool = False,
-    infeasible: str = "saturate",
-    method: str = "auto",
-    num_threads: int | None = None,
-) -> Solution:
-    r"""Eta together with the norm that it reaches and the largest that can be reached.
-
-    .. math:: \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p = \min(\epsilon, R)
-
-    Parameters
-    ----------
-    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
-        As for `numba_car.solve`, for NumPy arrays; threads find errors again, to word them.
-
-    Returns
-    -------
-    Solution
-        As of `numba_car.solve`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As by `numba_car.solve`.
-    RuntimeError
-        If there is no driver or no GPU.
-    MemoryError
-        If a single row does not fit the GPU's memory.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from numba_car import cuda
-    >>> row, up = np.full((1, 4), 0.5), np.ones((1, 4))
-    >>> cuda.solve(row, up, 2.0).saturated  # doctest: +SKIP
-    array([ True])
-    """
-    call = Options(p, bounds, axis, keepdims, infeasible, method, num_threads)
-    return Solution(*_by_row("solve", x, delta, eps, call))
+@_as(_api.solve, "solve(row, up, 2.0).saturated", "array([ True])")
+def solve(x: Any, delta: Any, eps: Any, **options: Any) -> Solution:
+    """See `numba_car.solve`."""
+    return Solution(*_by_row("solve", x, delta, eps, Options(**options)))
 
 
-def max_norm(
-    x: ArrayLike,
-    delta: ArrayLike,
-    *,
-    p: float = 2,
-    bounds: Bounds = (0.0, 1.0),
-    axis: Axis = None,
-    keepdims: bool = False,
-    num_threads: int | None = None,
-) -> Any:
-    r"""Largest norm that a perturbation along delta can reach inside the bounds.
-
-    .. math:: R = \lim_{\eta\to\infty} \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p
-
-    Parameters
-    ----------
-    x, delta, p, bounds, axis, keepdims, num_threads
-        As for `numba_car.max_norm`, for NumPy arrays; threads find errors again, to word them.
-
-    Returns
-    -------
-    ndarray or scalar
-        As of `numba_car.max_norm`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As by `numba_car.max_norm`.
-    RuntimeError
-        If there is no driver or no GPU.
-    MemoryError
-        If a single row does not fit the GPU's memory.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from numba_car import cuda
-    >>> row, up = np.full((1, 4), 0.5), np.ones((1, 4))
-    >>> cuda.max_norm(row, up)  # doctest: +SKIP
-    array([1.])
-    """
-    call = Options(p, bounds, axis, keepdims, num_threads=num_threads)
-    return _by_row("max_norm", x, delta, 0.0, call)[0]
+@_as(_api.max_norm, "max_norm(row, up)", "array([1.])")
+def max_norm(x: Any, delta: Any, **options: Any) -> Any:
+    """See `numba_car.max_norm`."""
+    return _by_row("max_norm", x, delta, 0.0, Options(**options))[0]

@@ -170,8 +170,8 @@ def test_rows_built_to_be_slow_are_bisected(p):
     @jit.kernel
     def iterate(caps, weights, target, found):
         slots = (cuda.shared.array(size, np.float64),)
-        terms, lane = (caps, weights, np.int64(0)), np.float64(0)
-        _, found[0] = newton.iterate(np.int64(caps.size), target, 0.0, 0.0, lane, terms, slots)
+        n, terms, like = np.int64(caps.size), (caps, weights, np.int64(0)), np.float64(0)
+        found[0] = newton.iterate(n, target, 0.0, True, (), 0.0, like, terms, slots)[2]
 
     row = slow_row(p, copies=1)
     found = cuda.to_device(np.zeros(1, np.int64))
@@ -330,12 +330,13 @@ def test_bounds_per_element_and_eps_per_row():
 
 def test_bounds_by_channel_are_kept_once():
     from numba_car._cuda.problem import problem
+    from numba_car._options import Options
 
     rng = np.random.default_rng(6)
     lower, upper = -rng.random((3, 1, 1)), 1 + rng.random((3, 1, 1))
     x, delta = rng.random((4, 3, 2, 5)), rng.standard_normal((4, 3, 2, 5))
     arrays, bounds = map(cuda.to_device, (x, delta)), tuple(map(cuda.to_device, (lower, upper)))
-    task = problem(*arrays, 1.5, 2.0, bounds, None)
+    task = problem(*arrays, 1.5, Options(bounds=bounds))
     assert task.lower[0].size == task.upper[0].size == task.n == 30
     found = to_host(car.rescale(*map(cuda.to_device, (x, delta)), 1.5, bounds=bounds))
     expected = car.rescale(x, delta, 1.5, bounds=(lower, upper))

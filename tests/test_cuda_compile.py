@@ -21,7 +21,7 @@ KERNELS = {
     "cast",
     "copy of any layout",
     "eta_vjp",
-    "judge",
+    "flag unreachable",
     "long, alone",
     "long, rest",
     "long, iterate",
@@ -42,7 +42,7 @@ NARROW = {
     "float16": {"cast", "copy of any layout", "newton, on chip", "rescale"},
     "uint8, float32": {"long, alone", "newton, on chip", "rescale"},
 }
-PASSES, DTYPES = {"look", "raise", "kept", "anew"}, {"float32", "float64"}
+PASSES, DTYPES = {"read", "raise", "kept", "anew"}, {"float32", "float64"}
 MOST_SHARED = 48 * 1024
 REGISTERS = 1 << 16  # of a multiprocessor
 
@@ -77,7 +77,7 @@ def test_kernels_compile_without_spilling():
     figures, passes = ([line for line in lines if key in line] for key in ("kernel", "pass"))
     assert {f["kernel"] for f in figures} == KERNELS
     assert {f["arch"] for f in figures} == {f"sm_{arch}" for arch in ARCHS}
-    for kernel in KERNELS - {"judge"}:
+    for kernel in KERNELS - {"flag unreachable"}:
         assert {f["dtype"] for f in figures if f["kernel"] == kernel} >= DTYPES
     for dtype, kernels in NARROW.items():
         assert {f["kernel"] for f in figures if f["dtype"] == dtype} == kernels
@@ -99,6 +99,32 @@ def test_the_table_shows_no_spill():
     assert {f"sm_{arch}" for arch in ARCHS} <= set(names)
     assert {row[names.index("kernel")] for row in rows} == KERNELS
     assert [row for row in rows if row[names.index("spilled")] != "0"] == []
+
+
+@needs_compiler
+def test_branches_of_other_kinds_are_pruned():
+    """The length of a tuple picks a branch before numba types the function, by a named constant, too."""
+    code = """
+from numba import cuda, types
+from numba_car._cuda.row import NUMBER
+
+def first(batch):
+    kind = len(batch)
+    if kind == NUMBER:
+        return batch[0]
+    return batch.no_such_attribute
+
+def compiled(length):
+    signature = types.float64(types.UniTuple(types.float64, length))
+    return cuda.compile(first, signature, device=True, cc=(9, 0))
+
+compiled(NUMBER)
+try:
+    compiled(NUMBER + 1)
+except Exception as error:
+    print(error)
+"""
+    assert "no_such_attribute" in output_of("-c", code)
 
 
 @needs_compiler

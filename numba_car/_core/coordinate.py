@@ -62,3 +62,17 @@ def weight_and_cap(x, delta, lower, upper, norm):
 def is_clipped(weight, cap, t):
     """Return whether the term min(weight*t, cap) has reached its cap."""
     return weight * t >= cap
+
+
+@formula
+def breakpoint_of(x, delta, lower, upper):
+    """Return room/|delta|, the eta that clips the coordinate; -1 for a coordinate that never moves."""
+    distance = room(x, delta, lower, upper)
+    moves = (delta != 0) & (distance > 0)
+    return distance / abs(delta) if moves else type(distance)(-1)
+
+
+@formula
+def arrive_in_range(x, delta, lower, upper, eta, largest):
+    """Return where x arrives; where there is no bound, the end of the dtype's range is one."""
+    return arrive(x, delta, max(lower, -largest), min(upper, largest), eta)

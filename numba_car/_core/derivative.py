@@ -151,3 +151,19 @@ def pull_back(x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rat
         to_upper = upstream + to_room if delta > 0 else dtype(0)
         to_lower = upstream - to_room if delta < 0 else dtype(0)
     return to_x, to_delta, to_lower, to_upper
+
+
+@formula
+def rate_of_pull(pull, rate, eps):
+    """Return pull*rate, which all that flows on from eta is proportional to, and the factor 1/eps.
+
+    What flows into eta, `pull`, is often of the order of the inverse of rate.
+    """
+    rate = clamp(pull * rate, LARGEST)
+    return rate, inverse_unit(eps, rate)
+
+
+@formula
+def unit_at_zero(max_abs_delta):
+    """Return the unit of |delta| for the derivatives at eta = 0, where eta is eps/||delta||."""
+    return max(max_abs_delta, SMALLEST_UNIT)

@@ -16,7 +16,7 @@ from numba_car._core.constants import (
     RANGE_FLOAT32,
     SMALLEST_SUM,
 )
-from numba_car._core.norms import GENERAL, is_float32, root, term
+from numba_car._core.norms import GENERAL, is_float32, root, term, unit_of
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._jit import formula
 
@@ -110,3 +110,25 @@ def conclude(scale, t, lost, norm, verdict):
     if verdict == DONE and not (is_exact and _TINY <= eta <= _HUGE and scale >= _TINY):
         return (eta if eta < math.inf else 0.0 * t), NEEDS_MORE_DIGITS
     return eta, verdict
+
+
+@formula
+def units_of(eps, max_abs_delta, norm, float32):
+    """Return the units of room and of |delta|, and the target of the sum of the terms, (eps/unit)**p."""
+    unit = unit_of(eps, norm, float32)
+    return unit, unit_of(max_abs_delta, norm, float32), term(eps / unit, norm)
+
+
+@formula
+def start_of(target, weight):
+    """Return the t that reaches the target where nothing is clipped, given the sum of all weights."""
+    return target / weight if weight > 0 else 0.0
+
+
+@formula
+def next_step(t, target, clipped_sum, free_sum, is_first, near, like):
+    """Return what `advance` does, but NEEDS_MORE_DIGITS for float32 terms whose sums float32 does not hold."""
+    t, verdict = advance(t, target, clipped_sum, free_sum, is_first, near)
+    if is_float32(like) and not is_safe(t, clipped_sum, free_sum):
+        verdict = NEEDS_MORE_DIGITS
+    return t, verdict

@@ -1,6 +1,7 @@
 """What is known of a row, or of a step of the solver: the six verdicts.
 
-`numba_car._cpu.pipeline` shows which stage of the solver takes the rows of which verdict.
+`numba_car._cpu.pipeline` and `numba_car._cuda.solver` show which stage of the solver takes the rows of
+which verdict.
 """
 
 PENDING = 0  # no answer yet; eta, where it is positive, is a lower bound of the answer

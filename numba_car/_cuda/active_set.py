@@ -1,12 +1,24 @@
-"""What a row's derivatives are made of, found by a team in float64; `_cpu/active_set.py` says what and why."""
+"""The sums over a row's free coordinates, and the coordinate that decides alone: what derivatives need.
+
+As `_cpu/active_set.py`, which says why, but by a team and in float64 only. With g upstream of
+clip(x + eta*delta) and h of eta, eta takes up pull = h + sum_free g_i delta_i.
+"""
 
 import math
 
 import numpy as np
 
-from numba_car._core.constants import LARGEST, SMALLEST_UNIT
-from numba_car._core.coordinate import room
-from numba_car._core.derivative import hold, inverse_unit, is_free, move_of, rates, slowness
+from numba_car._core.constants import LARGEST
+from numba_car._core.coordinate import breakpoint_of, room
+from numba_car._core.derivative import (
+    hold,
+    inverse_unit,
+    is_free,
+    move_of,
+    rates,
+    slowness,
+    unit_at_zero,
+)
 from numba_car._core.double_double import two_sum
 from numba_car._core.norms import MAXIMUM, NORM_1, term
 from numba_car._cuda.jit import device
@@ -19,19 +31,19 @@ _SMALLEST = np.finfo(np.float64).smallest_subnormal
 
 @device
 def held(row, eps, eta, team):
-    """Return an eta whose products float64 holds."""
+    """Return eta, or the largest eta whose product with any |delta| float64 holds."""
     return hold(eta, largest_delta(row, LARGEST, team) if eps > LARGEST / 2 else 0.0)
 
 
 @device
 def gather(row, g, norm, eta, inverse, team):
-    """Sum (eta*|delta|*inverse)**p, without eta where it is 0, and g*delta over the free ones."""
-    share, lost, pull, max_abs_delta = 0.0, 0.0, 0.0, eta if eta > 0 else 1.0
+    """Return the sums of (eta*|delta|*inverse)**p, without eta where it is 0, and of g*delta, over the free."""
+    share, lost, pull, factor = 0.0, 0.0, 0.0, eta if eta > 0 else 1.0
     i = place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
         if is_free(x, delta, lower, upper, eta):
-            share, error = two_sum(share, term(move_of(delta, max_abs_delta, inverse), norm))
+            share, error = two_sum(share, term(move_of(delta, factor, inverse), norm))
             lost += error
             pull += at(g, row[4], i, np.float64) * delta
         i += size_of(team)
@@ -43,20 +55,23 @@ def gather(row, g, norm, eta, inverse, team):
 @device
 def last_to_clip(row, team):
     """Return the coordinate with the largest breakpoint, the first of equals; -1 if none moves."""
-    best, largest, i = np.int64(-1), 0.0, place_in(team)
+    best, largest, i = np.int64(-1), -1.0, place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
-        distance = room(x, delta, lower, upper)
-        if delta != 0 and distance > 0 and (best < 0 or distance / abs(delta) > largest):
-            best, largest = i, distance / abs(delta)
+        here = breakpoint_of(x, delta, lower, upper)
+        if here > largest:
+            best, largest = i, here
         i += size_of(team)
-    latest = team_max(largest, team)
+    latest = team_max(max(largest, 0.0), team)
     return team_first(best if largest == latest else np.int64(-1), team)
 
 
 @device
 def first_largest_with_room(row, least, team):
-    """Return the first of the max_abs coordinates with that much room, and some; -1 if none moves."""
+    """Return the first coordinate with the largest |delta| of those with that much room, and with any.
+
+    It is -1 if none moves.
+    """
     least = max(least, _SMALLEST)
     max_abs_delta = largest_delta(row, least, team)
     found, i = np.int64(-1), place_in(team)
@@ -80,11 +95,11 @@ def decide(row, eps, team):
 
 @device
 def analyse(row, g, norm, eps, eta, team):
-    """Return sum_free g*delta, rate, d eta / d eps, and what decides alone.
+    """Return sum_free g*delta, rate, d eta / d eps, the coordinate that decides alone (or -1), and saturation.
 
-    That is a coordinate, or -1, and whether the row is saturated.
+    The last says whether the room of that coordinate decides, as in a saturated row, or its |delta|.
     """
-    nobody = np.int64(-1)
+    none = np.int64(-1)
     if len(norm) == MAXIMUM:
         decider, saturated = decide(row, eps, team)
         _, pull = gather(row, g, NORM_1, eta, 1.0, team)
@@ -93,14 +108,13 @@ def analyse(row, g, norm, eps, eta, team):
         max_abs_delta = abs(at(row[1], row[4], decider, np.float64))
         return pull, 0.0, slowness(max_abs_delta, 1.0, NORM_1), decider, False
     if eta == 0:
-        leader = first_largest_with_room(row, 0.0, team)
-        max_abs_delta = abs(at(row[1], row[4], leader, np.float64)) if leader >= 0 else 1.0
-        max_abs_delta = max(max_abs_delta, SMALLEST_UNIT)
-        share, pull = gather(row, g, norm, eta, 1.0 / max_abs_delta, team)
-        by_eps = slowness(max_abs_delta, share, norm) if leader >= 0 else 0.0
-        return pull, 0.0, by_eps, nobody, False
+        first = first_largest_with_room(row, 0.0, team)
+        unit = unit_at_zero(abs(at(row[1], row[4], first, np.float64)) if first >= 0 else 1.0)
+        share, pull = gather(row, g, norm, eta, 1.0 / unit, team)
+        by_eps = slowness(unit, share, norm) if first >= 0 else 0.0
+        return pull, 0.0, by_eps, none, False
     share, pull = gather(row, g, norm, eta, inverse_unit(eps, 1.0), team)
     if share == 0:
         return pull, 0.0, 0.0, last_to_clip(row, team), True
     rate, by_eps = rates(share, norm, eps, eta)
-    return pull, rate, by_eps, nobody, False
+    return pull, rate, by_eps, none, False

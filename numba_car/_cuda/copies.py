@@ -21,7 +21,7 @@ from numba_car._cuda.device_memory import (
     view_of,
 )
 from numba_car._cuda.jit import IS_SIMULATED, kernel
-from numba_car._cuda.row import store
+from numba_car._cuda.row import BFLOAT16_ROWS, store
 from numba_car._layout import DType
 
 _THREADS = 32 if IS_SIMULATED else 256
@@ -29,7 +29,7 @@ _THREADS = 32 if IS_SIMULATED else 256
 
 @kernel
 def _gather(source, offset, shape, strides, out):
-    """Copy elements of any layout, in order."""
+    """Copy elements of any layout to flat memory, in the order of their indices."""
     i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
     if i < out[0].size:
         rest, place = type(shape[0])(i), offset
@@ -38,14 +38,14 @@ def _gather(source, offset, shape, strides, out):
             above = type(rest)(rest // shape[axis])
             place += np.int64(type(rest)(rest - above * shape[axis])) * strides[axis]
             rest = above
-        if len(source) == 4:
+        if len(source) == BFLOAT16_ROWS:
             store(out, 0, i, widen(source[0][place]))
         else:
             store(out, 0, i, source[0][place])
 
 
 def on_host(value: Any) -> Any:
-    """Return an array of any layout as NumPy's; what is not on the device, as it is."""
+    """Return an array in device memory, of any layout, as a NumPy array; another value as it is."""
     if not is_on_device(value):
         return value
     view = view_of(value)
@@ -55,15 +55,15 @@ def on_host(value: Any) -> Any:
 
 
 def blocks_for(size: int) -> int:
-    """How many blocks have a thread for each of so many elements; the most are 2**31."""
+    """Return the number of blocks with a thread for each of so many elements."""
     return max(1, -(-size // _THREADS))
 
 
 def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
-    """Copy an array of any layout into flat memory of a dtype, new unless it is given."""
+    """Return a copy of an array of any layout in flat memory of a dtype, new unless `out` is given."""
     shape, strides, itemsize = view.shape, view.strides, view.dtype.itemsize
     if view.pointer % itemsize or any(stride % itemsize for stride in strides):
-        # Misaligned: byte by byte first.
+        # A misaligned array is copied byte by byte first.
         as_bytes = view._replace(
             shape=(*shape, itemsize), strides=(*strides, 1), dtype=np.dtype(np.uint8)
         )
@@ -77,7 +77,7 @@ def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
     start = view.pointer + lowest * itemsize
     source = flat(start, highest - lowest + 1, view.dtype, view.owner)
     out = empty(math.prod(shape), dtype, stream) if out is None else out
-    # To divide 64 bits takes many times as long; elements that need them are those of 4 GB at least.
+    # A division of 64 bits takes many times as long, and fewer than 2**32 elements need none.
     sizes = tuple(map(np.uint32 if out.size < 1 << 32 else np.uint64, shape or (1,)))
     given, wanted = (view.dtype, dtype) if dtype != view.dtype else (BITS, BITS)
     batches = batch_of(source, given, 0), batch_of(out, wanted, 0)
@@ -88,20 +88,21 @@ def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
 
 @kernel
 def _cast(source, out):
+    """Copy flat memory, element by element, to a batch of one row."""
     i = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
     if i < source.size:
         store(out, 0, i, source[i])
 
 
 def cast(source: Any, out: Any, stream: Any, dtype: DType | None = None) -> None:
-    """Fill flat memory, of a dtype that it may not tell itself, from other flat memory."""
+    """Copy flat memory to other flat memory, whose dtype is `dtype` where its array cannot say so."""
     if out.size:
         batch = batch_of(out, dtype or out.dtype, 0)
         _cast[blocks_for(out.size), _THREADS, stream](source, batch)
 
 
-def shown(values: Any, dtype: DType, stream: Any) -> tuple[Any, ...]:
-    """Return values by row as a dtype shows them."""
+def rounded_to(dtype: DType, values: Any, stream: Any) -> tuple[Any, ...]:
+    """Return one number a row, rounded to a dtype, as a batch of rows of one element."""
     out = empty(values.size, dtype, stream)
     cast(values, out, stream, dtype)
     return batch_of(out, dtype, 1)

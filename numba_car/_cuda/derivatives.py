@@ -1,4 +1,4 @@
-"""Derivatives of a batch in device memory."""
+"""Derivatives of a solved batch in device memory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def vjp(
     upstream: tuple[tuple[Any, ...], tuple[Any, ...]],
     targets: tuple[tuple[Any, ...], ...],
 ) -> tuple[Any, Any, Any]:
-    """Store gradients by element; return those of eps, and the sums of the bounds', by row.
+    """Store gradients by element in `targets`; return by row those of eps, and the sums of the bounds'.
 
-    Upstream are those of clip(x + eta*delta), as rows, and of eta.
+    `upstream` holds the gradients of clip(x + eta*delta) and of eta, as batches as of `_cuda.row`.
     """
     sums = tuple(device_memory.empty(task.count, np.float64, task.stream) for _ in range(3))
     if task.count:
@@ -38,9 +38,9 @@ def jvp(
     tangents: tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]],
     target: tuple[Any, ...],
 ) -> Any:
-    """Return the tangents of eta, by row, and store those of clip(x + eta*delta).
+    """Return the tangents of eta, by row; store those of clip(x + eta*delta) in `target`.
 
-    Given are those of x and delta, as rows, and of eps.
+    `tangents` are those of x, delta and eps, as batches as of `_cuda.row`.
     """
     result = device_memory.empty(task.count, np.float64, task.stream)
     if task.count:

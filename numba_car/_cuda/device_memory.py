@@ -1,4 +1,4 @@
-"""Arrays in device memory, of whatever library: what they say of themselves, views, new ones."""
+"""Arrays in device memory, of any library: descriptions of their memory, views of it, new arrays."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._layout import Array, DType
 from numba_car._problem import exports_device_memory
 
-# What PyTorch and ml_dtypes say in such an interface; kernels are handed the bits, see `views`.
+# The dtype by which PyTorch and ml_dtypes name bfloat16; kernels take its bits, see `_cuda.row`.
 BFLOAT16, BITS = np.dtype("V2"), np.dtype(np.uint16)
-_DEFAULT_STREAM = 1  # DLPack's name for it
+_DEFAULT_STREAM = 1  # DLPack's number of the default stream
 
 
 class NoDriverError(RuntimeError):
@@ -34,11 +34,12 @@ def check_driver() -> None:
 
 
 def _library_of(array: Any) -> str:
+    """Return the name of the package that has the type of an array."""
     return type(array).__module__.partition(".")[0]
 
 
 def is_on_device(value: Any) -> bool:
-    """Whether a value is an array in device memory."""
+    """Return whether a value is an array in device memory."""
     if IS_SIMULATED and _library_of(value) in ("numba", "torch", "numba_car"):
         return True
     return hasattr(value, "__cuda_array_interface__") or is_imported(value)
@@ -62,12 +63,13 @@ class View(NamedTuple):
     owner: Any
 
     def as_numpy(self) -> Array:
-        """Return an array of this layout, to do NumPy's arithmetic on it; its values are none."""
+        """Return a NumPy array of this layout, for computing with shapes and strides; it has no values."""
         nothing = np.empty(1, self.dtype)
         return np.lib.stride_tricks.as_strided(nothing, self.shape, self.strides)
 
 
 def _said_by(array: Any) -> dict[str, Any]:
+    """Return the array interface of an array: the CUDA one, or in the simulator NumPy's."""
     if not IS_SIMULATED:
         said: dict[str, Any] = array.__cuda_array_interface__
         return said
@@ -78,19 +80,19 @@ def _said_by(array: Any) -> dict[str, Any]:
 
 
 def is_imported(value: Any) -> bool:
-    """Whether an array comes by DLPack, which tells nothing of its stream."""
-    # Of its type, since an array would make up what it says.
+    """Return whether an array is described by DLPack alone, which does not say on which stream it is ready."""
+    # The type is asked, since an array would compute its interface for the answer.
     return not hasattr(type(value), "__cuda_array_interface__") and exports_device_memory(value)
 
 
 def wait() -> None:
-    """Wait for all that the device was asked to do."""
+    """Wait for all work that was launched on the device."""
     if not IS_SIMULATED:
         cuda.synchronize()
 
 
 def _imported(array: Any) -> View:
-    """Describe an array by DLPack, once it is ready for whatever stream."""
+    """Return the view of an array by DLPack, once it is ready for any stream."""
     from cuda.core.utils import StridedMemoryView
 
     found = StridedMemoryView.from_dlpack(array, stream_ptr=_DEFAULT_STREAM)
@@ -102,7 +104,7 @@ def _imported(array: Any) -> View:
 
 
 def view_of(array: Any) -> View:
-    """Describe an array by its ``__cuda_array_interface__``, or else by DLPack."""
+    """Return the view of an array by its ``__cuda_array_interface__``, or else by DLPack."""
     if is_imported(array):
         return _imported(array)
     said = _said_by(array)
@@ -120,7 +122,7 @@ def packed_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 
 class _Memory:
-    """Part of another array's memory, as an array of some other layout."""
+    """Memory of another array, with an array interface for another layout."""
 
     def __init__(self, view: View) -> None:
         self.owner = view.owner
@@ -135,7 +137,7 @@ class _Memory:
 
 
 def flat(pointer: int, size: int, dtype: DType, owner: Any) -> Any:
-    """Return `size` elements from a pointer on as kernels take them."""
+    """Return `size` elements from a pointer on as a flat array that kernels take."""
     if size == 0:
         return empty(0, dtype)
     dtype = BITS if dtype == BFLOAT16 else dtype
@@ -144,37 +146,37 @@ def flat(pointer: int, size: int, dtype: DType, owner: Any) -> Any:
 
 
 def batch_of(flat: Any, dtype: DType, stride: int, step: int = 1) -> tuple[Any, ...]:
-    """Return flat memory of a dtype as `views` says; with a step of 0 it is one number."""
+    """Return flat memory of a dtype as a batch, see `_cuda.row`; with a step of 0 it is one number."""
     if dtype == BFLOAT16:
         return flat, np.int64(stride), np.int64(step), np.int64(0)
     return (flat, np.int64(stride)) if step else (flat, np.int64(0), np.int64(0))
 
 
 def broadcast(array: Any, shape: tuple[int, ...]) -> Any:
-    """Return an array of that shape in an array's memory."""
+    """Return an array broadcast to a shape, in its own memory."""
     view = view_of(array)
     strides = np.broadcast_to(view.as_numpy(), shape).strides
     return _Memory(view._replace(shape=shape, strides=strides))
 
 
 def flat_of(array: Any) -> Any:
-    """Return the memory of a contiguous array as kernels take it."""
+    """Return a contiguous array as a flat array that kernels take."""
     view = view_of(array)
     return flat(view.pointer, math.prod(view.shape), view.dtype, array)
 
 
 def reshaped(view: View, shape: tuple[int, ...]) -> View:
-    """Return a view of another shape, where that needs no copy."""
+    """Return a view reshaped without a copy; ValueError where that needs one."""
     return view._replace(shape=shape, strides=view.as_numpy().reshape(shape, copy=False).strides)
 
 
 def pointer_of(memory: Any) -> int:
-    """Return where flat memory as kernels take it begins."""
+    """Return the address of the first element of a flat array."""
     return view_of(memory).pointer
 
 
 def empty(shape: int | tuple[int, ...], dtype: Any, stream: Any = 0) -> Any:
-    """Return new memory of our own."""
+    """Return a new array of the kind that kernels take."""
     dtype = BITS if dtype == BFLOAT16 else dtype
     if IS_SIMULATED:
         return np.empty(shape, dtype)
@@ -182,12 +184,12 @@ def empty(shape: int | tuple[int, ...], dtype: Any, stream: Any = 0) -> Any:
 
 
 def to_device(array: Array, stream: Any) -> Any:
-    """Copy to the device."""
+    """Return a copy of a NumPy array in device memory."""
     return array.copy() if IS_SIMULATED else cuda.to_device(array, stream=stream)
 
 
 def to_host(array: Any, stream: Any) -> Array:
-    """Copy to the host, and wait for it."""
+    """Return a copy of a device array as a NumPy array, once it is complete."""
     if IS_SIMULATED:
         return np.array(array)
     found: Array = array.copy_to_host(stream=stream)
@@ -196,7 +198,7 @@ def to_host(array: Any, stream: Any) -> Array:
 
 
 def new_like(array: Any, shape: tuple[int, ...], dtype: DType, stream: Any) -> Any:
-    """Return new memory of the kind of array that this is."""
+    """Return a new array of the same library, on the same device."""
     library = _library_of(array)
     if library == "cupy":
         return import_module("cupy").empty(shape, dtype)

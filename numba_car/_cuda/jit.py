@@ -20,17 +20,17 @@ IS_SIMULATED = bool(config.ENABLE_CUDASIM)
 
 
 def _simulated(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Copy a function into a scope where formulas are interpreted and warps can talk.
+    """Return a copy of a function that calls interpreted formulas, and warps that can shuffle.
 
-    The simulator swaps `cuda` in a function's scope while a thread is inside, which races with the
-    threads that still are when the first leaves; in the copy there is nothing to swap.
+    The simulator replaces `cuda` in a function's scope while a thread runs it, and puts it back when the
+    first thread leaves, while others still run; in the copy there is nothing to replace.
     """
-    from numba_car._cuda.simulator import WARPS
+    from numba_car._cuda.simulator import SIMULATED_CUDA
 
     def resolve(value: Any) -> Any:
         if isinstance(value, Dispatcher):
             return interpreted(value, {})
-        return WARPS if isinstance(value, ModuleType) and value is cuda else value
+        return SIMULATED_CUDA if isinstance(value, ModuleType) and value is cuda else value
 
     scope = {name: resolve(value) for name, value in function.__globals__.items()}
     cells = function.__closure__
@@ -38,12 +38,12 @@ def _simulated(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def device(function: Callable[..., Any]) -> Any:
-    """Jit a function that kernels call: lazily typed, strict arithmetic."""
+    """Return a function jitted for calls from kernels: lazily typed, strict arithmetic."""
     return _simulated(function) if IS_SIMULATED else cuda.jit(device=True)(function)
 
 
 class _Kernel:
-    """A kernel that may be launched in few blocks: numba warns of those, not knowing how few rows there are."""
+    """A kernel launched without numba's warning of too few blocks, which a batch of few rows needs."""
 
     _configuring = threading.Lock()
 
@@ -62,5 +62,5 @@ class _Kernel:
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Jit an entry point that the host launches; lazily, since importing must need no driver."""
+    """Return a kernel, which is compiled when first launched: importing must need no driver."""
     return cuda.jit(_simulated(function)) if IS_SIMULATED else _Kernel(cuda.jit(function))

@@ -1,4 +1,4 @@
-"""Tangents of eta and of clip(x + eta*delta), a team a row, in float64; see `_cpu/jvp.py`."""
+"""Tangents of eta and of clip(x + eta*delta), a team a row, in three passes in float64, as `_cpu/jvp.py`."""
 
 import math
 
@@ -14,14 +14,12 @@ from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
 
 @device
 def sum_tangents(row, tangents, norm, inverse, eta, rate, team):
-    """Sum what the tangents of x and delta bring to that of eta."""
+    """Return the tangent of eta that follows from those of x and delta, where no coordinate decides alone."""
     total, i = 0.0, place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
-        of_x, of_delta = (
-            at(tangents[0], row[4], i, np.float64),
-            at(tangents[1], row[4], i, np.float64),
-        )
+        of_x = at(tangents[0], row[4], i, np.float64)
+        of_delta = at(tangents[1], row[4], i, np.float64)
         total += eta_tangent(x, delta, lower, upper, norm, inverse, of_x, of_delta, eta, rate)
         i += size_of(team)
     return team_sum(total, team)

@@ -1,6 +1,6 @@
-"""What a team measures on a row in memory, in float64: extremes, the norm reached, and eta by bisection.
+"""Measurements of a row by a team, in float64: maxima, the norm reached, and eta from these.
 
-Extremes and bisection serve the rows that Newton's method does not iterate; most never come here.
+Maxima solve the rows for p = inf; bisection serves the few rows that Newton's method cannot solve.
 """
 
 import math
@@ -22,7 +22,7 @@ _SMALLEST = np.finfo(np.float64).smallest_subnormal
 
 @device
 def largest_step(row, eta, team):
-    """Max min(eta*|delta|, room): the norm reached for p = inf, and with eta = inf its R."""
+    """Return max min(eta*|delta|, room): the norm reached for p = inf, and with eta = inf its R."""
     largest, i = 0.0, place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
@@ -33,7 +33,7 @@ def largest_step(row, eta, team):
 
 @device
 def max_abs(row, team):
-    """Max |delta|."""
+    """Return max |delta|."""
     largest, i = 0.0, place_in(team)
     while i < row[5]:
         largest = max(largest, abs(at(row[1], row[4], i, np.float64)))
@@ -43,7 +43,7 @@ def max_abs(row, team):
 
 @device
 def largest_delta(row, least_room, team):
-    """Max |delta| over the coordinates with at least that much room."""
+    """Return max |delta| over the coordinates with at least that much room."""
     largest, i = 0.0, place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
@@ -55,7 +55,7 @@ def largest_delta(row, least_room, team):
 
 @device
 def largest_breakpoint(row, team):
-    """Max room/|delta|, rounded so that nothing moves from there on."""
+    """Return max room/|delta|, rounded up to an eta at which every coordinate is clipped."""
     largest, i = 0.0, place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
@@ -67,7 +67,7 @@ def largest_breakpoint(row, team):
 
 @device
 def norm_reached(row, norm, eta, team):
-    """N(eta); with eta = inf that is R."""
+    """Return N(eta); with eta = inf that is R."""
     unit = largest_step(row, eta, team)
     if len(norm) == MAXIMUM or not 0.0 < unit < math.inf:
         return unit
@@ -82,10 +82,9 @@ def norm_reached(row, norm, eta, team):
 
 @device
 def bisect(row, norm, eps, team):
-    """Return the least float64 eta that reaches min(eps, R), by up to 70 measurements of the row.
+    """Return the least float64 eta that reaches min(eps, R), from up to 70 measurements of the norm.
 
-    Each is taken in units of its own, so that this holds wherever eta and the norm are float64s: it
-    needs no arithmetic beyond their range.
+    Each norm is measured in a unit of its own, so that no sum leaves the range of float64.
     """
     wanted = min(eps, norm_reached(row, norm, math.inf, team))
     if wanted <= 0.0:
@@ -105,7 +104,7 @@ def bisect(row, norm, eps, team):
 
 @device
 def solve_maximum_norm(row, eps, team):
-    """Solve for p = inf: the max_abs of the coordinates with room enough decides."""
+    """Return eta for p = inf: the largest |delta| among the coordinates with room enough decides."""
     reachable, max_abs_delta = eps, largest_delta(row, eps, team)
     if max_abs_delta == 0.0:
         reachable = min(eps, largest_step(row, math.inf, team))
@@ -117,7 +116,7 @@ def solve_maximum_norm(row, eps, team):
 
 @kernel
 def measure_rows(x, delta, lower, upper, count, n, norm, verdict, eta, reached):
-    """Store the norms that rows reach at eta; with eta = (inf,) that is R."""
+    """Store the norms that the rows that are DONE reach at eta, NaN for others; with eta = (inf,), R."""
     team = (cuda.shared.array(SLOTS, np.float64),)
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
     while r < count:
@@ -130,14 +129,14 @@ def measure_rows(x, delta, lower, upper, count, n, norm, verdict, eta, reached):
 
 
 @kernel
-def flag_unreachable(eps, max_norm, shown, discards, eta, saturated, first):
-    """Say which rows ask for more than R, be it R itself or R as the result's dtype shows it.
+def flag_unreachable(eps, max_norm, rounded, discards, eta, saturated, first):
+    """Store which rows have an eps above R, and above R rounded to the result's dtype (`rounded`).
 
     Their eta becomes NaN where `discards`; `first` takes the least of their indices.
     """
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
     while r < max_norm.size:
-        reachable = max(max_norm[r], at(shown, r, 0, np.float64))
+        reachable = max(max_norm[r], at(rounded, r, 0, np.float64))
         beyond = at(eps, r, 0, np.float64) > reachable
         saturated[r] = beyond
         if beyond:

@@ -1,4 +1,4 @@
-"""From a caller's device arrays to what kernels take; only shapes, dtypes and numbers are looked at."""
+"""A caller's device arrays as what kernels take, after checks of shapes, dtypes and numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from numba_car._cuda.device_memory import batch_of as as_batch
 from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._jit import interpreted
 from numba_car._layout import Array, DType
-from numba_car._options import check_p, pair
+from numba_car._options import Options, check_options, check_p, pair
 from numba_car._problem import (
     PRECISIONS,
     Precision,
@@ -46,7 +46,7 @@ from numba_car._problem import (
 
 @dataclass(slots=True)
 class DeviceProblem:
-    """A batch of rows: each of x, delta, lower, upper and eps as `_cuda.views` says."""
+    """A batch of problems: x, delta, lower, upper and eps are batches as of `_cuda.row`."""
 
     x: tuple[Any, ...]
     delta: tuple[Any, ...]
@@ -63,11 +63,14 @@ class DeviceProblem:
     largest: float
     slack: float
     stream: Any
-    like: Any
+    options: Options  # checked
+    inputs: tuple[
+        Any, ...
+    ]  # x, which results are of the kind of; of a caller's call also the others
 
     @property
     def rows(self) -> tuple[Any, ...]:
-        """The arguments that every kernel begins with."""
+        """The arguments that every kernel takes first."""
         parts = self.x, self.delta, self.lower, self.upper
         return (*parts, np.int64(self.count), np.int64(self.n))
 
@@ -78,7 +81,7 @@ def stream_of(view: View) -> Any:
     if type(view.owner).__module__.partition(".")[0] == "torch" and not IS_SIMULATED:
         torch = import_module("torch")
         pointer = torch.cuda.current_stream(view.owner.device).cuda_stream
-    # Of `cuda.default_stream()` results would say that it is 0, which is not allowed, and numba would warn.
+    # A result on `cuda.default_stream()` would export the stream 0, which the interface forbids.
     if not pointer or IS_SIMULATED:
         return cuda.legacy_default_stream()
     return cuda.external_stream(pointer)
@@ -87,7 +90,7 @@ def stream_of(view: View) -> Any:
 def as_rows(
     name: str, view: View, shape: tuple[int, ...], axes: tuple[int, ...], most: DType, stream: Any
 ) -> tuple[Any, ...]:
-    """Return an array, broadcast to a shape, as rows; a copy where it must be, or is wider than `most`."""
+    """Return an array, broadcast to a shape, as a batch: a copy if the layout needs one, or it is wider than `most`."""
     try:
         anywhere = view._replace(pointer=0, stream=None, owner=None)
         moved, count, n, stride = _layout(anywhere, shape, axes)
@@ -107,7 +110,9 @@ def as_rows(
         return as_batch(flat(view.pointer, size, view.dtype, view.owner), view.dtype, stride)
     dtype = most if is_wide else view.dtype
     batch_ndim = len(shape) - len(axes)
-    one_row = not any(moved.strides[:batch_ndim])  # as bounds by channel: one copy for all
+    one_row = not any(
+        moved.strides[:batch_ndim]
+    )  # such as bounds by channel: one copy serves all rows
     kept = moved[(0,) * batch_ndim] if one_row else moved
     there = view._replace(shape=kept.shape, strides=kept.strides)
     return as_batch(packed(there, dtype, stream), dtype, 0 if one_row else n)
@@ -117,7 +122,7 @@ def as_rows(
 def _layout(
     view: View, shape: tuple[int, ...], axes: tuple[int, ...]
 ) -> tuple[Array, int, int, int | None]:
-    """Broadcast, with a row's axes last; return also how many rows, how long, and the stride between them."""
+    """Return the broadcast view with a row's axes last, the count and length of rows, and their stride."""
     others = tuple(axis for axis in range(len(shape)) if axis not in axes)
     moved = np.broadcast_to(view.as_numpy(), shape).transpose(others + axes)
     count, n = (math.prod(shape[axis] for axis in of) for of in (others, axes))
@@ -125,7 +130,7 @@ def _layout(
 
 
 def _row_stride(moved: Array, count: int, n: int) -> int | None:
-    """Return the stride between rows if each is contiguous and they are evenly spaced."""
+    """Return the stride between rows in elements, or None if a row is not contiguous, or they are not even."""
     try:
         outer, inner = moved.reshape((count, n), copy=False).strides
     except ValueError:
@@ -138,7 +143,7 @@ def _row_stride(moved: Array, count: int, n: int) -> int | None:
 
 
 def _promoted(x: DType, delta: DType) -> DType:
-    """Promote as NumPy does; bfloat16 with anything else is float32."""
+    """Return the dtype that NumPy promotes to, where bfloat16 with another dtype counts as float32."""
     if x == delta == BFLOAT16:
         return BFLOAT16
     known = (np.empty(0, np.float32 if d == BFLOAT16 else d) for d in (x, delta))
@@ -146,10 +151,12 @@ def _promoted(x: DType, delta: DType) -> DType:
 
 
 def _precision(dtype: DType) -> Precision | None:
+    """Return the rounding and range of a float dtype, None for other dtypes."""
     return PRECISIONS["bfloat16"] if dtype == BFLOAT16 else precision_of(dtype)
 
 
 def _rounded(value: float, dtype: DType) -> float:
+    """Return a number rounded to a dtype."""
     if dtype == BFLOAT16:
         bits = interpreted(narrow, {})(np.float32(value))
         return float(interpreted(widen, {})(bits))
@@ -157,18 +164,20 @@ def _rounded(value: float, dtype: DType) -> float:
 
 
 def _numbers(bound: Any, name: str) -> Array:
+    """Return a bound in host memory as a NumPy array."""
     return as_numeric(f"the {name} of bounds", bound)
 
 
-def problem(x: Any, delta: Any, eps: Any, p: float, bounds: Any, axis: Any) -> DeviceProblem:
-    """Check all arguments but the values in device memory, which the kernels check."""
+def problem(x: Any, delta: Any, eps: Any, options: Options) -> DeviceProblem:
+    """Return the problem, with all arguments checked but the values in device memory, which kernels check."""
+    options = options._replace(num_threads=check_options(options))
     check_driver()
-    norm = norm_of(check_p(p))
+    norm, bounds = norm_of(check_p(options.p)), pair(options.bounds)
     for name, value in (("x", x), ("delta", delta)):
         if not is_on_device(value):
             raise TypeError(f"{name} must be on the device as well, found {type(value).__name__}")
-    given = filter(is_on_device, (x, delta, eps, *pair(bounds)))
-    # Numba's arrays name no device.
+    given = filter(is_on_device, (x, delta, eps, *bounds))
+    # Numba's arrays do not say on which device they are.
     places = {int(a.__dlpack_device__()[1]) for a in given if hasattr(a, "__dlpack_device__")}
     if len(places) > 1:
         raise TypeError(f"arrays must be on one device, found them on {sorted(places)}")
@@ -176,7 +185,7 @@ def problem(x: Any, delta: Any, eps: Any, p: float, bounds: Any, axis: Any) -> D
     stream = stream_of(views[0])
     dtype = _promoted(*(view.dtype for view in views))
     compute = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
-    shape, axes = common_shape(views[0].shape, views[1].shape, axis)
+    shape, axes = common_shape(views[0].shape, views[1].shape, options.axis)
     precision = _precision(dtype) or PRECISIONS["float64"]
     of_x = _precision(views[0].dtype) or precision
     count = math.prod(batch_of(shape, axes, keepdims=False))
@@ -201,11 +210,13 @@ def problem(x: Any, delta: Any, eps: Any, p: float, bounds: Any, axis: Any) -> D
         largest=precision.largest,
         slack=SLACK * max(precision.rounding, of_x.rounding),
         stream=stream,
-        like=x,
+        options=options,
+        inputs=(x, delta, eps, *bounds),
     )
 
 
 def _eps(eps: Any, shape: tuple[int, ...], axes: tuple[int, ...], stream: Any) -> tuple[Any, ...]:
+    """Return eps as a batch of rows of one element."""
     if not is_on_device(eps):
         array = as_numeric("eps", eps)
         check_eps(array)
@@ -219,14 +230,15 @@ def _eps(eps: Any, shape: tuple[int, ...], axes: tuple[int, ...], stream: Any) -
 
 
 def _bounds(
-    bounds: Any,
+    bounds: tuple[Any, Any],
     shape: tuple[int, ...],
     axes: tuple[int, ...],
     dtype: DType,
     compute: DType,
     stream: Any,
 ) -> tuple[Any, ...]:
-    lower, upper = pair(bounds)
+    """Return lower and upper, each as a batch; numbers are rounded to the dtype of the result."""
+    lower, upper = bounds
     given = -math.inf if lower is None else lower, math.inf if upper is None else upper
     numbers = [
         None if is_on_device(bound) else _numbers(bound, name)

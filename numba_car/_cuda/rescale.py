@@ -4,23 +4,21 @@ import math
 
 import numpy as np
 
-from numba_car._core.coordinate import arrive
+from numba_car._core.coordinate import arrive_in_range
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.row import element, my_element, store
 
 
 @device
 def moved(x, delta, lower, upper, largest, eta):
-    """Return where x arrives; eta may be infinite, or NaN, and then so is the result."""
-    # Where there is no bound, the end of the dtype's range is one. The GPU's clip drops NaN.
-    lower, upper = max(lower, -largest), min(upper, largest)
-    found = arrive(x, delta, lower, upper, eta if delta != 0 else 0.0)
-    return math.nan if math.isnan(eta) else found
+    """Return clip(x + eta*delta), for an eta that may be infinite; NaN where eta is."""
+    found = arrive_in_range(x, delta, lower, upper, eta if delta != 0 else 0.0, largest)
+    return math.nan if math.isnan(eta) else found  # the GPU's min and max drop NaN
 
 
 @kernel
 def rescale_rows(x, delta, lower, upper, count, n, eta, largest, out):
-    """Rescale all rows; out may be x or delta. A row without an eta (NaN) has no result either."""
+    """Store clip(x + eta*delta) of all rows, NaN for rows without an eta; out may be x or delta."""
     r, i = my_element()
     if r < count and i < n:
         x_i, delta_i, low, high = element((x, delta, lower, upper, r, n), i, np.float64)

@@ -1,4 +1,4 @@
-"""Results in memory of the caller's kind."""
+"""Results as arrays of the caller's library: one number a row, or one an element."""
 
 from __future__ import annotations
 
@@ -15,27 +15,25 @@ from numba_car._problem import batch_of, kept_shape
 
 
 def by_row(task: DeviceProblem, values: Any, shape: tuple[int, ...], dtype: DType) -> Any:
-    """Return one number a row, summed over whatever something of this shape was broadcast along."""
-    is_one = math.prod(shape) == 1  # and goes with rows of any shape
+    """Return one number a row, summed over the axes along which an array of this shape was broadcast."""
+    is_one = math.prod(shape) == 1  # which broadcasts to rows of any shape
     kept = kept_shape("eps", () if is_one else shape, task.shape, task.axes)
     sizes, wanted = (batch_of(found, task.axes, keepdims=False) for found in (task.shape, kept))
-    out = device_memory.new_like(task.like, shape, dtype, task.stream)
+    out = device_memory.new_like(task.inputs[0], shape, dtype, task.stream)
     summed = sum_to(values, sizes, wanted, task.stream)
     copies.cast(summed, device_memory.flat_of(out), task.stream, dtype)
     return out
 
 
 class ByElement:
-    """A number for each element, summed over whatever something of the given shape was broadcast along.
+    """One number an element, summed over the axes along which an array of the given shape was broadcast.
 
-    Kernels fill `rows`, which are the result's own memory where that is laid out like rows.
+    Kernels store to `rows`, which are the result's own memory where that has the layout of rows.
     """
 
     def __init__(self, task: DeviceProblem, shape: tuple[int, ...]) -> None:
-        self._task, self._out = (
-            task,
-            device_memory.new_like(task.like, shape, task.dtype, task.stream),
-        )
+        self._task = task
+        self._out = device_memory.new_like(task.inputs[0], shape, task.dtype, task.stream)
         others = tuple(axis for axis in range(len(task.shape)) if axis not in task.axes)
         self._order = others + task.axes
         self._wanted = (1,) * (len(task.shape) - len(shape)) + shape
@@ -47,7 +45,7 @@ class ByElement:
             self.rows = device_memory.batch_of(flat, task.compute, task.n)
 
     def finish(self) -> Any:
-        """Return the result, once the rows are filled."""
+        """Return the result, once the kernels have stored the rows."""
         target = device_memory.flat_of(self._out)
         if self._is_direct or target.size == 0:
             return self._out

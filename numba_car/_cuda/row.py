@@ -1,14 +1,18 @@
-"""How device code sees a batch of rows, and what stands for one.
+"""How device code sees a batch of rows, or a number that stands for one.
 
-======================  =============================================
-``(array, stride)``     rows in flat memory, and the stride between them
-``(number,)``           one number for all elements
-``(array, 0, 0)``       the same, as the one element of an array
-``(bits, s, d, 0)``     bfloat16: rows s apart, elements d apart
-======================  =============================================
+As with norms, the length of the tuple that a batch travels as is its kind.
 
-As with norms, a tuple's length picks the code. Indices are cast to unsigned, which spares each access
-the test for a negative one.
+=================  ============================  =============================================
+kind               batch                         elements
+=================  ============================  =============================================
+`NUMBER`           ``(number,)``                 one number for all
+`ROWS`             ``(array, stride)``           rows in flat memory, a stride apart
+`STORED_NUMBER`    ``(array, 0, 0)``             one number for all, in device memory
+`BFLOAT16_ROWS`    ``(bits, stride, step, 0)``   as `ROWS`, the elements of a row a step apart;
+                                                 one number for all where both are 0
+=================  ============================  =============================================
+
+Indices are cast to unsigned, which spares each access the test for a negative one.
 """
 
 import numpy as np
@@ -16,6 +20,8 @@ from numba import cuda
 
 from numba_car._core.bfloat16 import narrow, widen
 from numba_car._cuda.jit import device
+
+NUMBER, ROWS, STORED_NUMBER, BFLOAT16_ROWS = range(1, 5)
 
 
 @device
@@ -28,28 +34,30 @@ def my_element():
 
 @device
 def at(batch, r, i, dtype):
-    """Element i of row r in the type `dtype`."""
-    if len(batch) == 1:
+    """Return element i of row r as a `dtype`."""
+    kind = len(batch)
+    if kind == NUMBER:
         return dtype(batch[0])
-    if len(batch) == 3:
+    if kind == STORED_NUMBER:
         return dtype(batch[0][0])
-    if len(batch) == 4:
+    if kind == BFLOAT16_ROWS:
         return dtype(widen(batch[0][np.uint64(r * batch[1] + i * batch[2])]))
     return dtype(batch[0][np.uint64(r * batch[1] + i)])
 
 
 @device
 def store(batch, r, i, value):
-    """Store an element; what is one number stores nothing."""
-    if len(batch) == 2:
+    """Store a value as element i of row r; a number stores nothing."""
+    kind = len(batch)
+    if kind == ROWS:
         batch[0][np.uint64(r * batch[1] + i)] = value
-    if len(batch) == 4:
+    if kind == BFLOAT16_ROWS:
         batch[0][np.uint64(r * batch[1] + i * batch[2])] = narrow(value)
 
 
 @device
 def element(row, i, dtype):
-    """x, delta, lower and upper of an element of row (x, delta, lower, upper, r, n)."""
+    """Return x, delta, lower and upper of element i of row (x, delta, lower, upper, r, n)."""
     x, delta, lower, upper, r, _ = row
     return (
         at(x, r, i, dtype),
@@ -61,6 +69,6 @@ def element(row, i, dtype):
 
 @device
 def four(row, i, step, dtype):
-    """Return every step-th element from i on, four in all, so that the loads wait for memory together."""
+    """Return four elements from i on, a step apart, whose loads wait for memory together."""
     first, second = element(row, i, dtype), element(row, i + step, dtype)
     return first, second, element(row, i + 2 * step, dtype), element(row, i + 3 * step, dtype)

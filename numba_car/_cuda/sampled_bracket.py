@@ -1,12 +1,13 @@
-"""Narrowing: a sample tells about where a long row's t lies, and one pass over the row does the rest.
+"""Newton's method on a long row within a bracket of t that a sample of the row suggests.
 
-That pass adds up the elements that are clipped, or free, wherever t lies within a bracket, and sets
-the few others aside. Newton's method, from the bracket's low end, then goes on among those: as long as
-it stays inside, its sums are those of the whole row. Else the last of its steps is one of the row's, too,
-and the next pass goes on from there. So the sample changes the number of passes, not the answer.
+One pass over the row adds up the elements that are clipped, or free, wherever t lies within the bracket,
+and sets the few others aside. Newton's method then iterates from the bracket's low end over those that
+were set aside: as long as t stays inside the bracket, the sums are those of the whole row. The step that
+leaves it is one of the whole row's, too, and the next pass over the row starts from there. So the sample
+changes the number of passes, not the answer.
 
-A bracket is (low, high, width), all of them t but the width, which is relative; `units` are
-(unit, max_abs_delta, target), as `solve_finite` has them.
+A bracket is (low, high, width): low and high are values of t, and the width is relative to t. `units` are
+(unit, max_abs_delta, target), see `_core.newton.units_of`. Memory `aside` is as terms that are SET_ASIDE.
 """
 
 import math
@@ -14,52 +15,44 @@ import math
 import numpy as np
 from numba import cuda
 
-from numba_car._core.constants import MAX_PASSES
-from numba_car._core.coordinate import room
+from numba_car._core.coordinate import is_clipped, room
 from numba_car._core.double_double import two_sum
-from numba_car._core.newton import in_range
-from numba_car._core.norms import TWO, divisor, is_float32, relative, root, term, unit_of
-from numba_car._core.verdicts import NEEDS_MORE_DIGITS, PENDING, SATURATED
+from numba_car._core.newton import in_range, start_of, units_of
+from numba_car._core.norms import TWO, divisor, is_float32, relative, root, term
+from numba_car._core.verdicts import SATURATED
 from numba_car._cuda.jit import device
-from numba_car._cuda.newton import (
-    chain_of,
-    iterate,
-    newton_sums,
-    next_step,
-    raise_powers,
-    weight_and_cap_at,
-)
-from numba_car._cuda.row import element, four
+from numba_car._cuda.newton import NO_REST, iterate
+from numba_car._cuda.row import NUMBER, element, four
 from numba_car._cuda.team import ALL, WARP, place_in, size_of, team_max, team_sum
+from numba_car._cuda.terms import chain_of, keep, raise_powers, weight_and_cap_at
 from numba_car._cuda.validate import worst
 
-ROUGH = 2.0**-10  # how near a step must be to be the last on a sample, which is no nearer itself
-_DEVIATIONS = 5.0  # of a sample's t, on either side: fewer fail more often, more set more aside
+ROUGH = 2.0**-10  # the length of the last step on a sample, whose t is off by more than that
+_DEVIATIONS = 5.0  # of a sample's t, on either side: fewer miss more often, more set more aside
 
 
 @device
 def draw(row, stride, size, like, terms, team):
-    """Store room and |delta| of a sample, see `launch.sample_size`; return the largest |delta|."""
+    """Keep a sample of a row, see `launch.sample_size`, in `terms`; return its largest |delta|."""
     max_abs_delta, i = type(like)(0), place_in(team)
     while i < size:
-        x, delta, lower, upper = element(row, i // WARP * WARP * stride + i % WARP, type(like))
-        terms[0][np.uint64(terms[2] + i)] = room(x, delta, lower, upper)
-        terms[1][np.uint64(terms[2] + i)] = abs(delta)
-        max_abs_delta = max(max_abs_delta, abs(delta))
+        values = element(row, i // WARP * WARP * stride + i % WARP, type(like))
+        keep(terms, i, values)
+        max_abs_delta = max(max_abs_delta, abs(values[1]))
         i += size_of(team)
     return team_max(max_abs_delta, team)
 
 
 @device
 def deviation(size, t, terms, team):
-    """Return the relative standard deviation of a t at which a sample of that size settles."""
+    """Return the relative standard deviation of t, the root of a sample of that size."""
     total, squares, free, i = 0.0, 0.0, 0.0, place_in(team)
     while i < size:
         weight, cap = weight_and_cap_at(terms, i, t)
         moved = min(np.float64(weight * t), np.float64(cap))
         total += moved
         squares += moved * moved
-        free += moved if weight * t < cap else 0.0
+        free += 0.0 if is_clipped(weight, cap, t) else moved
         i += size_of(team)
     total, squares, free = team_sum(total, team), team_sum(squares, team), team_sum(free, team)
     variance = max(0.0, squares - total * total / size)
@@ -68,7 +61,7 @@ def deviation(size, t, terms, team):
 
 @device
 def around(t, width):
-    """Return the bracket of that relative width on either side of t; of no t, that of a plain pass."""
+    """Return the bracket of that relative width on either side of t; (0, 0, 1) where there is no such t."""
     if not (0 < t < math.inf and width < math.inf):
         return 0.0, 0.0, 1.0
     return t * max(0.0, 1.0 - width), t * (1.0 + width), width
@@ -77,17 +70,15 @@ def around(t, width):
 @device
 def guess(row, norm, eps, stride, size, like, terms, team):
     """Return the units of a row, and the bracket that a sample of it suggests."""
-    float32, max_abs = is_float32(like), draw(row, stride, size, like, terms, team)
-    max_abs_delta = unit_of(max_abs if 0 < max_abs < math.inf else 1.0, norm, float32)
-    unit = unit_of(eps, norm, float32)
-    target = term(eps / unit, norm)
+    max_abs = draw(row, stride, size, like, terms, team)
+    max_abs = max_abs if 0 < max_abs < math.inf else 1.0
+    unit, max_abs_delta, target = units_of(eps, max_abs, norm, is_float32(like))
     units = unit, max_abs_delta, target
     if not in_range(target):
         return units, around(0.0, 1.0)
     share = target * size / row[5]
-    weight = raise_powers(size, norm, unit, max_abs_delta, like, terms, team)
-    start = share / weight if weight > 0 else 0.0
-    t, verdict = iterate(size, share, start, ROUGH, like, terms, team)
+    start = start_of(share, raise_powers(size, norm, unit, max_abs_delta, like, terms, team))
+    _, t, verdict = iterate(size, share, start, True, NO_REST, ROUGH, like, terms, team)
     if verdict == SATURATED:
         return units, (t, math.inf, 1.0)
     return units, around(t, _DEVIATIONS * deviation(size, type(like)(t), terms, team))
@@ -95,22 +86,23 @@ def guess(row, norm, eps, stride, size, like, terms, team):
 
 @device
 def sift(found, values, is_there, numbers, norm, aside, column):
-    """Add an element to the sums that are certain; set it aside where it is neither clipped nor free.
+    """Return the sums with an element that is clipped, or free, in the whole bracket; set others aside.
 
-    All threads of a warp have to come here, also those that have no element: they agree on places.
+    All threads of a warp have to come here, also those that have no element (`is_there` is false): by
+    their votes they find where each stores what it sets aside.
     """
-    clipped, free, middle, max_abs_delta, bad, kept = found
-    by_unit, by_speed, low, high, slack = numbers
+    clipped, free, middle, max_abs_delta, fault, kept = found
+    by_unit, by_max_abs_delta, low, high, slack = numbers
     x, delta, lower, upper = values
     cap, weight = relative(room(x, delta, lower, upper), by_unit, norm), abs(delta)
-    weight = relative(weight, by_speed, norm)
-    is_clipped, may_clip = weight * low >= cap, weight * high >= cap
-    is_open = is_there & may_clip & (not is_clipped)
-    power, nothing = term(cap if is_clipped else weight, norm), type(low)(0)
+    weight = relative(weight, by_max_abs_delta, norm)
+    is_reached, may_clip = is_clipped(weight, cap, low), is_clipped(weight, cap, high)
+    is_open = is_there & may_clip & (not is_reached)
+    power, nothing = term(cap if is_reached else weight, norm), type(low)(0)
     if is_there:
-        max_abs_delta, bad = max(max_abs_delta, abs(delta)), worst(bad, values, slack)
-        clipped += power if is_clipped else nothing
-        free += nothing if is_clipped | is_open else power
+        max_abs_delta, fault = max(max_abs_delta, abs(delta)), worst(fault, values, slack)
+        clipped += power if is_reached else nothing
+        free += nothing if is_reached | is_open else power
     votes = cuda.ballot_sync(ALL, is_open)
     if votes != 0:
         caps, weights, _, slot, layers, columns = aside
@@ -125,12 +117,12 @@ def sift(found, values, is_there, numbers, norm, aside, column):
             where = np.uint64(where + np.int64(at % np.uint32(WARP)))
             caps[where], weights[where] = term(cap, norm), power
         kept = np.uint32(kept + cuda.popc(np.uint32(votes)))
-    return clipped, free, middle, max_abs_delta, bad, kept
+    return clipped, free, middle, max_abs_delta, fault, kept
 
 
 @device
 def sift_four(found, values, numbers, norm, aside, column):
-    """Sift four elements, which are there."""
+    """Return the sums with four elements, which are there, as `sift` does with one."""
     found = sift(found, values[0], True, numbers, norm, aside, column)
     found = sift(found, values[1], True, numbers, norm, aside, column)
     found = sift(found, values[2], True, numbers, norm, aside, column)
@@ -139,10 +131,10 @@ def sift_four(found, values, numbers, norm, aside, column):
 
 @device
 def narrow(row, column, stride, units, bracket, norm, slack, like, aside, team):
-    """Take the sums of a row, or of a sample of it, or of a block's part; set aside what is open.
+    """Return sums over a row, or a sample of it, or a block's part; set aside what the bracket leaves open.
 
-    Returns the caps of what is clipped, the weights of what is free, those of what is set aside, the
-    largest |delta|, what is worst, and the most that a warp had to set aside.
+    The sums are of the caps of the clipped, of the weights of the free, and of the weights of those set
+    aside; then come the largest |delta|, the worst fault, and the most elements that a warp set aside.
     """
     n, columns = row[5], aside[5]
     numbers = (
@@ -156,8 +148,8 @@ def narrow(row, column, stride, units, bracket, norm, slack, like, aside, team):
     start, step = (column - place) * stride, columns * stride  # a warp's
     found = (nothing, nothing, 0.0, nothing, nothing, np.uint32(0))
     clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
-    # Loads under way are worth registers, but for powers; bounds and float64 take some themselves.
-    ahead = 8 if is_float32(like) and len(norm) <= TWO and len(row[2]) == 1 else 4
+    # More loads at once are worth their registers, except where powers, bounds or float64 take those.
+    ahead = 8 if is_float32(like) and len(norm) <= TWO and len(row[2]) == NUMBER else 4
     most = max(1, chain_of(like) // ahead)
     while start < n:
         rounds, i = 0, start + place
@@ -185,26 +177,20 @@ def narrow(row, column, stride, units, bracket, norm, slack, like, aside, team):
 
 
 @device
-def close_in(sums, target, bracket, is_first, near, like, aside, team):
-    """Go on among what was set aside, given the sums of `narrow`: return the t before, t, the verdict.
+def iterate_in(bracket, sums, target, is_first, near, like, aside, team):
+    """Iterate from the bracket's low end over what was set aside, given the sums of `narrow`.
 
-    The verdict is PENDING where the bracket was left, or more was open than there was memory for, and NEEDS_MORE_DIGITS
-    after too many passes.
+    Returns the t before, t, and the verdict, as `iterate` does: it is PENDING where t has left the bracket,
+    or after one step where there was not memory enough to set everything aside.
     """
     clipped, free, middle, _, _, most = sums
-    layers, before = np.int64(most + WARP - 1) // WARP, bracket[0]
-    t, verdict = next_step(before, target, clipped, free + middle, is_first, near, like)
-    passes = 0
-    while verdict == PENDING and layers <= aside[4] and bracket[0] <= t <= bracket[1]:
-        a, b = newton_sums(layers * aside[5], type(like)(t), aside, team)
-        before, passes = t, passes + 1
-        t, verdict = next_step(t, target, clipped + a, free + b, False, near, like)
-        if passes == MAX_PASSES and verdict == PENDING:
-            verdict = NEEDS_MORE_DIGITS
-    return before, t, verdict
+    layers = np.int64(most + WARP - 1) // WARP
+    low, high = bracket[0], bracket[1] if layers <= aside[4] else -math.inf
+    rest = clipped, free, middle, low, high
+    return iterate(layers * aside[5], target, low, is_first, rest, near, like, aside, team)
 
 
 @device
 def bracket_of_step(before, t):
-    """Return where t may lie after a step to its left: by no more than that step, where all is well."""
+    """Return the bracket from t on, as wide as the step that led to t."""
     return t, t + abs(t - before), 1.0

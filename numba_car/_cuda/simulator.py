@@ -1,4 +1,4 @@
-"""What numba's simulator lacks: shuffles and barriers within a warp. See `_cuda.jit`."""
+"""`numba.cuda` as simulated kernels see it, with what numba's simulator lacks: shuffles and votes of a warp."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numba.cuda.simulator import kernel
 
-_PATIENCE = 120.0  # seconds until a warp whose threads parted gives up
+_PATIENCE = 120.0  # seconds that a thread waits for the others of its warp
 
 
 class _Warp:
-    """Where the 32 threads of one warp meet."""
+    """The values that the 32 threads of one warp exchange, and their barrier."""
 
     def __init__(self) -> None:
         # Two sets, in turns: none is written to while a slower thread still reads.
@@ -24,7 +24,7 @@ class _Warp:
 
 
 class _Shared:
-    """Shared memory, by line of source; numba's own may give two threads that race an array each."""
+    """Shared arrays by line of source; numba's own may give each of two threads that race another array."""
 
     def __init__(self, module: Any, lock: threading.Lock) -> None:
         self._module, self._lock = module, lock
@@ -41,7 +41,7 @@ class _Shared:
             return arrays[line]
 
 
-class _Warps:
+class _SimulatedCuda:
     """`numba.cuda` as kernels see it, of the block that the calling thread belongs to."""
 
     def __init__(self) -> None:
@@ -62,24 +62,24 @@ class _Warps:
         return warp, thread.thread_id % 32
 
     def _gather(self, value: Any) -> tuple[list[Any], int]:
-        """Return the values that all threads of the warp bring, and which is this one's."""
-        warp, like = self._place()
-        values = warp.values[warp.turns[like] % 2]
-        warp.turns[like] += 1
-        values[like] = value
+        """Return the values of all threads of the warp, and the place of this thread among them."""
+        warp, place = self._place()
+        values = warp.values[warp.turns[place] % 2]
+        warp.turns[place] += 1
+        values[place] = value
         warp.barrier.wait()
-        return values, like
+        return values, place
 
     def shfl_xor_sync(self, mask: int, value: Any, distance: int) -> Any:  # noqa: ARG002
-        values, like = self._gather(value)
-        return values[like ^ distance]
+        values, place = self._gather(value)
+        return values[place ^ distance]
 
     def ballot_sync(self, mask: int, predicate: Any) -> int:  # noqa: ARG002
         values, _ = self._gather(predicate)
-        return sum(1 << like for like, value in enumerate(values) if value)
+        return sum(1 << place for place, value in enumerate(values) if value)
 
     def butterfly(self, combine: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
-        """Do what `team.butterfly` does, meeting once instead of five times."""
+        """Return what `team.butterfly` returns, with one exchange of values instead of five."""
 
         def across_warp(value: Any) -> Any:
             values = list(self._gather(value)[0])
@@ -91,4 +91,4 @@ class _Warps:
         return across_warp
 
 
-WARPS = _Warps()
+SIMULATED_CUDA = _SimulatedCuda()

@@ -1,4 +1,25 @@
-"""The public functions' work on device arrays: problems in, results in memory of the caller's kind out."""
+"""The solver for a `DeviceProblem`: which kernels solve its rows, and what is computed from their eta.
+
+Rows are solved in one of three ways: by `solve_rows` if their terms fit shared memory, or p is infinite;
+by `sort_rows` for the method "sort"; else by `guess_rows`, then `narrow_rows` with a block a row, or rounds
+of `sift` and `iterate` with several, then `solve_rest`.
+
+=====================  ===============================  ===============================================
+kernel                 takes rows that are              leaves them
+=====================  ===============================  ===============================================
+`solve_rows`           any                              DONE, NOT_FINITE, OUTSIDE
+`sort_rows`            any                              DONE, NOT_FINITE, OUTSIDE
+`guess_rows`           any                              PENDING
+`narrow_rows`          PENDING                          DONE, NOT_FINITE, OUTSIDE, or, for `solve_rest`,
+`sift` and `iterate`   PENDING                          PENDING, SATURATED, NEEDS_MORE_DIGITS
+`solve_rest`           PENDING, SATURATED,              DONE
+                       NEEDS_MORE_DIGITS
+`measure_rows`         DONE                             DONE
+=====================  ===============================  ===============================================
+
+Within a kernel, a row that Newton's method leaves SATURATED is measured, and one that it leaves
+NEEDS_MORE_DIGITS is bisected: see `newton.finish`.
+"""
 
 from __future__ import annotations
 
@@ -11,80 +32,81 @@ from numba_car._core.norms import MAXIMUM, ONE, TWO
 from numba_car._cuda import copies, device_memory, launch
 from numba_car._cuda.long_rows import STATE, alone_kernel, rest_kernel, start_kernel
 from numba_car._cuda.measure import flag_unreachable, measure_rows
-from numba_car._cuda.multi_block import share_blocks
+from numba_car._cuda.multi_block import launch_rounds
 from numba_car._cuda.newton import solve_kernel
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._cuda.rescale import rescale_rows
 from numba_car._cuda.sort import SCRATCH_ROWS, sort_rows
 from numba_car._cuda.team import WARP
 from numba_car._layout import DType
-from numba_car._options import Options
 
-_NOBODY = np.iinfo(np.int64).max
+_NO_ROW = np.iinfo(np.int64).max
 
 
 class BadRowError(Exception):
-    """The values of a row ask for an error; the caller words it."""
+    """A row has values that are an error; the message is written by the CPU's solver."""
 
 
 class Solved(NamedTuple):
-    """Eta as float64 and a verdict, by row."""
+    """Eta as float64, and a verdict, one of each a row."""
 
     eta: Any
     verdict: Any
 
 
 def _first(task: DeviceProblem) -> Any:
-    return device_memory.to_device(np.full(1, _NOBODY, np.int64), task.stream)
+    """Return memory for the least index of a row that asks for an error, with no row in it yet."""
+    return device_memory.to_device(np.full(1, _NO_ROW, np.int64), task.stream)
 
 
 def _check(task: DeviceProblem, first: Any) -> None:
-    """Read back once whether there was a row that the caller must hear of."""
-    if device_memory.to_host(first, task.stream)[0] != _NOBODY:
+    """Raise BadRowError if a kernel stored a row in `first`, which is copied to the host for that."""
+    if device_memory.to_host(first, task.stream)[0] != _NO_ROW:
         raise BadRowError
 
 
-def solve(task: DeviceProblem, options: Options, *, for_eps: bool = True) -> Solved:
-    """Solve all rows, for the problem's eps or for 0."""
+def solve(task: DeviceProblem, *, for_eps: bool = True) -> Solved:
+    """Return eta of all rows, for the problem's eps, or for eps = 0, which validates the rows alone."""
     eta = device_memory.empty(task.count, np.float64, task.stream)
     verdict = device_memory.empty(task.count, np.int64, task.stream)
     if task.count == 0:
         return Solved(eta, verdict)
     first = _first(task)
     results = np.float64(task.slack), eta, verdict, first
-    if options.method == "sort" and len(task.norm) != MAXIMUM and for_eps and task.n > 0:
+    if task.options.method == "sort" and len(task.norm) != MAXIMUM and for_eps and task.n > 0:
         _sort(task, results)
     else:
         _newton(task, task.eps if for_eps else (0.0,), results)
     _check(task, first)
-    if options.infeasible != "saturate" and for_eps:
-        judge(task, Solved(eta, verdict), options.infeasible)
+    if task.options.infeasible != "saturate" and for_eps:
+        flag_infeasible(task, Solved(eta, verdict), task.options.infeasible)
     return Solved(eta, verdict)
 
 
 def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...]) -> None:
-    # As on the CPU: float32 has no room for the powers of a general p.
+    """Solve all rows by Newton's method, or by their maxima for p = inf."""
+    # Powers of a general p leave the range of float32, as on the CPU.
     kind = len(task.norm)
     like = task.compute if kind in (ONE, TWO, MAXIMUM) else np.dtype(np.float64)
-    if kind == MAXIMUM:  # that takes a pass or two, and keeps nothing
+    if kind == MAXIMUM:  # the maxima take a pass or two, and no memory
         shape: launch.Shape | None = launch.row_teams(task.count, task.n)
     else:
         shape = launch.keeping_teams(task.count, task.n, like)
     if shape is None:
-        _narrow(task, eps, like, results)
+        _solve_long(task, eps, like, results)
     else:
         kernel = solve_kernel(like, "on chip" if shape.shared else "anew")
         launch.run(kernel, shape, task.stream, *task.rows, eps, task.norm, *results)
 
 
-def _narrow(
+def _solve_long(
     task: DeviceProblem, eps: tuple[Any, ...], like: DType, results: tuple[Any, ...]
 ) -> None:
-    """Solve rows that are too long for the chip; no launch waits to hear what another found."""
+    """Solve rows that are too long for the chip; all kernels are launched at once."""
     plan = launch.narrowing(task.count, task.n, like)
     rows, norm, stream = task.rows, task.norm, task.stream
     slack, eta, verdict, first = results
-    columns = plan.shape.blocks * plan.shape.threads[0]  # of all rows, or of those under way
+    columns = plan.shape.blocks * plan.shape.threads[0]  # of all rows, or of those in work at once
     scratch = device_memory.empty(2 * plan.layers * columns, like, stream)
     counts = device_memory.empty(columns // WARP, np.int64, stream)
     state = device_memory.empty(STATE * task.count, np.float64, stream)
@@ -96,12 +118,13 @@ def _narrow(
         arguments = *rows, eps, norm, slack, *kept, eta, verdict, first
         launch.run(alone_kernel(like), plan.shape, stream, *arguments)
     else:
-        share_blocks(task, eps, like, plan, kept, results)
+        launch_rounds(task, eps, like, plan, kept, results)
     shape = launch.row_teams(task.count, task.n)
     launch.run(rest_kernel(like), shape, stream, *rows, eps, norm, eta, verdict, first)
 
 
 def _sort(task: DeviceProblem, results: tuple[Any, ...]) -> None:
+    """Solve all rows by sorting their breakpoints."""
     shape, size = launch.sorting_blocks(task.count, task.n, 8 * (SCRATCH_ROWS + 1))
     slack, eta, verdict, first = results
     scratch = device_memory.empty(shape.blocks * SCRATCH_ROWS * size, np.float64, task.stream)
@@ -112,7 +135,7 @@ def _sort(task: DeviceProblem, results: tuple[Any, ...]) -> None:
 
 
 def measure(task: DeviceProblem, solved: Solved, eta: tuple[Any, ...]) -> Any:
-    """N(eta) of all rows; with eta = inf that is R."""
+    """Return N(eta) of all rows; with eta = inf that is R."""
     reached = device_memory.empty(task.count, np.float64, task.stream)
     if task.count:
         shape = launch.row_teams(task.count, task.n)
@@ -122,20 +145,28 @@ def measure(task: DeviceProblem, solved: Solved, eta: tuple[Any, ...]) -> Any:
 
 
 def max_norms(task: DeviceProblem, solved: Solved) -> Any:
-    """R of all rows."""
+    """Return R of all rows."""
     return measure(task, solved, (math.inf,))
 
 
-def judge(task: DeviceProblem, solved: Solved, rule: str, max_norm: Any = None) -> Any:
-    """Return which rows cannot reach eps; do with them what the rule says."""
+def values_of(name: str, task: DeviceProblem) -> tuple[Any, ...]:
+    """Return, by row, the values of the public function `solve`, `max_norm` or `eta`."""
+    if name == "solve":
+        return solution(task)
+    solved = solve(task, for_eps=name != "max_norm")
+    return (max_norms(task, solved) if name == "max_norm" else solved.eta,)
+
+
+def flag_infeasible(task: DeviceProblem, solved: Solved, rule: str, max_norm: Any = None) -> Any:
+    """Return which rows cannot reach eps, after doing with them what the rule (`infeasible`) says."""
     saturated = device_memory.empty(task.count, np.bool_, task.stream)
     if task.count == 0:
         return saturated
     max_norm = max_norms(task, solved) if max_norm is None else max_norm
-    shown = copies.shown(max_norm, task.dtype, task.stream)
+    rounded = copies.rounded_to(task.dtype, max_norm, task.stream)
     first = _first(task)
     shape = launch.Shape(copies.blocks_for(task.count), (32, 1))
-    arguments = task.eps, max_norm, shown, rule == "nan", solved.eta, saturated, first
+    arguments = task.eps, max_norm, rounded, rule == "nan", solved.eta, saturated, first
     launch.run(flag_unreachable, shape, task.stream, *arguments)
     if rule == "raise":
         _check(task, first)
@@ -143,17 +174,17 @@ def judge(task: DeviceProblem, solved: Solved, rule: str, max_norm: Any = None) 
 
 
 def rescale(task: DeviceProblem, solved: Solved, out: tuple[Any, ...]) -> None:
-    """Write clip(x + eta*delta)."""
+    """Store clip(x + eta*delta) in `out`, a batch as of `_cuda.row`."""
     if task.count * task.n:
         blocks, threads = launch.elements_grid(task.count, task.n)
         arguments = *task.rows, solved.eta, task.largest, out
         rescale_rows[blocks, threads, task.stream](*arguments)
 
 
-def solution(task: DeviceProblem, options: Options) -> tuple[Any, Any, Any, Any]:
-    """Return eta, the norm that it reaches as it is shown, R, and who asks for more, by row."""
-    solved = solve(task, options)
+def solution(task: DeviceProblem) -> tuple[Any, Any, Any, Any]:
+    """Return, by row, eta, the norm that eta reaches once rounded to the result's dtype, R, and eps > R."""
+    solved = solve(task)
     reachable = max_norms(task, solved)
-    saturated = judge(task, solved, "saturate", reachable)
-    shown = copies.shown(solved.eta, task.dtype, task.stream)
-    return solved.eta, measure(task, solved, shown), reachable, saturated
+    saturated = flag_infeasible(task, solved, "saturate", reachable)
+    rounded = copies.rounded_to(task.dtype, solved.eta, task.stream)
+    return solved.eta, measure(task, solved, rounded), reachable, saturated

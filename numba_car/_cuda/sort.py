@@ -1,7 +1,7 @@
 """The paper's method, a block a row: sort the breakpoints, scan the sums, pick the piece.
 
-A bitonic sort, over memory of any size: the row's powers, breakpoints and order lie in `scratch`, since
-a row that is worth sorting is longer than shared memory.
+The sort is bitonic. Terms, breakpoints and their order lie in `scratch`, in global memory, since rows may
+be longer than shared memory.
 """
 
 import math
@@ -9,22 +9,24 @@ import math
 import numpy as np
 from numba import cuda
 
-from numba_car._core.newton import conclude, in_range
-from numba_car._core.norms import term, unit_of
+from numba_car._core.newton import conclude, in_range, units_of
 from numba_car._core.verdicts import PENDING, SATURATED
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import bisect
-from numba_car._cuda.newton import finish, iterate, raise_powers, report
+from numba_car._cuda.newton import NO_REST, finish, iterate, report
 from numba_car._cuda.row import at
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS, team_first
-from numba_car._cuda.validate import inspect
+from numba_car._cuda.terms import raise_powers
+from numba_car._cuda.validate import read_and_validate
 
-SCRATCH_ROWS = 3  # caps, weights and breakpoints, of a power of two elements each; and their order
+SCRATCH_ROWS = (
+    3  # caps, weights and breakpoints, of a power of two elements each; the order is apart
+)
 
 
 @device
 def bitonic_sort(keys, order, size):
-    """Sort keys, of which there are a power of two, the order along."""
+    """Sort keys, of which there are a power of two, and reorder `order` as the keys."""
     width = 2
     while width <= size:
         distance = width // 2
@@ -33,7 +35,7 @@ def bitonic_sort(keys, order, size):
             i = np.int64(cuda.threadIdx.x)
             while i < size:
                 j = i ^ distance
-                # Equal keys by their order: then what fills the row up to `size` comes last.
+                # Equal keys go by their order: so the padding, of infinite keys, comes last.
                 is_later = keys[i] > keys[j] or (keys[i] == keys[j] and order[i] > order[j])
                 if j > i and is_later == ((i & width) == 0):
                     keys[i], keys[j] = keys[j], keys[i]
@@ -46,10 +48,9 @@ def bitonic_sort(keys, order, size):
 
 @device
 def scan(sums, before):
-    """Replace each thread's value by the sum of those of the threads before it, or after it."""
+    """Return the sum of the values in `sums` of the threads before this one, or of those after it."""
     me, distance = np.int64(cuda.threadIdx.x), 1
     threads = np.int64(cuda.blockDim.x)
-    total = 0.0
     cuda.syncthreads()
     while distance < threads:
         other = me - distance if before else me + distance
@@ -66,9 +67,9 @@ def scan(sums, before):
 
 @device
 def pick(n, target, caps, weights, keys, order, sums, team):
-    """Return t on the first piece that reaches the target, and whether there is one."""
+    """Return the t at which G reaches the target, on the first piece that does, and whether one does."""
     me, threads = np.int64(cuda.threadIdx.x), np.int64(cuda.blockDim.x)
-    # A row that there is memory to sort in is short enough: 64 bits take long to divide.
+    # There is memory to sort in for fewer elements than 2**32, and a division of 64 bits takes long.
     share = np.int64(np.uint32(n + threads - 1) // np.uint32(threads))
     start, stop = min(n, me * share), min(n, (me + 1) * share)
     capped, weight, k = 0.0, 0.0, start
@@ -96,9 +97,8 @@ def pick(n, target, caps, weights, keys, order, sums, team):
 
 @device
 def sort_row(row, size, norm, eps, max_abs_delta, scratch, order, sums, team):
-    """Solve a row that is finite and can move, for finite p and eps > 0."""
-    unit, max_abs_delta = unit_of(eps, norm, False), unit_of(max_abs_delta, norm, False)
-    target = term(eps / unit, norm)
+    """Return eta of a row that is finite and can move, for finite p and eps > 0."""
+    unit, max_abs_delta, target = units_of(eps, max_abs_delta, norm, False)
     if not in_range(target):
         return bisect(row, norm, eps, team)
     n = row[5]
@@ -114,8 +114,8 @@ def sort_row(row, size, norm, eps, max_abs_delta, scratch, order, sums, team):
     t, is_found = pick(n, target, caps, weights, keys, order, sums, team)
     verdict = SATURATED
     if is_found:
-        # The scan's sums are long chains of additions: sum the piece that it found once more.
-        t, verdict = iterate(n, target, t, 0.0, like, terms, team)
+        # The scan's sums are long chains of additions; Newton's method sums the piece with less rounding.
+        _, t, verdict = iterate(n, target, t, True, NO_REST, 0.0, like, terms, team)
     eta, verdict = conclude(unit / max_abs_delta, t, 0.0, norm, verdict)
     return finish(row, norm, eps, eta, verdict, team)
 
@@ -124,7 +124,7 @@ def sort_row(row, size, norm, eps, max_abs_delta, scratch, order, sums, team):
 def sort_rows(
     x, delta, lower, upper, count, n, size, eps, norm, slack, scratch, order, eta, verdict, first
 ):
-    """Solve all rows, each block in its own part of scratch and order."""
+    """Solve all rows, each block in its part of scratch and order."""
     team = (cuda.shared.array(SLOTS, np.float64),)
     sums = cuda.shared.array(LARGEST_TEAM, np.float64)
     block = np.int64(cuda.blockIdx.x)
@@ -134,9 +134,9 @@ def sort_rows(
     while r < count:
         row = (x, delta, lower, upper, r, n)
         terms = (scratch[:size], scratch[size : 2 * size], np.int64(0))
-        max_abs_delta, found = inspect(row, slack, np.float64(0), terms, team)
-        goal, answer = at(eps, r, 0, np.float64), 0.0
-        if found == PENDING and goal > 0 and max_abs_delta > 0:
-            answer = sort_row(row, size, norm, goal, max_abs_delta, scratch, order, sums, team)
-        report(r, found, goal, answer, eta, verdict, first)
+        max_abs_delta, validity = read_and_validate(row, slack, np.float64(0), terms, team)
+        goal, found = at(eps, r, 0, np.float64), 0.0
+        if validity == PENDING and goal > 0 and max_abs_delta > 0:
+            found = sort_row(row, size, norm, goal, max_abs_delta, scratch, order, sums, team)
+        report(r, validity, goal, found, eta, verdict, first)
         r += cuda.gridDim.x

@@ -1,7 +1,7 @@
 """Rows in host memory, solved on the GPU chunk by chunk.
 
-Two threads, each with a stream and memory of its own on both sides, take turns: while the rows of one are
-solved or on their way, the other's are brought into pinned memory, or out of it.
+Two threads take chunks, each with a stream, pinned memory and device memory of its own: while the rows of
+one are copied or solved by the GPU, the other copies rows to pinned memory, or from it.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from numba_car._cuda import device_memory, solver
 from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._layout import Array, DType, Rows
-from numba_car._options import Options
 from numba_car._problem import Problem
 
 _STREAMS = 1 if IS_SIMULATED else 2  # the simulator launches one kernel at a time
-_CHUNK = 1 << 25  # bytes of x at a time: enough for all of a bus's max_abs_delta
-_BY_ROW = 100  # bytes that a row's eta and the like take
+_CHUNK = 1 << 25  # bytes of x in a chunk: enough for the bus to reach its full rate
+_BY_ROW = 100  # bytes of a row's eta, verdict and other numbers
 _SHARE = 0.8  # of the free memory: the kernels' code and what the driver keeps need some
 
 
 def free_memory() -> float:
-    """Bytes that are free on the device."""
+    """Return how many bytes are free on the device."""
     return float(cuda.current_context().get_memory_info().free)
 
 
-def rows_per_chunk(task: Problem, options: Options) -> int:
-    """How many rows to take at a time, or raise MemoryError where not one would fit."""
+def rows_per_chunk(task: Problem) -> int:
+    """Return how many rows a chunk has; MemoryError where one row does not fit the device."""
     itemsize, bounds = task.x.dtype.itemsize, [task.lower, task.upper]
     arrays = 3 + sum(isinstance(bound, Rows) for bound in bounds)
-    aside = 8 * (8 if options.method == "sort" else 2)  # powers in scratch memory, and their order
+    aside = 8 * (
+        8 if task.options.method == "sort" else 2
+    )  # powers in scratch memory, and their order
     row = task.n * (arrays * itemsize + aside) + _BY_ROW
     free = free_memory()
     fitting = min(task.count, _SHARE * free / _STREAMS // row)
@@ -51,13 +52,13 @@ def rows_per_chunk(task: Problem, options: Options) -> int:
 
 
 def _table(block: Array, stride: int, shape: tuple[int, int]) -> Array:
-    """View flat rows, which lie a stride apart, as a table."""
+    """Return a view of flat rows, a stride apart, as a table."""
     strides = (stride * block.itemsize, block.itemsize)
     return np.lib.stride_tricks.as_strided(block, shape, strides)
 
 
 class _Buffer:
-    """Pinned memory for a chunk, and memory on the device."""
+    """Pinned memory for a chunk, and as much device memory."""
 
     def __init__(self, size: int, dtype: DType, stream: Any) -> None:
         self._here = np.empty(size, dtype) if IS_SIMULATED else cuda.pinned_array(size, dtype)
@@ -65,11 +66,11 @@ class _Buffer:
         self._stream = stream
 
     def part(self, size: int) -> Any:
-        """Return as much of the device's as a chunk needs."""
+        """Return the first `size` elements of the device memory."""
         return self._there[:size]
 
     def upload(self, block: Array, stride: int, shape: tuple[int, int]) -> Any:
-        """Bring rows to the device, where they are flat."""
+        """Return device memory with the rows of a block, packed."""
         size = math.prod(shape)
         np.copyto(self._here[:size].reshape(shape), _table(block, stride, shape))
         if IS_SIMULATED:
@@ -79,7 +80,7 @@ class _Buffer:
         return self._there[:size]
 
     def download(self, size: int) -> Array:
-        """Bring values back, and wait for them."""
+        """Return values from the device memory, once they are copied."""
         if IS_SIMULATED:
             return np.array(self._there[:size])
         found: Array = self._there[:size].copy_to_host(self._here[:size], stream=self._stream)
@@ -87,17 +88,12 @@ class _Buffer:
         return found
 
 
-class _Lane:
-    """What one thread works with."""
+class _Worker:
+    """The stream and the buffers of one thread."""
 
-    def __init__(self, task: Problem, options: Options, rows: int) -> None:
-        self._task, self._options = task, options
-        self._stream = cuda.stream()
-        names = [
-            name
-            for name in ("x", "delta", "lower", "upper")
-            if isinstance(getattr(task, name), Rows)
-        ]
+    def __init__(self, task: Problem, rows: int) -> None:
+        self._task, self._stream = task, cuda.stream()
+        names = (n for n in ("x", "delta", "lower", "upper") if isinstance(getattr(task, n), Rows))
         dtype, size = task.x.dtype, rows * task.n
         self._buffers = {name: _Buffer(size, dtype, self._stream) for name in (*names, "out")}
         self._eps = _Buffer(rows, np.dtype(np.float64), self._stream)
@@ -111,7 +107,7 @@ class _Lane:
         return self._buffers[name].upload(*block, shape), np.int64(self._task.n)
 
     def problem(self, start: int, stop: int) -> DeviceProblem:
-        """Bring a chunk to the device."""
+        """Return the problem of a chunk, copied to the device."""
         task, count = self._task, stop - start
         eps = self._eps.upload(np.ascontiguousarray(task.eps[start:stop]), 1, (count, 1))
         x, delta, lower, upper = (
@@ -133,44 +129,37 @@ class _Lane:
             largest=task.largest,
             slack=task.slack,
             stream=self._stream,
-            like=x[0],
+            options=task.options,
+            inputs=(x[0],),
         )
 
     def by_row(self, name: str, start: int, stop: int) -> tuple[Array, ...]:
-        """Return what `solve`, `max_norm` or `eta` finds of a chunk."""
-        rows = self.problem(start, stop)
-        found: tuple[Any, ...]
-        if name == "solve":
-            found = solver.solution(rows, self._options)
-        elif name == "max_norm":
-            solved = solver.solve(rows, self._options, for_eps=False)
-            found = (solver.max_norms(rows, solved),)
-        else:
-            found = (solver.solve(rows, self._options).eta,)
+        """Return the values of `solve`, `max_norm` or `eta` for a chunk."""
+        found = solver.values_of(name, self.problem(start, stop))
         return tuple(device_memory.to_host(values, self._stream) for values in found)
 
     def rescale(self, out: Rows, start: int, stop: int) -> None:
-        """Rescale a chunk into host memory."""
+        """Store the rescaled rows of a chunk in `out`."""
         rows, shape = self.problem(start, stop), (stop - start, self._task.n)
         moved = self._buffers["out"].part(math.prod(shape))
-        solver.rescale(rows, solver.solve(rows, self._options), (moved, np.int64(self._task.n)))
+        solver.rescale(rows, solver.solve(rows), (moved, np.int64(self._task.n)))
         block, stride = out.scratch(start, stop)
         found = self._buffers["out"].download(math.prod(shape))
         np.copyto(_table(block, stride, shape), found.reshape(shape))
         out.store(start, stop, block)
 
 
-def run(name: str, task: Problem, options: Options, out: Rows | None = None) -> tuple[Array, ...]:
-    """Do what the public function of that name does; return its values by row, or fill `out`."""
+def run(name: str, task: Problem, out: Rows | None = None) -> tuple[Array, ...]:
+    """Return the values by row of the public function of that name; for `rescale`, fill `out`."""
     device_memory.check_driver()
-    size = rows_per_chunk(task, options)
+    size = rows_per_chunk(task)
     starts = deque(range(0, task.count, size))
     found: dict[int, tuple[Array, ...]] = {}
     here = contextlib.nullcontext() if IS_SIMULATED else cuda.gpus[cuda.get_current_device().id]
 
     def work(_: int) -> None:
         with here:
-            like = _Lane(task, options, min(size, task.count))
+            worker = _Worker(task, min(size, task.count))
             while True:
                 try:
                     start = starts.popleft()
@@ -178,9 +167,9 @@ def run(name: str, task: Problem, options: Options, out: Rows | None = None) -> 
                     return
                 stop = min(start + size, task.count)
                 if out is not None:
-                    like.rescale(out, start, stop)
+                    worker.rescale(out, start, stop)
                 else:
-                    found[start] = like.by_row(name, start, stop)
+                    found[start] = worker.by_row(name, start, stop)
 
     with ThreadPoolExecutor(_STREAMS, "numba_car_cuda") as pool:
         try:

@@ -12,12 +12,12 @@ from numba_car._cuda import device_memory, launch
 from numba_car._cuda.jit import kernel
 from numba_car._cuda.row import my_element
 
-_FOLD = 64  # elements that a thread adds up
+_FOLD = 64  # elements that a thread adds up at most
 
 
 @kernel
 def fold_rows(values, count, length, width, out):
-    """Add up those of a row's elements that lie `width` apart, of which there are _FOLD at most."""
+    """Store the sums of those of a row's elements that are `width` apart, of which there are _FOLD at most."""
     r, i = my_element()
     if r < count and i < width:
         total, k, place = 0.0, 0, i
@@ -30,7 +30,7 @@ def fold_rows(values, count, length, width, out):
 
 
 def sum_to(values: Any, sizes: Sequence[int], wanted: Sequence[int], stream: Any) -> Any:
-    """Sum flat values of an array of these sizes over the axes that are to have the size 1."""
+    """Return flat values of an array of these sizes, summed over the axes whose wanted size is 1."""
     left = list(sizes)
     for axis in reversed(range(len(left))):
         while left[axis] != wanted[axis]:

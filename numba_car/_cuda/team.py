@@ -1,9 +1,18 @@
-"""The threads that share a row, and what they find out together.
+"""The threads that share a row, and reductions over their values.
 
-A team is `()`, one thread by itself, or `(slots,)`: a warp, of which a block holds several, or a whole
-block. The x of a thread is its place in the team, the y its team's place in the block. All threads of a
-team get the same bits, in an order that depends on nothing but the team's size: results are the same
-from run to run.
+As with norms, the length of the tuple that a team travels as is its kind.
+
+=========  ==============  ================================================================
+kind       team            threads
+=========  ==============  ================================================================
+`ALONE`    ``()``          one thread
+`WARPS`    ``(slots,)``    a warp, of which a block may hold several, or a whole block; one
+                           float64 of shared memory, a slot, for each warp of the block
+=========  ==============  ================================================================
+
+The x of a thread is its place in the team, the y its team's place in the block. All threads of a team
+get the same bits, reduced in an order that depends on the team's size alone: results are the same from
+run to run.
 """
 
 import numpy as np
@@ -12,7 +21,10 @@ from numba import cuda
 from numba_car._cuda.jit import IS_SIMULATED, device
 
 if IS_SIMULATED:
-    from numba_car._cuda.simulator import WARPS
+    from numba_car._cuda.simulator import SIMULATED_CUDA
+
+ALONE, WARPS = range(2)
+ONE_THREAD = ()  # the team of the kind ALONE
 
 WARP = 32
 LARGEST_TEAM = 256  # of more, some kernels' registers do not fit a multiprocessor
@@ -33,17 +45,17 @@ def _largest(a, b):
 @device
 def place_in(team):
     """Return this thread's place in its team."""
-    return np.int64(0) if len(team) == 0 else np.int64(cuda.threadIdx.x)
+    return np.int64(0) if len(team) == ALONE else np.int64(cuda.threadIdx.x)
 
 
 @device
 def size_of(team):
     """Return how many threads there are in a team."""
-    return np.int64(1) if len(team) == 0 else np.int64(cuda.blockDim.x)
+    return np.int64(1) if len(team) == ALONE else np.int64(cuda.blockDim.x)
 
 
 def butterfly(combine):
-    """Return the device function that combines a value of each thread of a warp, for all of them."""
+    """Return a device function that combines the values of a warp's threads, and returns that to each."""
 
     @device
     def across_warp(value):
@@ -57,12 +69,13 @@ def butterfly(combine):
 
 
 def _reduction(combine):
+    """Return a device function that combines the values of a team's threads, and returns that to each."""
     # The simulator takes five times as long to shuffle five times.
-    across_warp = WARPS.butterfly(combine) if IS_SIMULATED else butterfly(combine)
+    across_warp = SIMULATED_CUDA.butterfly(combine) if IS_SIMULATED else butterfly(combine)
 
     @device
     def across_team(value, team):
-        if len(team) == 0:
+        if len(team) == ALONE:
             return np.float64(value)
         value = across_warp(np.float64(value))
         if cuda.blockDim.x > WARP:
@@ -85,6 +98,6 @@ team_max = _reduction(_largest)  # of values that are not negative
 
 @device
 def team_first(index, team):
-    """Return the least of the indices that threads found, -1 for none; they are below 2**53."""
+    """Return the least of the threads' indices, which are below 2**53; those of -1 do not count."""
     best = team_max(2.0**53 - index if index >= 0 else 0.0, team)
     return np.int64(2.0**53 - best) if best > 0 else np.int64(-1)

@@ -1,81 +1,86 @@
-"""The first look at a row: is it finite and inside its bounds? It keeps what Newton's method goes on with."""
+"""The first pass over a row, which finds the largest |delta| and whether all values are valid.
+
+A row is valid if its x and delta are finite and x is between its bounds. If not all of this holds in the
+first pass, the row must be validated, in a second pass in float64 that allows x a relative slack.
+"""
 
 import numpy as np
 
-from numba_car._core.coordinate import is_outside, room
+from numba_car._core.coordinate import is_outside
 from numba_car._core.verdicts import NOT_FINITE, OUTSIDE, PENDING
 from numba_car._cuda.jit import device
 from numba_car._cuda.row import element, four
 from numba_car._cuda.team import place_in, size_of, team_max
+from numba_car._cuda.terms import keep
+
+# The faults of an element in order: the largest of a row's is the row's.
+NO_FAULT, OUTSIDE_BOUNDS, NO_NUMBER = range(3)
 
 
 @device
-def is_suspect(values):
-    """Whether an element is not finite, or not between its bounds, or only by rounding."""
+def needs_validation(values):
+    """Return whether an element is not finite, or not between its bounds, if only by rounding."""
     x, delta, lower, upper = values
-    # The GPU's largest drops NaN: what is not finite must be seen by itself.
+    # The GPU's largest drops NaN: what is not finite must be found by itself.
     return not ((lower <= x) & (x <= upper) & (delta - delta == 0) & (x - x == 0))
 
 
 @device
-def worst(bad, values, slack):
-    """Return 2 from the first element on that is not finite, else 1 from one outside its bounds on."""
-    if not is_suspect(values):
-        return bad
+def worst(fault, values, slack):
+    """Return the larger of a fault, given in the type of its accumulator, and that of an element."""
+    if not needs_validation(values):
+        return fault
     x, delta, lower, upper = values
     if not (delta - delta == 0 and x - x == 0):
-        return type(bad)(2)
+        return type(fault)(NO_NUMBER)
     wide = np.float64(x), np.float64(lower), np.float64(upper)
     is_wrong = not lower <= upper or is_outside(wide[0], wide[1], wide[2], slack)
-    return max(bad, type(bad)(1)) if is_wrong else bad
+    return max(fault, type(fault)(OUTSIDE_BOUNDS)) if is_wrong else fault
 
 
 @device
-def verdict_of(bad):
-    """Return the verdict on a row from what is worst in it."""
-    return NOT_FINITE if bad == 2 else OUTSIDE if bad == 1 else PENDING
+def verdict_of(fault):
+    """Return the verdict on a row with that largest fault."""
+    return NOT_FINITE if fault == NO_NUMBER else OUTSIDE if fault == OUTSIDE_BOUNDS else PENDING
 
 
 @device
-def judge(row, slack, team):
-    """Say what is wrong with a row of which something is suspect, and may be a rounding."""
-    bad, i = 0.0, place_in(team)
+def validate_row(row, slack, team):
+    """Return NOT_FINITE, OUTSIDE, or PENDING for a valid row."""
+    fault, i = 0.0, place_in(team)
     while i < row[5]:
-        bad = worst(bad, element(row, i, np.float64), slack)
+        fault = worst(fault, element(row, i, np.float64), slack)
         i += size_of(team)
-    return verdict_of(team_max(bad, team))
+    return verdict_of(team_max(fault, team))
 
 
 @device
-def look_at(seen, values, i, terms):
-    """Store room and |delta| of an element; return the largest |delta| so far, and what is suspect."""
-    x, delta, lower, upper = values
-    if len(terms) == 3:
-        terms[0][np.uint64(terms[2] + i)] = room(x, delta, lower, upper)
-        terms[1][np.uint64(terms[2] + i)] = abs(delta)
-    return max(seen[0], abs(delta)), seen[1] | is_suspect(values)
+def read_element(found, values, i, terms):
+    """Return (largest |delta|, whether the row must be validated) with element i, which `terms` may keep."""
+    keep(terms, i, values)
+    return max(found[0], abs(values[1])), found[1] | needs_validation(values)
 
 
 @device
-def look(row, like, terms, team):
-    """Store room and |delta| of a row; return the largest |delta|, and whether to judge the values."""
+def read_row(row, like, terms, team):
+    """Return the largest |delta| of a row, and whether it must be validated; keep the row in `terms`."""
     n, i, step = row[5], place_in(team), size_of(team)
-    seen = type(like)(0), False
+    found = type(like)(0), False
     while i + 3 * step < n:
         first, second, third, fourth = four(row, i, step, type(like))
-        seen = look_at(seen, first, i, terms)
-        seen = look_at(seen, second, i + step, terms)
-        seen = look_at(seen, third, i + 2 * step, terms)
-        seen = look_at(seen, fourth, i + 3 * step, terms)
+        found = read_element(found, first, i, terms)
+        found = read_element(found, second, i + step, terms)
+        found = read_element(found, third, i + 2 * step, terms)
+        found = read_element(found, fourth, i + 3 * step, terms)
         i += 4 * step
     while i < n:
-        seen = look_at(seen, element(row, i, type(like)), i, terms)
+        found = read_element(found, element(row, i, type(like)), i, terms)
         i += step
-    return team_max(seen[0], team), team_max(1.0 if seen[1] else 0.0, team) > 0
+    return team_max(found[0], team), team_max(1.0 if found[1] else 0.0, team) > 0
 
 
 @device
-def inspect(row, slack, like, terms, team):
-    """Store room and |delta| of a row; return the largest |delta| and a verdict on the values."""
-    max_abs_delta, is_to_be_judged = look(row, like, terms, team)
-    return max_abs_delta, judge(row, slack, team) if is_to_be_judged else PENDING
+def read_and_validate(row, slack, like, terms, team):
+    """Return the largest |delta| of a row and the verdict of `validate_row`; keep the row in `terms`."""
+    max_abs_delta, to_validate = read_row(row, like, terms, team)
+    return max_abs_delta, validate_row(row, slack, team) if to_validate else PENDING

@@ -1,7 +1,7 @@
-"""Gradients of eta and of clip(x + eta*delta), a team a row: analyse, then write.
+"""Gradients of eta and of clip(x + eta*delta), a team a row, in two passes: analyse, then write.
 
-Both are one computation, in float64, as in `_cpu/vjp.py`: a coordinate gets its upstream g where it
-is free, plus pull times the derivative of eta, where pull is what flows into eta.
+Both are one computation, as in `_cpu/vjp.py`, but in float64 only: a coordinate gets its upstream g where
+it is free, plus pull times the derivative of eta, where pull is what flows into eta.
 """
 
 import math
@@ -9,8 +9,7 @@ import math
 import numpy as np
 from numba import cuda
 
-from numba_car._core.constants import LARGEST
-from numba_car._core.derivative import by_decider, clamp, inverse_unit, pull_back
+from numba_car._core.derivative import by_decider, clamp, pull_back, rate_of_pull
 from numba_car._cuda.active_set import analyse, held
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.row import at, element, store
@@ -45,7 +44,7 @@ def write(row, g, norm, inverse, eta, rate, decision, largest, outputs, team):
 
 @device
 def write_nan(row, outputs, team):
-    """Leave a row that has no eta without gradients."""
+    """Store NaN for the gradients of a row that has no eta."""
     i = place_in(team)
     while i < row[5]:
         store(outputs[0], row[4], i, math.nan)
@@ -64,10 +63,8 @@ def vjp_row(row, g, h, norm, eps, eta, largest, outputs, team):
     eta = held(row, eps, eta, team)
     pull, rate, by_eps, decider, saturated = analyse(row, g, norm, eps, eta, team)
     pull += h
-    # All derivatives of eta are proportional to rate; what flows into it is often of rate's inverse.
-    rate = clamp(pull * rate, LARGEST)
+    rate, inverse = rate_of_pull(pull, rate, eps)
     decision = decider, saturated, pull
-    inverse = inverse_unit(eps, rate)
     lower, upper = write(row, g, norm, inverse, eta, rate, decision, largest, outputs, team)
     return clamp(pull * by_eps, largest), clamp(lower, largest), clamp(upper, largest)
 

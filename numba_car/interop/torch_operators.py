@@ -56,9 +56,9 @@ def _compute(name: str, *arguments: Any) -> Any:
         found = backend_cpu.compute(name, Arrays(*(tensor.numpy() for tensor in arrays)), task)
         tensors = tuple(tensor_of(values) for values in found)
     else:
-        from numba_car.interop import device
+        from numba_car.interop import backend_cuda
 
-        tensors = device.compute(name, arrays, task)
+        tensors = backend_cuda.compute(name, arrays, task)
     return tensors if len(tensors) > 1 else tensors[0]
 
 
@@ -127,9 +127,9 @@ def _differentiate(
         found = backend_cpu.differentiate(arrays, known.numpy(), *upstream, which, how)
         gradients = [tensor_of(gradient) for gradient in found]
     else:
-        from numba_car.interop import device
+        from numba_car.interop import backend_cuda
 
-        gradients = [*device.differentiate(tensors, known, h, g, which, how)]
+        gradients = [*backend_cuda.differentiate(tensors, known, h, g, which, how)]
     return tuple(
         gradient if want else tensor.new_empty(0)
         for gradient, tensor, want in zip(gradients, tensors, wanted, strict=True)

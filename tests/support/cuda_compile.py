@@ -6,7 +6,7 @@ wanted kind where numba looks for one.
 Float64 in kernels of float32 rows is counted where it would cost most: in the innermost loops of what
 every row goes through, which are compiled by themselves for that, as PASSES. All else computes in
 float64 on purpose: the powers of a general p, which float32 has no room for; `rescale`, to round once;
-norms, derivatives, and rows that Newton's method does not settle.
+norms, derivatives, and rows that Newton's method does not solve.
 """
 
 import itertools
@@ -23,18 +23,19 @@ from numba import cuda, types
 from numba.cuda import dispatcher
 
 from numba_car import kernels
-from numba_car._core.norms import norm_of
+from numba_car._core.norms import GENERAL, norm_of
 from numba_car._cuda.copies import _cast, _gather
 from numba_car._cuda.jvp import jvp_rows
 from numba_car._cuda.long_rows import alone_kernel, rest_kernel, start_kernel
-from numba_car._cuda.measure import judge_rows, measure_rows
-from numba_car._cuda.multi_block import sharing_kernels
-from numba_car._cuda.newton import newton_sums, raise_powers, solve_kernel
+from numba_car._cuda.measure import flag_unreachable, measure_rows
+from numba_car._cuda.multi_block import round_kernels
+from numba_car._cuda.newton import solve_kernel
 from numba_car._cuda.rescale import rescale_rows
 from numba_car._cuda.sort import sort_rows
 from numba_car._cuda.sums import fold_rows
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS
-from numba_car._cuda.validate import look
+from numba_car._cuda.terms import raise_powers, sum_terms
+from numba_car._cuda.validate import read_row
 from numba_car._cuda.vjp import vjp_rows
 from tests.support import ptx
 
@@ -73,33 +74,33 @@ def _differentiate_alone(x, delta, eps, p, lower, upper, g, out_x, out_delta):
 
 
 @cuda.jit
-def _look(x, delta, lower, upper, n, norm, kept, found):
+def _read(x, delta, lower, upper, n, norm, kept, found):
     team, zero = (cuda.shared.array(SLOTS, np.float64),), np.int64(0)
     row = (x, delta, lower, upper, zero, n)
-    found[0], _ = look(row, kept.dtype.type(0), (kept, kept[n:], zero), team)
+    found[0], _ = read_row(row, kept.dtype.type(0), (kept, kept[n:], zero), team)
 
 
 @cuda.jit
 def _raise_powers(x, delta, lower, upper, n, norm, kept, found):
     team, zero = (cuda.shared.array(SLOTS, np.float64),), np.int64(0)
-    lane, terms = kept.dtype.type(0), (kept, kept[n:], zero)
-    found[0] = raise_powers(n, norm, found[0], found[1], lane, terms, team)
+    like, terms = kept.dtype.type(0), (kept, kept[n:], zero)
+    found[0] = raise_powers(n, norm, found[0], found[1], like, terms, team)
 
 
 @cuda.jit
 def _sum_kept(x, delta, lower, upper, n, norm, kept, found):
     team, zero = (cuda.shared.array(SLOTS, np.float64),), np.int64(0)
-    found[0], found[1] = newton_sums(n, kept[0], (kept, kept[n:], zero), team)
+    found[0], found[1] = sum_terms(n, kept[0], (kept, kept[n:], zero), team)
 
 
 @cuda.jit
 def _sum_anew(x, delta, lower, upper, n, norm, kept, found):
     team, zero = (cuda.shared.array(SLOTS, np.float64),), np.int64(0)
     anew = ((x, delta, lower, upper, zero, n), norm, kept[0], kept[1])
-    found[0], found[1] = newton_sums(n, kept[0], anew, team)
+    found[0], found[1] = sum_terms(n, kept[0], anew, team)
 
 
-PASSES = {"look": _look, "raise": _raise_powers, "kept": _sum_kept, "anew": _sum_anew}
+PASSES = {"read": _read, "raise": _raise_powers, "kept": _sum_kept, "anew": _sum_anew}
 
 
 def array(element):
@@ -137,7 +138,7 @@ def cases():
                    (batch(element), INT, sizes, steps, batch(element)))  # fmt: skip
         yield Case("cast", name, 0, "", _cast, (array(DOUBLE), batch(element)))
         yield Case("sum", name, 0, "", fold_rows, (array(element), INT, INT, INT, array(DOUBLE)))
-    yield Case("judge", "float32", 0, "", judge_rows,
+    yield Case("flag unreachable", "float32", 0, "", flag_unreachable,
                (number(), array(DOUBLE), batch(types.float32), types.boolean, array(DOUBLE),
                 array(types.boolean), array(INT)))  # fmt: skip
     yield from narrow_cases(sizes, steps)
@@ -146,7 +147,7 @@ def cases():
 def narrow_cases(sizes, steps):
     """Kernels that load and store halves, or load integers; between, they are those of float32."""
     one, bits = types.float32, batch(types.uint16)
-    lane, norm = np.dtype(np.float32), types.UniTuple(DOUBLE, 2)
+    dtype, norm = np.dtype(np.float32), types.UniTuple(DOUBLE, 2)
     results = array(DOUBLE), array(INT), array(INT)
     solving = batch(DOUBLE), norm, DOUBLE
     kept = array(one), INT, array(INT), array(DOUBLE)
@@ -159,10 +160,10 @@ def narrow_cases(sizes, steps):
         rows = x, delta, number(one), number(one), INT, INT
         yield Case("rescale", name, 0, "numbers", rescale_rows,
                    (*rows, array(DOUBLE), DOUBLE, delta))  # fmt: skip
-        yield Case("newton, on chip", name, 2.0, "numbers", solve_kernel(lane, "on chip"),
+        yield Case("newton, on chip", name, 2.0, "numbers", solve_kernel(dtype, "on chip"),
                    (*rows, *solving, *results))  # fmt: skip
         if name != "float16":
-            yield Case("long, alone", name, 2.0, "numbers", alone_kernel(lane),
+            yield Case("long, alone", name, 2.0, "numbers", alone_kernel(dtype),
                        (*rows, *solving, *kept, *results))  # fmt: skip
     for name, given, source, target in (
         ("bfloat16", BRAIN, BRAIN, batch(one)),
@@ -175,14 +176,14 @@ def narrow_cases(sizes, steps):
 
 def norm_cases(name, element, p, bounds, rows):
     norm = types.UniTuple(DOUBLE, len(norm_of(p)))
-    lane = np.dtype(np.float64 if len(norm_of(p)) == 3 else name)
+    dtype = np.dtype(np.float64 if len(norm_of(p)) == GENERAL else name)
     results = array(DOUBLE), array(INT), array(INT)
-    kept = array(DTYPES[lane.name])
+    kept = array(DTYPES[dtype.name])
     where = "on chip" if p < math.inf else "anew"
-    yield Case(f"newton, {where}", name, p, bounds, solve_kernel(lane, where),
+    yield Case(f"newton, {where}", name, p, bounds, solve_kernel(dtype, where),
                (*rows, batch(DOUBLE), norm, DOUBLE, *results))  # fmt: skip
     if p < math.inf:
-        yield from long_cases(name, p, bounds, rows, (batch(DOUBLE), norm), kept, results, lane)
+        yield from long_cases(name, p, bounds, rows, (batch(DOUBLE), norm), kept, results, dtype)
     if p < math.inf:
         sorting = (*rows, INT, batch(DOUBLE), norm, DOUBLE, array(DOUBLE), array(INT), *results)
         yield Case("sort and scan", name, p, bounds, sort_rows, sorting)
@@ -202,18 +203,18 @@ def norm_cases(name, element, p, bounds, rows):
         yield Case(kind, name, p, bounds, vjp_rows, given)
 
 
-def long_cases(name, p, bounds, rows, aims, kept, results, lane):
-    kernels, norm, states = sharing_kernels(lane), aims[1], (array(DOUBLE), array(INT))
+def long_cases(name, p, bounds, rows, aims, kept, results, dtype):
+    kernels, norm, states = round_kernels(dtype), aims[1], (array(DOUBLE), array(INT))
     kept = kept, INT, array(INT), array(DOUBLE)
-    yield Case("long, start", name, p, bounds, start_kernel(lane),
+    yield Case("long, start", name, p, bounds, start_kernel(dtype),
                (*rows, *aims, INT, INT, *states))  # fmt: skip
-    yield Case("long, alone", name, p, bounds, alone_kernel(lane),
+    yield Case("long, alone", name, p, bounds, alone_kernel(dtype),
                (*rows, *aims, DOUBLE, *kept, *results))  # fmt: skip
     yield Case("long, sift", name, p, bounds, kernels.sift,
                (*rows, norm, DOUBLE, INT, *kept, *states))  # fmt: skip
     yield Case("long, iterate", name, p, bounds, kernels.iterate,
                (INT, *aims, INT, INT, INT, *kept, array(DOUBLE), types.boolean, DOUBLE, *results))  # fmt: skip
-    yield Case("long, rest", name, p, bounds, rest_kernel(lane), (*rows, *aims, *results))
+    yield Case("long, rest", name, p, bounds, rest_kernel(dtype), (*rows, *aims, *results))
 
 
 def compiled(function, arguments, capability):

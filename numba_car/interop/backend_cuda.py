@@ -1,0 +1,257 @@
+"""The functions for arrays in device memory: with a ``__cuda_array_interface__``, or with DLPack.
+
+The public functions take arrays and `Options`; `compute` and `differentiate` take a framework's arrays of one
+rank and a `Task`, as their namesakes in `backend_cpu` do for host memory. Results are arrays of the library
+of x, on its device, in the order of the stream that x is ready on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from numba_car import _numpy
+from numba_car._core.constants import SLACK
+from numba_car._cuda import copies, derivatives, device_memory, solver
+from numba_car._cuda.device_memory import is_on_device
+from numba_car._cuda.problem import DeviceProblem, as_rows, problem
+from numba_car._cuda.results import ByElement, by_row
+from numba_car._layout import DType
+from numba_car._options import Gradients, Options, Solution, pair
+from numba_car._problem import as_numeric, batch_of, kept_shape
+from numba_car.interop import backend_cpu
+from numba_car.interop.backend_cpu import Task
+from numba_car.interop.closed_form import Arrays
+
+_NUMBER = (0.0,)  # a batch of the kind NUMBER, see `_cuda.row`: as a target, it stores nothing
+_DOUBLE = np.dtype(np.float64)
+
+
+@contextlib.contextmanager
+def _on_device_of(x: Any, solve_on_host: Callable[[], Any]) -> Iterator[None]:
+    """Make the device of x current; where a row's values are an error, the CPU's solver raises it."""
+    with device_memory.device_of(x):
+        try:
+            yield
+        except solver.BadRowError:
+            solve_on_host()
+            raise ValueError("x, eps or bounds broke a rule in some row") from None
+
+
+def _public(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the public function (x, delta, eps, options, ...) of a function (problem, ...).
+
+    It solves on the device of x, and raises the errors of the CPU's solver.
+    """
+
+    @wraps(function)
+    def on_device(x: Any, delta: Any, eps: Any, options: Options, *more: Any) -> Any:
+        lower, upper = pair(options.bounds)
+
+        def solve_on_host() -> None:
+            arrays = Arrays(*map(copies.on_host, (x, delta, eps, lower, upper)))
+            _numpy.eta(*arrays[:3], options._replace(bounds=arrays[3:]))
+
+        with _on_device_of(x, solve_on_host):
+            found = function(problem(x, delta, eps, options), *more)
+            if any(map(device_memory.is_imported, (x, delta, eps, lower, upper, *more))):
+                device_memory.wait()  # the library may reuse the memory, on a stream that DLPack hides
+            return found
+
+    return on_device
+
+
+def _by_row(task: DeviceProblem, values: Any, dtype: DType | None = None) -> Any:
+    """Return one number a row as an array of the library of x; of its dtype, but for booleans."""
+    dtype = dtype or (task.dtype if values.dtype == np.float64 else values.dtype)
+    shape = batch_of(task.shape, task.axes, keepdims=task.options.keepdims)
+    return by_row(task, values, shape, dtype)
+
+
+def _rescale(task: DeviceProblem) -> tuple[Any, Any]:
+    """Return eta by row, in float64, and the rescaled batch."""
+    solved, result = solver.solve(task), ByElement(task, task.shape)
+    solver.rescale(task, solved, result.rows)
+    return solved.eta, result.finish()
+
+
+@_public
+def eta(task: DeviceProblem) -> Any:
+    """Return `numba_car.eta` in device memory."""
+    return _by_row(task, solver.solve(task).eta)
+
+
+@_public
+def rescale(task: DeviceProblem, out: Any = None) -> Any:
+    """Return `numba_car.rescale` in device memory."""
+    if out is None:
+        return _rescale(task)[1]
+    view = device_memory.view_of(out)
+    if (view.shape, view.dtype) != (task.shape, task.dtype):
+        raise ValueError(
+            f"out must have the shape {task.shape} and dtype {task.dtype} of the result, "
+            f"found {view.shape} and {view.dtype}"
+        )
+    rows = as_rows("out", view, task.shape, task.axes, task.dtype, task.stream)
+    if rows[0].size and device_memory.pointer_of(rows[0]) != view.pointer:
+        raise ValueError(
+            "out must hold each row without gaps; leave it out, or copy from the result"
+        )
+    solver.rescale(task, solver.solve(task), rows)
+    return out
+
+
+@_public
+def solve(task: DeviceProblem) -> Solution:
+    """Return `numba_car.solve` in device memory."""
+    return Solution(*(_by_row(task, values) for values in solver.solution(task)))
+
+
+def max_norm(x: Any, delta: Any, options: Options) -> Any:
+    """Return `numba_car.max_norm` in device memory."""
+    return _max_norm(x, delta, 0.0, options)
+
+
+@_public
+def _max_norm(task: DeviceProblem) -> Any:
+    return _by_row(task, *solver.values_of("max_norm", task))
+
+
+def compute(name: str, arrays: Arrays, task: Task) -> tuple[Any, ...]:
+    """Return what `backend_cpu.OUTPUTS` names: eta of `eta` and `rescale` in float64, else the dtype of x."""
+
+    def solve_on_host() -> None:
+        backend_cpu.compute(name, Arrays(*map(copies.on_host, arrays)), task)
+
+    with _on_device_of(arrays.x, solve_on_host):
+        rows = _problem(arrays, task)
+        if name == "rescale":
+            eta, moved = _rescale(rows)
+            return _by_row(rows, eta, _DOUBLE), moved
+        dtype = _DOUBLE if name == "eta" else None
+        return tuple(_by_row(rows, values, dtype) for values in solver.values_of(name, rows))
+
+
+def _problem(arrays: Arrays, task: Task) -> DeviceProblem:
+    """Return the problem of a framework's arrays."""
+    x, delta, eps, lower, upper = arrays
+    shape = np.broadcast_shapes(*map(_shape_of, arrays))
+    if np.broadcast_shapes(_shape_of(x), _shape_of(delta)) != shape:
+        delta = device_memory.broadcast(delta, shape)  # vmapped over other arrays than x and delta
+    how = task.infeasible, task.method, task.num_threads
+    rows = problem(x, delta, eps, Options(task.p, (lower, upper), task.axes, True, *how))
+    limits = task.limits()
+    return replace(rows, largest=limits.largest, slack=SLACK * limits.rounding)
+
+
+def _shape_of(value: Any) -> tuple[int, ...]:
+    return device_memory.view_of(value).shape if is_on_device(value) else ()
+
+
+def _elements(name: str, value: Any, task: DeviceProblem) -> tuple[Any, ...]:
+    """Return a number, or an array that broadcasts to x, as a batch."""
+    if not is_on_device(value):
+        return (float(as_numeric(name, value).reshape(())),)
+    return as_rows(name, device_memory.view_of(value), task.shape, task.axes, _DOUBLE, task.stream)
+
+
+def _numbers_by_row(name: str, value: Any, task: DeviceProblem) -> tuple[Any, ...]:
+    """Return a number, or an array that broadcasts to the rows, as a batch of rows of one element."""
+    if not is_on_device(value):
+        return (float(as_numeric(name, value).reshape(())),)
+    view, shape = device_memory.view_of(value), batch_of(task.shape, task.axes, keepdims=True)
+    view = device_memory.reshaped(view, kept_shape(name, view.shape, task.shape, task.axes))
+    return as_rows(name, view, shape, task.axes, _DOUBLE, task.stream)
+
+
+def _vjp(
+    task: DeviceProblem,
+    solved: solver.Solved,
+    upstream: tuple[Any, Any],
+    arrays: Arrays,
+    wanted: Sequence[bool],
+    eps_dtype: DType,
+) -> Arrays:
+    """Return the gradients of the arrays that are wanted, None for the others; upstream of out and of eta."""
+    grad_out, grad_eta = upstream
+    given = _elements("grad_out", grad_out, task), _numbers_by_row("grad_eta", grad_eta, task)
+    shapes = Arrays(*map(_shape_of, arrays))
+    # The kernel itself adds up the gradients of eps, and of a bound that is one number.
+    is_sum = Arrays(False, False, True, *(math.prod(shape) == 1 for shape in shapes[3:]))
+    results = Arrays(
+        *(
+            ByElement(task, shape) if want and not summed else None
+            for shape, want, summed in zip(shapes, wanted, is_sum, strict=True)
+        )
+    )
+    by_element = results.x, results.delta, results.lower, results.upper
+    targets = tuple(_NUMBER if result is None else result.rows for result in by_element)
+    sums = Arrays(None, None, *derivatives.vjp(task, solved, given, targets))
+    dtypes = Arrays(eps=eps_dtype, **dict.fromkeys(("x", "delta", "lower", "upper"), task.dtype))
+    return Arrays(
+        *(
+            result.finish() if result else by_row(task, total, shape, dtype) if want else None
+            for result, total, shape, dtype, want in zip(
+                results, sums, shapes, dtypes, wanted, strict=True
+            )
+        )
+    )
+
+
+def differentiate(
+    arrays: Arrays, eta: Any, grad_eta: Any, grad_out: Any, wanted: Arrays, task: Task
+) -> Arrays:
+    """Return the gradients of the arrays that are wanted, given eta; None for the others."""
+    with device_memory.device_of(arrays.x):
+        rows = _problem(arrays, task)
+        known = copies.packed(device_memory.view_of(eta), _DOUBLE, rows.stream)
+        upstream = 0.0 if grad_out is None else grad_out, grad_eta
+        return _vjp(rows, solver.Solved(known, None), upstream, arrays, wanted, _DOUBLE)
+
+
+def eta_vjp(x: Any, delta: Any, eps: Any, grad_eta: Any, options: Options) -> Gradients:
+    """Return `numba_car.eta_vjp` in device memory."""
+    gradients: Gradients = _gradients(x, delta, eps, options, 0.0, grad_eta)
+    return gradients
+
+
+def rescale_vjp(x: Any, delta: Any, eps: Any, grad_out: Any, options: Options) -> Gradients:
+    """Return `numba_car.rescale_vjp` in device memory."""
+    gradients: Gradients = _gradients(x, delta, eps, options, grad_out, 0.0)
+    return gradients
+
+
+@_public
+def _gradients(task: DeviceProblem, *upstream: Any) -> Gradients:
+    arrays = Arrays(*task.inputs)
+    wanted = [array is not None for array in arrays]
+    return Gradients(*_vjp(task, solver.solve(task), upstream, arrays, wanted, task.dtype))
+
+
+def eta_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], options: Options) -> Any:
+    """Return `numba_car.eta_jvp` in device memory."""
+    return _jvp(x, delta, eps, options, *tangents)[0]
+
+
+def rescale_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], options: Options) -> Any:
+    """Return `numba_car.rescale_jvp` in device memory."""
+    return _jvp(x, delta, eps, options, *tangents)[1]
+
+
+@_public
+def _jvp(task: DeviceProblem, *tangents: Any) -> tuple[Any, Any]:
+    of_x, of_delta, of_eps = (0.0 if tangent is None else tangent for tangent in tangents)
+    given = (
+        _elements("tangent_x", of_x, task),
+        _elements("tangent_delta", of_delta, task),
+        _numbers_by_row("tangent_eps", of_eps, task),
+    )
+    moved = ByElement(task, task.shape)
+    of_eta = derivatives.jvp(task, solver.solve(task), given, moved.rows)
+    return _by_row(task, of_eta), moved.finish()
