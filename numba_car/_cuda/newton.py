@@ -45,14 +45,12 @@ def holds_at(rest, t):
 
 
 @device
-def sums_at(n, t, is_start, rest, terms, team):
+def sums_at(n, t, rest, terms, team):
     """Return the sums of the caps that t clips and of the free weights, over the terms and the rest."""
+    clipped, free = sum_terms(n, t, terms, team)
     if len(rest) == SUMS:
-        if is_start:  # at the low end, where all of the terms are free
-            return rest[0], rest[1] + rest[2]
-        clipped, free = sum_terms(n, t, terms, team)
         return rest[0] + clipped, rest[1] + free
-    return sum_terms(n, t, terms, team)
+    return clipped, free
 
 
 @device
@@ -67,8 +65,12 @@ def iterate(n, target, start, is_first, rest, near, like, terms, team):
     verdict NEEDS_MORE_DIGITS, for `bisect`, which takes about 140 passes whatever the row.
     """
     before, t, verdict, passes = start, start, PENDING, 0
-    while verdict == PENDING and passes < MAX_PASSES and (passes == 0 or holds_at(rest, t)):
-        clipped, free = sums_at(n, type(like)(t), passes == 0, rest, terms, team)
+    if len(rest) == SUMS:  # at the low end all of the terms are free: the first step takes no pass
+        free = rest[1] + rest[2]
+        t, verdict = next_step(start, target, rest[0], free, is_first, near, like)
+        is_first = False
+    while verdict == PENDING and passes < MAX_PASSES and holds_at(rest, t):
+        clipped, free = sums_at(n, type(like)(t), rest, terms, team)
         before, may_return = t, is_first and passes == 0
         t, verdict = next_step(t, target, clipped, free, may_return, near, like)
         passes += 1

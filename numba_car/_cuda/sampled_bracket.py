@@ -25,7 +25,7 @@ from numba_car._cuda.newton import NO_REST, iterate
 from numba_car._cuda.row import NUMBER, element, four
 from numba_car._cuda.team import ALL, WARP, place_in, size_of, team_max, team_sum
 from numba_car._cuda.terms import chain_of, keep, raise_powers, weight_and_cap_at
-from numba_car._cuda.validate import worst
+from numba_car._cuda.validate import NO_FAULT, worst
 
 ROUGH = 2.0**-10  # the length of the last step on a sample, whose t is off by more than that
 _DEVIATIONS = 5.0  # of a sample's t, on either side: fewer miss more often, more set more aside
@@ -146,7 +146,7 @@ def narrow(row, column, stride, units, bracket, norm, slack, like, aside, team):
     )
     place, nothing = column % WARP, type(like)(0)
     start, step = (column - place) * stride, columns * stride  # a warp's
-    found = (nothing, nothing, 0.0, nothing, nothing, np.uint32(0))
+    found = (nothing, nothing, 0.0, nothing, np.float32(NO_FAULT), np.uint32(0))
     clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
     # More loads at once are worth their registers, except where powers, bounds or float64 take those.
     ahead = 8 if is_float32(like) and len(norm) <= TWO and len(row[2]) == NUMBER else 4
