@@ -266,12 +266,19 @@ def calls(monkeypatch):
 
         return stage._replace(run=run)
 
+    def forget():
+        for cached in (pipeline._stages_of, pipeline._setup_of_small):
+            cached.cache_clear()
+
     kernels = pipeline._KERNELS._asdict()
     wrapped = (recorded(name, kernel) for name, kernel in kernels.items())
-    monkeypatch.setattr(pipeline, "_KERNELS", pipeline.Kernels(*wrapped))
     stages = {name: staged(name, stage) for name, stage in pipeline.STAGES.items()}
-    monkeypatch.setattr(pipeline, "STAGES", stages)
-    return made
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_KERNELS", pipeline.Kernels(*wrapped))
+        patch.setattr(pipeline, "STAGES", stages)
+        forget()
+        yield made
+    forget()
 
 
 def with_torch(name, x, delta, eps):
