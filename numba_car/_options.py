@@ -28,12 +28,6 @@ class Options(NamedTuple):
     method: str = "auto"
     num_threads: int | None = None
 
-    def for_max_norm(self) -> dict[str, Any]:
-        """Return those that `numba_car.max_norm` takes, by name."""
-        taken = self._asdict()
-        del taken["infeasible"], taken["method"]
-        return taken
-
 
 class Solution(NamedTuple):
     """Result of `solve`, one value per row in each field.

@@ -250,18 +250,20 @@ def check_order(lower: Array, upper: Array) -> None:
 _MANY = 1 << 16  # elements of a bound that are no longer checked in a moment
 
 
-def _bound_arrays(bounds: Bounds, dtype: DType) -> tuple[Array, Array]:
-    """Both bounds as arrays, in order; infinite where there is none.
+def check_bounds(lower: Array, upper: Array, dtype: DType) -> None:
+    """Raise unless lower <= upper everywhere; large bounds of the dtype computed in are left to the kernels."""
+    is_read_anyway = lower.dtype == upper.dtype == dtype
+    if not (is_read_anyway and min(lower.size, upper.size) > _MANY):
+        check_order(lower, upper)
 
-    Where they are large and of the dtype computed in, the kernels find out, as they read them anyway.
-    """
+
+def _bound_arrays(bounds: Bounds) -> tuple[Array, Array]:
+    """Return both bounds as arrays, infinite where there is none."""
     lower, upper = pair(bounds)
-    lower_array = as_numeric("the lower of bounds", -math.inf if lower is None else lower)
-    upper_array = as_numeric("the upper of bounds", math.inf if upper is None else upper)
-    is_read_anyway = lower_array.dtype == upper_array.dtype == dtype
-    if not (is_read_anyway and min(lower_array.size, upper_array.size) > _MANY):
-        check_order(lower_array, upper_array)
-    return lower_array, upper_array
+    return (
+        as_numeric("the lower of bounds", -math.inf if lower is None else lower),
+        as_numeric("the upper of bounds", math.inf if upper is None else upper),
+    )
 
 
 @functools.lru_cache
@@ -297,18 +299,9 @@ def _bounds(
         return rows(lower), rows(upper)
 
 
-def problem(
-    x: ArrayLike,
-    delta: ArrayLike,
-    eps: ArrayLike,
-    options: Options,
-    precision: Precision | None = None,
-) -> Problem:
-    """Check all arguments but the values of x and delta, which the kernels check.
-
-    `precision` is that of the result, where it is less than the dtype's.
-    """
-    if precision is None and (plain := _plain_problem(x, delta, eps, options)):
+def problem(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Problem:
+    """Return the problem of a call; all but the values of x and delta, which the kernels check, is checked."""
+    if plain := _plain_problem(x, delta, eps, options):
         return plain
     options = options._replace(p=check_p(options.p), num_threads=check_options(options))
     x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
@@ -317,9 +310,10 @@ def problem(
     shape, axes = common_shape(x_array.shape, delta_array.shape, options.axis)
     eps_array = as_numeric("eps", eps)
     check_eps(eps_array)
-    lower, upper = _bound_arrays(options.bounds, compute)
+    lower, upper = _bound_arrays(options.bounds)
+    check_bounds(lower, upper, compute)
     lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
-    precision = precision or precision_of(dtype) or PRECISIONS["float64"]
+    precision = precision_of(dtype) or PRECISIONS["float64"]
     of_x = precision_of(x_array.dtype) or precision
     return Problem(
         x=Rows(_broadcast(x_array, shape), axes, compute),

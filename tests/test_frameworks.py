@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import numba_car as car
+from numba_car._cpu import pipeline
 
 README = Path(__file__).parent.parent / "README.md"
 CAPABILITIES = (
@@ -243,6 +244,105 @@ def test_cell(framework, capability):
     name = framework.__name__.lower()
     pytest.importorskip(name, reason=f"{TITLES[name]} is not installed")
     getattr(framework(), capability.replace(" ", "_"))()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """A list that fills with the kernels called, and with the stages and the rows that each takes."""
+    made = []
+
+    def recorded(name, kernel):
+        def call(*arguments):
+            made.append(name)
+            return kernel(*arguments)
+
+        return call
+
+    def staged(name, stage):
+        def run(batch, block, **options):
+            rows = np.flatnonzero(np.isin(block.verdict, stage.takes))
+            made.append((name, tuple(block.start + rows)))
+            return stage.run(batch, block, **options)
+
+        return stage._replace(run=run)
+
+    def forget():
+        for cached in (pipeline._stages_of, pipeline._setup_of_small):
+            cached.cache_clear()
+
+    kernels = pipeline._KERNELS._asdict()
+    wrapped = (recorded(name, kernel) for name, kernel in kernels.items())
+    stages = {name: staged(name, stage) for name, stage in pipeline.STAGES.items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "_KERNELS", pipeline.Kernels(*wrapped))
+        patch.setattr(pipeline, "STAGES", stages)
+        forget()
+        yield made
+    forget()
+
+
+def with_torch(name, x, delta, eps):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    return getattr(car, name)(*map(torch.from_numpy, (x, delta)), as_array(torch.from_numpy, eps))
+
+
+def with_torch_and_gradient(name, x, delta, eps):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    delta = torch.from_numpy(delta).requires_grad_()
+    found = getattr(car, name)(torch.from_numpy(x), delta, as_array(torch.from_numpy, eps))
+    (found if isinstance(found, torch.Tensor) else found.eta).sum().backward()
+    return [v.detach() for v in found] if name == "solve" else found.detach()
+
+
+def with_jax(name, x, delta, eps, transform=lambda function: function):
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    solve = transform(
+        lambda x, delta: getattr(car, name)(x, delta, as_array(jax.numpy.asarray, eps))
+    )
+    return jax.block_until_ready(solve(*map(jax.numpy.asarray, (x, delta))))
+
+
+def with_compiled_jax(name, x, delta, eps):
+    jax = pytest.importorskip("jax", reason="JAX is not installed")
+    return with_jax(name, x, delta, eps, jax.jit)
+
+
+def with_tensorflow(name, x, delta, eps):
+    tf = pytest.importorskip("tensorflow", reason="TensorFlow is not installed")
+    return getattr(car, name)(*map(tf.constant, (x, delta)), as_array(tf.constant, eps))
+
+
+def as_array(convert, eps):
+    """eps as it is, if it is a number, else as an array of the framework."""
+    return convert(eps) if isinstance(eps, np.ndarray) else eps
+
+
+@pytest.mark.parametrize(
+    "call", [with_torch, with_torch_and_gradient, with_jax, with_compiled_jax, with_tensorflow]
+)
+@pytest.mark.parametrize("kind", ["plain", "saturated row", "eps by row"])
+@pytest.mark.parametrize("name", ["eta", "rescale", "solve"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the frameworks' own, at import
+def test_the_same_kernels_as_numpy(calls, call, kind, name):
+    """No framework takes another way through the solver, and no stage takes a row twice."""
+    rng = np.random.default_rng(0)
+    x, delta = (
+        array.astype(np.float32) for array in (rng.random((4, 784)), rng.standard_normal((4, 784)))
+    )
+    eps = np.float32([0.5, 1, 2, 3]) if kind == "eps by row" else 1.5
+    if kind == "saturated row":
+        x[2], delta[2] = 0.99, abs(delta[2])
+    expected = getattr(car, name)(x, delta, eps)
+    of_numpy = calls.copy()
+    calls.clear()
+    found = call(name, x, delta, eps)
+    assert calls == of_numpy
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+    stages = [made for made in calls if isinstance(made, tuple)]
+    assert stages[0] == ("newton", (0, 1, 2, 3))
+    assert ("saturate", (2,)) in stages or kind != "saturated row"
+    taken = [(stage, row) for stage, rows in stages for row in rows]
+    assert len(set(taken)) == len(taken)
 
 
 def table():

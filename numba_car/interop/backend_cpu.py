@@ -1,4 +1,4 @@
-"""The solver for a framework's arrays, once they are NumPy arrays of one rank in host memory."""
+"""The solver for a framework's arrays that are NumPy arrays of one rank, once `protocol` has checked them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from numba_car._core.constants import SLACK
 from numba_car._cpu import derivatives, solve
 from numba_car._layout import Array, Rows
 from numba_car._numpy import sum_to
@@ -14,14 +15,14 @@ from numba_car._problem import (
     PRECISIONS,
     Precision,
     Problem,
-    batch_of,
     by_element,
     by_row,
-    problem,
+    check_bounds,
+    check_eps,
 )
-from numba_car.interop.closed_form import Arrays
+from numba_car.interop.closed_form import Arrays, Setting
 
-# What each function finds, rows with their axes kept: floats of the dtype of x but for two.
+# The outputs of each function, the last of which is its result; `solve` returns all.
 OUTPUTS = {
     "eta": ("eta",),
     "rescale": ("eta", "out"),
@@ -31,7 +32,7 @@ OUTPUTS = {
 
 
 class Task(NamedTuple):
-    """What to do, in values that a compiled graph may hold; axes count from the last."""
+    """The options of a call, checked, in values that a compiled graph may hold; axes count from the last."""
 
     p: float
     axes: tuple[int, ...]
@@ -42,55 +43,79 @@ class Task(NamedTuple):
     num_threads: int | None = None
 
     def limits(self) -> Precision:
-        """How far results may be off, and how large they may be."""
+        """Return how far results may be off, and how large they may be."""
         rounding = max(PRECISIONS[name].rounding for name in (self.precision, self.of_x))
         return Precision(rounding, PRECISIONS[self.precision].largest)
 
+    def setting(self, shape: tuple[int, ...]) -> Setting:
+        """Return the setting of arrays that broadcast to that shape."""
+        return Setting(shape, tuple(len(shape) + axis for axis in self.axes), self.p)
 
-def _problem(arrays: Arrays, task: Task) -> Problem:
+
+def _problem(arrays: Arrays, task: Task, *, is_checked: bool = False) -> Problem:
+    """Return the problem of arrays; only values of eps and bounds are checked, unless they have been."""
     x, delta, *others = arrays
-    shape = np.broadcast_shapes(*(array.shape for array in arrays))
-    if np.broadcast_shapes(x.shape, delta.shape) != shape:
-        delta = np.broadcast_to(delta, shape)  # a batch, vmapped over others than x and delta
-    # Numbers, and no axes where the default means the same: then the call may be a plain one.
-    eps, lower, upper = (array.item() if array.size == 1 else array for array in others)
-    axis = None if task.axes == tuple(range(1 - len(shape), 0)) and len(shape) > 1 else task.axes
-    how = task.infeasible, task.method, task.num_threads
-    precision = None if task.precision == task.of_x == x.dtype.name else task.limits()
-    return problem(x, delta, eps, Options(task.p, (lower, upper), axis, True, *how), precision)
+    shape, axes, p = task.setting(np.broadcast(*arrays).shape)
+    eps, lower, upper = (array.reshape(()) if array.size == 1 else array for array in others)
+    if not is_checked:
+        check_eps(eps)
+        check_bounds(lower, upper, x.dtype)
+
+    def rows(array: Array) -> Rows:
+        return Rows(array if array.shape == shape else np.broadcast_to(array, shape), axes, x.dtype)
+
+    has_numbers = lower.ndim == upper.ndim == 0
+    limits = task.limits()
+    return Problem(
+        x=rows(x),
+        delta=rows(delta),
+        lower=lower.item() if has_numbers else rows(lower),
+        upper=upper.item() if has_numbers else rows(upper),
+        eps=by_row("eps", eps, shape, axes),
+        p=p,
+        axes=axes,
+        shape=shape,
+        dtype=x.dtype,
+        largest=limits.largest,
+        slack=SLACK * limits.rounding,
+        inputs=(x, delta, lower, upper),
+        options=Options(p, (lower, upper), axes, True, *task[4:]),
+    )
 
 
 def compute(name: str, arrays: Arrays, task: Task, out: Array | None = None) -> tuple[Array, ...]:
-    """Return what OUTPUTS says; `out` is memory for the output of that name."""
+    """Return the OUTPUTS of that name, the axes of a row kept; `out` is memory for the output "out".
+
+    Eta of "eta" and "rescale" is float64; other floats are of the dtype of x.
+    """
     rows = _problem(arrays, task)
-    kept = batch_of(rows.shape, rows.axes, keepdims=True)
     found: tuple[Array, ...]
     if name == "rescale":
         out = np.empty(rows.shape, rows.dtype) if out is None else out
         eta = solve.rescale(rows, Rows(out, rows.axes, rows.x.dtype), at_once=True)
-        return eta.reshape(kept), out
+        return eta.reshape(rows.batch_shape_kept), out
     if name == "solve":
         found = solve.solve(rows)
     elif name == "max_norm":
         found = (solve.max_norm(rows),)
     else:
         found = (solve.eta(rows),)
-    return tuple(values.reshape(kept) for values in found)
+    return tuple(values.reshape(rows.batch_shape_kept) for values in found)
 
 
 def differentiate(
     arrays: Arrays, eta: Array, grad_eta: Array, grad_out: Array | None, wanted: Arrays, task: Task
 ) -> Arrays:
-    """Pull gradients back to the arrays that are wanted (the others get whatever there is)."""
-    rows = _problem(arrays, task)
+    """Return gradients of the arrays of a solved problem; of x and delta, only what is wanted has values."""
+    rows = _problem(arrays, task, is_checked=True)
+    kept = rows.batch_shape_kept
     g = 0.0 if grad_out is None else by_element("grad_out", grad_out, rows)
     h = by_row("grad_eta", grad_eta, rows.shape, rows.axes)
-    known = np.broadcast_to(eta, batch_of(rows.shape, rows.axes, keepdims=True)).reshape(-1)
+    known = np.broadcast_to(eta, kept).reshape(-1)
     of_x, of_delta, of_eps, of_lower, of_upper = derivatives.vjp(
         rows, g, h, eta=known, wanted=(wanted.x, wanted.delta)
     )
-    kept = of_eps.reshape(batch_of(rows.shape, rows.axes, keepdims=True))
-    found = of_x, of_delta, sum_to(kept, arrays.eps.shape), of_lower, of_upper
+    found = of_x, of_delta, sum_to(of_eps.reshape(kept), arrays.eps.shape), of_lower, of_upper
     return Arrays(
         *(
             np.asarray(gradient, array.dtype).reshape(array.shape)

@@ -1,7 +1,7 @@
-"""Dask: results stay lazy, and a block of rows is solved wherever its task runs.
+"""Dask: results are lazy, and a task solves a block of rows.
 
-Nothing is known of values until then: an error in them comes out of `compute`, and an index in it
-counts from the start of its block.
+Values are checked when the task runs: an error in values comes out of `compute`, and an index in its message
+counts from the start of the block.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from numba_car import _api
+from numba_car._dispatch import library_of
 from numba_car._layout import Array, DType
-from numba_car._options import Options, Solution, check_options, pair
-from numba_car._problem import batch_of, common_shape, kept_shape, problem
-
-_FUNCTIONS = {"eta": _api.eta, "rescale": _api.rescale, "solve": _api.solve}
+from numba_car._options import Options, Solution
+from numba_car._problem import batch_of, kept_shape, problem
 
 
 def _as_dask(name: str, value: Any) -> Any:
-    """Return value as a dask array of known shape, or as the number that it is."""
+    """Return value as a dask array of known shape; a number or None as it is."""
     if value is None or isinstance(value, (int, float, np.generic)):
         return value
     if not isinstance(value, da.Array):
@@ -38,7 +36,7 @@ def _as_dask(name: str, value: Any) -> Any:
 
 
 def _stand_in(value: Any) -> Any:
-    """Return a NumPy array like a dask array, which takes no memory."""
+    """Return a NumPy array of zeros in the shape and dtype of a dask array, which takes no memory."""
     if not isinstance(value, da.Array):
         return value
     return np.broadcast_to(np.zeros((), value.dtype), value.shape)
@@ -59,19 +57,15 @@ def _check_chunks(name: str, value: Any, axes: tuple[int, ...], ndim: int) -> No
 
 
 def _record(dtype: DType) -> DType:
+    """Return the dtype of a `Solution` as one element."""
     return np.dtype([(name, dtype) for name in Solution._fields[:3]] + [("saturated", "?")])
 
 
-def _on_block(
-    name: str, x: Any, delta: Any, eps: Any, lower: Any, upper: Any, *, call: Options
-) -> Array:
-    """Solve one block; the axes of a row are kept."""
-    options = call._replace(bounds=(lower, upper), keepdims=True)._asdict()
+def _on_block(name: str, options: Options, lower: Any, upper: Any, *arguments: Any) -> Array:
+    """Return the result for one block, the axes of a row kept."""
+    options = options._replace(bounds=(lower, upper), keepdims=True)
     try:
-        if name == "max_norm":
-            names = ("p", "bounds", "axis", "keepdims", "num_threads")
-            return np.asarray(_api.max_norm(x, delta, **{key: options[key] for key in names}))
-        found = _FUNCTIONS[name](x, delta, eps, **options)
+        found = getattr(library_of(*arguments, lower, upper), name)(*arguments, options)
     except ValueError as error:
         error.add_note("(an index counts from the start of a block)")
         raise
@@ -83,38 +77,34 @@ def _on_block(
     return record
 
 
-def _apply(name: str, x: Any, delta: Any, eps: Any, call: Options) -> Any:
-    """Check what can be told without values, and make the graph."""
-    names = "x", "delta", "eps", "the lower of bounds", "the upper of bounds"
-    arrays = list(map(_as_dask, names, (x, delta, eps, *pair(call.bounds))))
-    x, delta, eps, lower, upper = arrays
-    check_options(call)
-    shape, axes = common_shape(np.shape(_stand_in(x)), np.shape(_stand_in(delta)), call.axis)
-    number = 0.0 if isinstance(eps, da.Array) else eps
-    task = problem(
-        _stand_in(x),
-        _stand_in(delta),
-        number,
-        call._replace(bounds=tuple(map(_stand_in, (lower, upper))), axis=axes),
-    )
-    for label, value in zip(names, arrays, strict=True):
-        if label != "eps":
-            _check_chunks(label, value, axes, len(shape))
-    if isinstance(eps, da.Array):
-        arrays[2] = eps.reshape(kept_shape("eps", eps.shape, shape, axes))
-    of_block = call._replace(
-        axis=tuple(axis - len(shape) for axis in axes), num_threads=call.num_threads or 1
+def _apply(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
+    """Return a lazy result, once all but values is checked; arguments are x, delta and perhaps eps."""
+    names = "the lower of bounds", "the upper of bounds", "x", "delta", "eps"
+    arrays = [*map(_as_dask, names, (*options.bounds, *arguments))]
+    lower, upper, x, delta, *eps = arrays
+    number = eps[0] if eps and not isinstance(eps[0], da.Array) else 0.0
+    bounds: Any = lower, upper
+    if isinstance(lower, da.Array) or isinstance(upper, da.Array):
+        # Whether a number is in order with an array is known only when a block is solved.
+        bounds = (_stand_in(b) if isinstance(b, da.Array) else None for b in bounds)
+    checked = options._replace(bounds=tuple(bounds))
+    task = problem(_stand_in(x), _stand_in(delta), number, checked)
+    shape, axes = task.shape, task.axes
+    for label, value in zip(names[:4], arrays[:4], strict=True):
+        _check_chunks(label, value, axes, len(shape))
+    if eps and isinstance(eps[0], da.Array):
+        arrays[4] = eps[0].reshape(kept_shape("eps", eps[0].shape, shape, axes))
+    of_block = options._replace(
+        axis=tuple(axis - len(shape) for axis in axes), num_threads=options.num_threads or 1
     )
     dtype = _record(task.dtype) if name == "solve" else task.dtype
     labels = tuple(range(len(shape)))
     given: list[Any] = []
     for value in arrays:
-        given += [
-            value,
-            labels[len(labels) - value.ndim :] if isinstance(value, da.Array) else None,
-        ]
+        is_array = isinstance(value, da.Array)
+        given += [value, labels[len(labels) - value.ndim :] if is_array else None]
     found = da.blockwise(
-        functools.partial(_on_block, name, call=of_block),
+        functools.partial(_on_block, name, of_block._replace(bounds=(None, None))),
         labels,
         *given,
         adjust_chunks={} if name == "rescale" else dict.fromkeys(axes, 1),
@@ -123,19 +113,19 @@ def _apply(name: str, x: Any, delta: Any, eps: Any, call: Options) -> Any:
         name=None,
         token=f"numba_car-{name}",
     )
-    if name == "rescale" or call.keepdims:
+    if name == "rescale" or options.keepdims:
         return found
     return found.reshape(batch_of(shape, axes, keepdims=False))
 
 
-def eta(x: Any, delta: Any, eps: Any, call: Options) -> da.Array:
+def eta(x: Any, delta: Any, eps: Any, options: Options) -> da.Array:
     """Scale that puts each row's clipped perturbation at norm eps: `numba_car.eta`, lazily.
 
     Parameters
     ----------
     x, delta, eps : dask array or number
         As for `numba_car.eta`. No array but eps may be chunked along the axes of a row.
-    call : Options
+    options : Options
         The options. Bounds may be dask arrays; `num_threads` is 1 by default, since Dask has threads
         of its own.
 
@@ -160,15 +150,15 @@ def eta(x: Any, delta: Any, eps: Any, call: Options) -> da.Array:
     >>> eta.compute().round(3)
     array([0.058, 0.058, 0.058, 0.058])
     """
-    return _apply("eta", x, delta, eps, call)
+    return _apply("eta", (x, delta, eps), options)
 
 
-def rescale(x: Any, delta: Any, eps: Any, call: Options, out: None = None) -> da.Array:
+def rescale(x: Any, delta: Any, eps: Any, options: Options, out: None = None) -> da.Array:
     """Perturb x along delta by exactly eps, inside the bounds: `numba_car.rescale`, lazily.
 
     Parameters
     ----------
-    x, delta, eps, call
+    x, delta, eps, options
         As for `eta`.
     out : None
         There is nothing to write to: dask arrays are returned.
@@ -185,15 +175,15 @@ def rescale(x: Any, delta: Any, eps: Any, call: Options, out: None = None) -> da
     """
     if out is not None:
         raise TypeError("out must be None for dask arrays, which are returned")
-    return _apply("rescale", x, delta, eps, call)
+    return _apply("rescale", (x, delta, eps), options)
 
 
-def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
     """Eta, the norm that it reaches and the largest there is: `numba_car.solve`, lazily.
 
     Parameters
     ----------
-    x, delta, eps, call
+    x, delta, eps, options
         As for `eta`.
 
     Returns
@@ -206,16 +196,16 @@ def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
     ValueError, TypeError
         As for `eta`.
     """
-    found = _apply("solve", x, delta, eps, call)
+    found = _apply("solve", (x, delta, eps), options)
     return Solution(*(found[field] for field in Solution._fields))
 
 
-def max_norm(x: Any, delta: Any, call: Options) -> da.Array:
+def max_norm(x: Any, delta: Any, options: Options) -> da.Array:
     """Largest norm along delta inside the bounds: `numba_car.max_norm`, lazily.
 
     Parameters
     ----------
-    x, delta, call
+    x, delta, options
         As for `eta`.
 
     Returns
@@ -228,4 +218,4 @@ def max_norm(x: Any, delta: Any, call: Options) -> da.Array:
     ValueError, TypeError
         As for `eta`.
     """
-    return _apply("max_norm", x, delta, 0.0, call)
+    return _apply("max_norm", (x, delta), options)

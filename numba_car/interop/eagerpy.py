@@ -1,4 +1,4 @@
-"""EagerPy, which foolbox passes: the tensors inside go to the function again."""
+"""EagerPy, which foolbox passes: the functions for the arrays that its tensors hold."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from typing import Any
 import eagerpy as ep
 import numpy as np
 
-from numba_car import _api
-from numba_car._options import Options, Solution, pair
+from numba_car._dispatch import library_of
+from numba_car._options import Options, Solution
 
 
 def _raw(value: Any) -> Any:
+    """Return what a tensor holds, or the value."""
     return value.raw if isinstance(value, ep.Tensor) else value
 
 
 def _tensor(found: Any) -> ep.Tensor:
-    """Wrap a result; NumPy's for a single row is no array."""
+    """Return a result as a tensor; NumPy's for a single row is no array."""
     return ep.astensor(np.asarray(found) if isinstance(found, np.generic) else found)
 
 
-def _options(call: Options, *without: str) -> dict[str, Any]:
-    lower, upper = pair(call.bounds)
-    options = call._replace(bounds=(_raw(lower), _raw(upper)))._asdict()
-    return {name: value for name, value in options.items() if name not in without}
+def _call(name: str, arguments: tuple[Any, ...], options: Options, *out: Any) -> Any:
+    """Return what the function of that name returns for the arrays that tensors hold."""
+    raw, bounds = list(map(_raw, arguments)), tuple(map(_raw, options.bounds))
+    library = library_of(*raw, *bounds, *out)
+    return getattr(library, name)(*raw, options._replace(bounds=bounds), *out)
 
 
-def eta(x: Any, delta: Any, eps: Any, call: Options) -> ep.Tensor:
-    """`numba_car.eta` for EagerPy tensors."""
-    return _tensor(_api.eta(_raw(x), _raw(delta), _raw(eps), **_options(call)))
+def eta(x: Any, delta: Any, eps: Any, options: Options) -> ep.Tensor:
+    """Return `numba_car.eta` of EagerPy tensors."""
+    return _tensor(_call("eta", (x, delta, eps), options))
 
 
-def rescale(x: Any, delta: Any, eps: Any, call: Options, out: Any = None) -> ep.Tensor:
-    """`numba_car.rescale` for EagerPy tensors."""
-    found = _api.rescale(_raw(x), _raw(delta), _raw(eps), **_options(call), out=_raw(out))
-    return _tensor(found)
+def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> ep.Tensor:
+    """Return `numba_car.rescale` of EagerPy tensors."""
+    return _tensor(_call("rescale", (x, delta, eps), options, _raw(out)))
 
 
-def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
-    """`numba_car.solve` for EagerPy tensors."""
-    return Solution(*map(_tensor, _api.solve(_raw(x), _raw(delta), _raw(eps), **_options(call))))
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
+    """Return `numba_car.solve` of EagerPy tensors."""
+    return Solution(*map(_tensor, _call("solve", (x, delta, eps), options)))
 
 
-def max_norm(x: Any, delta: Any, call: Options) -> ep.Tensor:
-    """`numba_car.max_norm` for EagerPy tensors."""
-    options = _options(call, "infeasible", "method")
-    return _tensor(_api.max_norm(_raw(x), _raw(delta), **options))
+def max_norm(x: Any, delta: Any, options: Options) -> ep.Tensor:
+    """Return `numba_car.max_norm` of EagerPy tensors."""
+    return _tensor(_call("max_norm", (x, delta), options))

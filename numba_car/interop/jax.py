@@ -1,8 +1,8 @@
 """JAX: a foreign function under jit and vmap, with closed forms for derivatives of any order.
 
-Arrays that no transformation traces are solved at once, as the NumPy arrays that they are on the CPU.
-Where jit traces them, an error in values is JAX's own runtime error, with the message of ours in it, and
-subnormal numbers are 0, as in all that XLA compiles. Programs for other devices than the CPU call back.
+Arrays that no transformation traces are solved at once, as NumPy arrays of the same memory. Where jit traces
+arrays, an error in values is JAX's runtime error with numba_car's message in it, and subnormal numbers are 0,
+as in all programs that XLA compiles. Programs for other devices than the CPU call back to Python.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from jax import Array
 from jax.core import Tracer
 from jax.dtypes import float0
 
-from numba_car import _api
-from numba_car._options import Options, Solution, pair
-from numba_car._problem import batch_of
+from numba_car import _numpy
+from numba_car._options import Options, Solution
 from numba_car.interop import backend_cpu, closed_form, xla_ffi
 from numba_car.interop.backend_cpu import OUTPUTS, Task
-from numba_car.interop.closed_form import Arrays, Setting
+from numba_car.interop.closed_form import Arrays
 from numba_car.interop.protocol import one_device, prepare
+
+
+@functools.cache
+def _is_real(dtype: Any) -> bool:
+    """Return whether a dtype is one of booleans, integers or floats."""
+    return any(jnp.issubdtype(dtype, kind) for kind in (jnp.bool_, jnp.integer, jnp.floating))
 
 
 class _Jax:
@@ -37,8 +42,7 @@ class _Jax:
             array = value if isinstance(value, Array) else jnp.asarray(value)
         except (ValueError, TypeError, OverflowError) as error:
             raise TypeError(f"{name} must be an array or convert to one: {error}") from error
-        kinds = jnp.bool_, jnp.integer, jnp.floating
-        if not any(jnp.issubdtype(array.dtype, kind) for kind in kinds):
+        if not _is_real(array.dtype):
             raise TypeError(f"{name} must hold integers or floats, found dtype {array.dtype}")
         return array
 
@@ -66,10 +70,10 @@ class _Jax:
         return array.sum(axes, keepdims=True)
 
     def max(self, array: Array, axes: tuple[int, ...]) -> Array:
-        return array.max(axes, keepdims=True, initial=0)  # of sizes, none of which is less
+        return array.max(axes, keepdims=True, initial=0)  # nothing that is compared is negative
 
     def min(self, array: Array, axes: tuple[int, ...]) -> Array:
-        return array.min(axes, keepdims=True, initial=jnp.iinfo(array.dtype).max)  # of places
+        return array.min(axes, keepdims=True, initial=jnp.iinfo(array.dtype).max)  # of indices
 
     def stop(self, array: Array) -> Array:
         return jax.lax.stop_gradient(array)
@@ -78,28 +82,29 @@ class _Jax:
 _jax = _Jax()
 
 
-def _spelled(name: str, task: Task) -> str:
-    """Say what to do in words, for a program may come to another process through JAX's cache."""
+def _encode(name: str, task: Task) -> str:
+    """Return name and task as JSON: JAX's cache may take a program to another process."""
     return json.dumps([name, task._asdict()])
 
 
 @functools.lru_cache
-def _read(text: bytes) -> tuple[str, Task]:
+def _decode(text: bytes) -> tuple[str, Task]:
+    """Return the name and the task that were encoded."""
     name, task = json.loads(text)
     return name, Task(**task | {"axes": tuple(task["axes"])})
 
 
 def _find(text: bytes, arrays: list[Any], out: Any = None) -> tuple[Any, ...]:
-    """Solve on the host for a compiled program; no function of JAX may be called here."""
-    name, task = _read(text)
+    """Return the outputs of a compiled program's call; no function of JAX may be called here."""
+    name, task = _decode(text)
     x, delta, *others = arrays
     if len(others) == 1:
-        others = list(np.moveaxis(others[0], -1, 0))
+        others = [others[0][..., index] for index in range(3)]
     return backend_cpu.compute(name, Arrays(x, delta, *others), task, out)
 
 
 def _fill(text: bytes, arrays: list[Any], results: list[Any]) -> None:
-    """Find the last outputs, as many as there are results."""
+    """Store the last outputs, as many as there are results."""
     found = _find(text, arrays, results[-1])
     for result, values in zip(results, found[-len(results) :], strict=True):
         if values is not result:
@@ -112,19 +117,16 @@ xla_ffi.register("numba_car", _fill)
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _compute(name: str, task: Task, outputs: tuple[str, ...], arrays: Arrays) -> tuple[Array, ...]:
-    shape = np.broadcast_shapes(*(array.shape for array in arrays))
-    kept = batch_of(shape, tuple(len(shape) + axis for axis in task.axes), keepdims=True)
-    dtype = arrays.x.dtype
+    """Return the last outputs of those of that name, from a foreign call in the program."""
+    setting, dtype = task.setting(np.broadcast_shapes(*(a.shape for a in arrays))), arrays.x.dtype
     results = tuple(
-        jax.ShapeDtypeStruct(
-            shape if output == "out" else kept, bool if output == "saturated" else dtype
-        )
+        jax.ShapeDtypeStruct(setting.shape_of(output), bool if output == "saturated" else dtype)
         for output in outputs
     )
     x, delta, *others = arrays
-    if all(array.size == 1 for array in others):  # each array takes its time
+    if all(array.size == 1 for array in others):  # passing one array costs less than passing three
         others = [jnp.stack([array.astype(arrays.eps.dtype) for array in others], axis=-1)]
-    text = _spelled(name, task)
+    text = _encode(name, task)
 
     def on_the_cpu(*arrays: Array) -> tuple[Array, ...]:
         call = jax.ffi.ffi_call("numba_car", results, vmap_method="expand_dims")
@@ -150,7 +152,7 @@ def _compute(name: str, task: Task, outputs: tuple[str, ...], arrays: Arrays) ->
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _solve(name: str, task: Task, outputs: tuple[str, ...], arrays: Arrays) -> tuple[Array, ...]:
-    """Find the last outputs of those that there are."""
+    """Return the last outputs of those of that name, with derivatives by their closed forms."""
     found: tuple[Array, ...] = _compute(name, task, outputs, arrays)
     return found
 
@@ -159,13 +161,11 @@ def _solve(name: str, task: Task, outputs: tuple[str, ...], arrays: Arrays) -> t
 def _push(
     name: str, task: Task, arrays: Arrays, found: tuple[Array, ...], tangents: Arrays
 ) -> tuple[Array, ...]:
-    """Push tangents through the closed forms."""
-    shape = np.broadcast_shapes(*(array.shape for array in arrays))
-    setting = Setting(shape, tuple(len(shape) + axis for axis in task.axes), task.p)
+    """Return the tangents of all outputs that are floats, those of their closed forms."""
+    setting = task.setting(np.broadcast_shapes(*(array.shape for array in arrays)))
 
     def formulas(arrays: Arrays) -> tuple[Array, ...]:
-        rounded = arrays._replace(eps=arrays.eps.astype(arrays.x.dtype))
-        return closed_form.outputs(_jax, name, rounded, jax.lax.stop_gradient(found), setting)
+        return closed_form.outputs(_jax, name, arrays, found, setting)
 
     pushed: tuple[Array, ...] = jax.jvp(formulas, (arrays,), (tangents,))[1]
     return pushed
@@ -179,6 +179,7 @@ def _differentiate(
     primals: tuple[Arrays],
     tangents: tuple[Arrays],
 ) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
+    """Return what `_solve` returns, and its tangents."""
     found = _solve(name, task, OUTPUTS[name], *primals)
     pushed = _push(name, task, *primals, found, *tangents)
     flags = (np.zeros(flag.shape, float0) for flag in found[len(pushed) :])
@@ -187,7 +188,7 @@ def _differentiate(
 
 
 def _device(arrays: list[Array]) -> Any:
-    """Return the CPU that arrays are bound to, or None where JAX is free to choose."""
+    """Return the CPU that arrays are committed to, or None where JAX is free to choose."""
     bound = [array for array in arrays if array.committed] or arrays
     devices = {device for array in bound for device in array.devices()}
     device = one_device("arrays", devices)
@@ -198,66 +199,60 @@ def _device(arrays: list[Array]) -> Any:
     return device if bound[0].committed else None
 
 
-def _now(name: str, values: tuple[Any, ...], call: Options) -> Any:
-    """Solve arrays whose values are known, as NumPy arrays."""
+def _solve_now(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
+    """Return the result for arrays whose values are known, as `_numpy` finds it."""
+    values = *arguments, *options.bounds
     device = _device([value for value in values if isinstance(value, Array)])
-    eps_name = ("eps",)[: len(values) - 4]  # max_norm has none
-    names = ("x", "delta", *eps_name, "the lower of bounds", "the upper of bounds")
-
-    def is_number(name: str, value: Any) -> bool:  # which needs no trip through JAX
-        return name not in ("x", "delta") and isinstance(value, (int, float))
-
-    arrays: list[Any] = [
-        value if value is None or is_number(name, value) else np.asarray(_jax.array(name, value))
-        for name, value in zip(names, values, strict=True)
-    ]
-    x, delta, *eps, lower, upper = arrays
-    dtype, _ = _jax.result_type(_jax.array("x", values[0]), _jax.array("delta", values[1]))
+    x, delta, *eps = arguments
+    x, delta = _jax.array("x", x), _jax.array("delta", delta)
+    dtype, _ = _jax.result_type(x, delta)
+    x, delta = np.asarray(x), np.asarray(delta)
     is_shorter = x.dtype.kind == dtype.kind == "f" and x.dtype.itemsize <= dtype.itemsize
     if not (delta.dtype == dtype and is_shorter):
         # Else x keeps its own rounding, which tells how far it may be out of its bounds.
         x, delta = x.astype(dtype), delta.astype(dtype)
-    given = [x, delta, *eps]
-    options = call._replace(bounds=(lower, upper))._asdict()
-    if name == "max_norm":
-        del options["infeasible"], options["method"]
-    found = getattr(_api, name)(*given, **options)
+
+    def as_numpy(name: str, value: Any) -> Any:
+        """Return a number as it is, and all else as an array."""
+        is_known = value is None or isinstance(value, (int, float))
+        return value if is_known else np.asarray(_jax.array(name, value))
+
+    eps = [as_numpy("eps", value) for value in eps]
+    lower, upper = options.bounds
+    bounds = as_numpy("the lower of bounds", lower), as_numpy("the upper of bounds", upper)
+    found = getattr(_numpy, name)(x, delta, *eps, options._replace(bounds=bounds))
     put = jnp.asarray if device is None else functools.partial(jax.device_put, device=device)
     return jax.tree.map(put, found)
 
 
-def _call(name: str, values: tuple[Any, ...], call: Options) -> Any:
-    if not any(isinstance(value, Tracer) for value in values):
-        return _now(name, values, call)
-    x, delta, *eps, _, _ = values
-    arguments = prepare(_jax, x, delta, eps[0] if eps else 0.0, call)
+def _call(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
+    """Return the result of the function of that name; its arguments are x, delta and perhaps eps."""
+    if not any(isinstance(value, Tracer) for value in (*arguments, *options.bounds)):
+        return _solve_now(name, arguments, options)
+    x, delta, *eps = arguments
+    prepared = prepare(_jax, x, delta, eps[0] if eps else 0.0, options)
     outputs = OUTPUTS[name] if name == "solve" else OUTPUTS[name][-1:]
-    solved = _solve(name, arguments.task, outputs, arguments.arrays)
-    found = tuple(
-        arguments.restore(_jax, output, values)
-        for output, values in zip(outputs, solved, strict=True)
-    )
-    return Solution(*found) if name == "solve" else found[-1]
+    return prepared.restore(_jax, name, _solve(name, prepared.task, outputs, prepared.arrays))
 
 
-def eta(x: Any, delta: Any, eps: Any, call: Options) -> Array:
-    """`numba_car.eta` for JAX arrays."""
-    return _call("eta", (x, delta, eps, *pair(call.bounds)), call)
+def eta(x: Any, delta: Any, eps: Any, options: Options) -> Array:
+    """Return `numba_car.eta` of JAX arrays."""
+    return _call("eta", (x, delta, eps), options)
 
 
-def rescale(x: Any, delta: Any, eps: Any, call: Options, out: Any = None) -> Array:
-    """`numba_car.rescale` for JAX arrays."""
+def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> Array:
+    """Return `numba_car.rescale` of JAX arrays."""
     if out is not None:
         raise TypeError("out must be None for JAX arrays, which nothing can be stored in")
-    return _call("rescale", (x, delta, eps, *pair(call.bounds)), call)
+    return _call("rescale", (x, delta, eps), options)
 
 
-def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
-    """`numba_car.solve` for JAX arrays."""
-    solution: Solution = _call("solve", (x, delta, eps, *pair(call.bounds)), call)
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
+    """Return `numba_car.solve` of JAX arrays."""
+    solution: Solution = _call("solve", (x, delta, eps), options)
     return solution
 
 
-def max_norm(x: Any, delta: Any, call: Options) -> Array:
-    """`numba_car.max_norm` for JAX arrays."""
-    return _call("max_norm", (x, delta, *pair(call.bounds)), call)
+def max_norm(x: Any, delta: Any, options: Options) -> Array:
+    """Return `numba_car.max_norm` of JAX arrays."""
+    return _call("max_norm", (x, delta), options)

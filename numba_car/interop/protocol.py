@@ -1,18 +1,19 @@
-"""From a framework's arguments to arrays of one dtype and one rank: every framework's first step."""
+"""From a framework's arguments to checked arrays of one dtype and one rank, and from outputs to its results."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from numba_car._options import Options, check_options, check_p, pair
+from numba_car._options import Options, Solution, check_options, check_p
 from numba_car._problem import PRECISIONS, batch_of, broadcasts, common_shape, kept_shape
-from numba_car.interop.backend_cpu import Task
+from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays, Setting
 
 
 class Library(Protocol):
-    """What the modules here ask of a framework."""
+    """The operations that `prepare` and the closed forms need of a framework."""
 
     eps_dtype: Any  # the most precise that it has
 
@@ -35,10 +36,10 @@ class Library(Protocol):
         """Return the integers below n, on the device of `like`."""
 
     def where(self, condition: Any, chosen: Any, other: Any) -> Any:
-        """Choose by element between two, one of which may be a number."""
+        """Return, by element, one of two values, one of which may be a number."""
 
     def sum(self, array: Any, axes: tuple[int, ...]) -> Any:
-        """Sum over axes, which stay with length 1."""
+        """Return the sums over axes, which stay with length 1."""
 
     def max(self, array: Any, axes: tuple[int, ...]) -> Any:
         """Return the largest along axes, which stay with length 1; there may be no elements."""
@@ -47,11 +48,11 @@ class Library(Protocol):
         """Return the smallest along axes, which stay with length 1; there may be no elements."""
 
     def stop(self, array: Any) -> Any:
-        """Hide a value from differentiation."""
+        """Return array as a constant for differentiation."""
 
 
 class Arguments(NamedTuple):
-    """A checked call: what to compute on, and what a result must become."""
+    """A checked call: arrays, options, and the dtype and shape of its results."""
 
     arrays: Arrays
     setting: Setting
@@ -59,12 +60,16 @@ class Arguments(NamedTuple):
     dtype: Any
     batch_shape: tuple[int, ...]
 
-    def restore(self, lib: Library, name: str, values: Any) -> Any:
-        """Give an output of `host.compute` the shape and dtype that the caller expects."""
-        if name == "saturated":
-            return lib.reshape(values, self.batch_shape)
-        values = lib.cast(values, self.dtype)
-        return values if name == "out" else lib.reshape(values, self.batch_shape)
+    def restore(self, lib: Library, name: str, found: Sequence[Any]) -> Any:
+        """Return the result of the function of that name, given its OUTPUTS, or the last of them."""
+        if name == "rescale":
+            return lib.cast(found[-1], self.dtype)
+        by_row = [
+            values if output == "saturated" else lib.cast(values, self.dtype)
+            for output, values in zip(OUTPUTS[name], found, strict=True)
+        ]
+        by_row = [lib.reshape(values, self.batch_shape) for values in by_row]
+        return Solution(*by_row) if name == "solve" else by_row[0]
 
 
 def one_device(kind: str, devices: set[Any]) -> Any:
@@ -76,14 +81,14 @@ def one_device(kind: str, devices: set[Any]) -> Any:
 
 
 def _shape(array: Any) -> tuple[int, ...]:
+    """Return the shape as a tuple, which it is not in every framework."""
     return tuple(array.shape)
 
 
-def prepare(lib: Library, x: Any, delta: Any, eps: Any, call: Options) -> Arguments:
-    """Check all that can be told without looking at values."""
-    num_threads = check_options(call)
-    p = check_p(call.p)
-    lower, upper = pair(call.bounds)
+def prepare(lib: Library, x: Any, delta: Any, eps: Any, options: Options) -> Arguments:
+    """Return a call in which all is checked but values, which a traced array does not have."""
+    num_threads, p = check_options(options), check_p(options.p)
+    lower, upper = options.bounds
     x, delta, eps = lib.array("x", x), lib.array("delta", delta), lib.array("eps", eps)
     lower = lib.array("the lower of bounds", -math.inf if lower is None else lower)
     upper = lib.array("the upper of bounds", math.inf if upper is None else upper)
@@ -92,24 +97,22 @@ def prepare(lib: Library, x: Any, delta: Any, eps: Any, call: Options) -> Argume
     if precision not in PRECISIONS:
         allowed = ", ".join(PRECISIONS)
         raise TypeError(f"x and delta must promote to one of {allowed}, found {precision}")
-    shape, axes = common_shape(_shape(x), _shape(delta), call.axis)
+    shape, axes = common_shape(_shape(x), _shape(delta), options.axis)
     compute = lib.compute_type(dtype)
 
-    def by_element(name: str, array: Any) -> Any:
-        found = _shape(array)
+    for found in (_shape(lower), _shape(upper)):
         if not broadcasts(found, shape):
-            raise ValueError(f"{name} of shape {found} do not broadcast to x, of shape {shape}")
-        sizes = (1,) * (len(shape) - len(found)) + found
+            raise ValueError(f"bounds of shape {found} do not broadcast to x, of shape {shape}")
+
+    def by_element(array: Any) -> Any:
+        """Return an array in the full rank, rounded to the result's dtype, in the dtype to compute in."""
+        sizes = (1,) * (len(shape) - len(_shape(array))) + _shape(array)
         return lib.cast(lib.cast(lib.reshape(array, sizes), dtype), compute)
 
-    arrays = Arrays(
-        by_element("x", x),
-        by_element("delta", delta),
-        lib.cast(lib.reshape(eps, kept_shape("eps", _shape(eps), shape, axes)), lib.eps_dtype),
-        by_element("bounds", lower),
-        by_element("bounds", upper),
-    )
+    by_row = lib.cast(lib.reshape(eps, kept_shape("eps", _shape(eps), shape, axes)), lib.eps_dtype)
+    x, delta, lower, upper = (by_element(array) for array in (x, delta, lower, upper))
     from_last = tuple(axis - len(shape) for axis in axes)
-    task = Task(p, from_last, precision, of_x, call.infeasible, call.method, num_threads)
-    batch_shape = batch_of(shape, axes, keepdims=call.keepdims)
+    task = Task(p, from_last, precision, of_x, options.infeasible, options.method, num_threads)
+    batch_shape = batch_of(shape, axes, keepdims=options.keepdims)
+    arrays = Arrays(x, delta, by_row, lower, upper)
     return Arguments(arrays, Setting(shape, axes, p), task, dtype, batch_shape)

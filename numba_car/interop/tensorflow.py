@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow.python.eager import forwardprop_util
 
 from numba_car._options import Options, Solution
-from numba_car._problem import batch_of, broadcasts
+from numba_car._problem import broadcasts
 from numba_car.interop import backend_cpu, closed_form
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays
@@ -97,9 +97,10 @@ _tensorflow = _TensorFlow()
 
 
 def _on_host(name: str, task: Task, *arrays: np.ndarray[Any, Any]) -> list[Any]:
+    """Return the outputs of `backend_cpu.compute`, floats in the dtype of x."""
     shape = np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
     for argument, array in zip(Arrays._fields, arrays, strict=True):
-        if not broadcasts(array.shape, shape):  # which a graph may not have known before
+        if not broadcasts(array.shape, shape):  # a graph may have known no sizes before
             raise ValueError(
                 f"{argument} of shape {array.shape} does not broadcast to x, of shape {shape}"
             )
@@ -109,47 +110,35 @@ def _on_host(name: str, task: Task, *arrays: np.ndarray[Any, Any]) -> list[Any]:
 
 
 def _find(name: str, arguments: Arguments) -> list[tf.Tensor]:
-    """Solve, without derivatives."""
-    arrays, setting = arguments.arrays, arguments.setting
-    kept = batch_of(setting.shape, setting.axes, keepdims=True)
+    """Return the outputs of that name, without derivatives."""
+    arrays = arguments.arrays
     dtypes = [tf.bool if output == "saturated" else arrays.x.dtype for output in OUTPUTS[name]]
     solve = functools.partial(_on_host, name, arguments.task)
     found: Any = tf.numpy_function(solve, arrays, dtypes, stateful=False)
-    found = found if isinstance(found, list) else [found]  # eager, one tensor comes out of its list
+    found = (
+        found if isinstance(found, list) else [found]
+    )  # run eagerly, TensorFlow unpacks a list of one
     for output, values in zip(OUTPUTS[name], found, strict=True):
-        values.set_shape(setting.shape if output == "out" else kept)
+        values.set_shape(arguments.setting.shape_of(output))
     return list(found)
-
-
-def _formulas(
-    name: str, arguments: Arguments, arrays: Sequence[tf.Tensor], found: Sequence[tf.Tensor]
-) -> tuple[tf.Tensor, ...]:
-    given = Arrays(*arrays)
-    given = given._replace(eps=tf.cast(given.eps, given.x.dtype))
-    known = tuple(tf.stop_gradient(values) for values in found)
-    return closed_form.outputs(_tensorflow, name, given, known, arguments.setting)
 
 
 def _differentiable(
     name: str, arguments: Arguments, found: Sequence[tf.Tensor]
 ) -> Sequence[tf.Tensor]:
-    """Give the floats that were found the derivatives of their formulas."""
-    arrays = list(arguments.arrays)
+    """Return the outputs found, floats with the derivatives of their closed forms."""
+    arrays, setting = arguments.arrays, arguments.setting
+    if forwardprop_util.pack_tangents(list(arrays)).tangents:
+        # Inside a graph, forward mode takes the tangent of a function with a custom gradient for 0.
+        return closed_form.with_derivatives(_tensorflow, name, arrays, found, setting)
     floats = [values for values in found if values.dtype != tf.bool]
-    if forwardprop_util.pack_tangents(arrays).tangents:
-        # Forward mode does not get through a custom gradient: it takes 0 for it, inside a graph.
-        formulas = _formulas(name, arguments, arrays, found)
-        return [
-            closed_form.follow(_tensorflow, value, formula)
-            for value, formula in zip(floats, formulas, strict=True)
-        ]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def solve(*arrays: tf.Tensor) -> tuple[list[tf.Tensor], Any]:
         def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(arrays)
-                formulas = _formulas(name, arguments, arrays, found)
+                formulas = closed_form.outputs(_tensorflow, name, Arrays(*arrays), found, setting)
             zero = tf.UnconnectedGradients.ZERO
             pulled: list[tf.Tensor] = tape.gradient(
                 formulas, arrays, upstream, unconnected_gradients=zero
@@ -158,12 +147,11 @@ def _differentiable(
 
         return [tf.raw_ops.PreventGradient(input=v, message=_LOST) for v in floats], gradient
 
-    tensors: Sequence[tf.Tensor] = solve(*arrays)
-    return tensors
+    return *solve(*arrays), *found[len(floats) :]
 
 
 def _of_kind(name: str, value: Any, other: Any) -> tf.Tensor:
-    """Turn numbers and lists into tensors of the dtype of the other argument."""
+    """Return a tensor; numbers and lists take the dtype of the other argument."""
     tensor = _tensorflow.array(name, value)
     if not isinstance(value, _NUMBERS):
         return tensor
@@ -173,49 +161,45 @@ def _of_kind(name: str, value: Any, other: Any) -> tf.Tensor:
     return tf.cast(tensor, dtype if dtype.is_floating else tf.float32)
 
 
-def _prepare(x: Any, delta: Any, eps: Any, call: Options) -> Arguments:
+def _prepare(x: Any, delta: Any, eps: Any, options: Options) -> Arguments:
+    """Return the checked call."""
     x, delta = _of_kind("x", x, delta), _of_kind("delta", delta, x)
     shapes = tuple(x.shape), tuple(delta.shape)
     if shapes[0] != shapes[1] and None in shapes[0] + shapes[1]:
         raise ValueError(f"x and delta must share axes of unknown size, found shapes {shapes}")
-    arguments = prepare(_tensorflow, x, delta, eps, call)
+    arguments = prepare(_tensorflow, x, delta, eps, options)
     shape, axes, _ = arguments.setting
     if None in [shape[axis] for axis in axes]:
         raise ValueError(f"x must have rows of known size, found shape {shape} and row axes {axes}")
     return arguments
 
 
-def _call(name: str, x: Any, delta: Any, eps: Any, call: Options) -> tuple[tf.Tensor, ...]:
-    arguments = _prepare(x, delta, eps, call)
-    found = _find(name, arguments)
-    floats = _differentiable(name, arguments, found)
-    return tuple(
-        arguments.restore(_tensorflow, output, values)
-        for output, values in zip(OUTPUTS[name], (*floats, *found[len(floats) :]), strict=True)
-    )
-
-
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-def eta(x: Any, delta: Any, eps: Any, call: Options) -> tf.Tensor:
-    """`numba_car.eta` for tensors."""
-    return _call("eta", x, delta, eps, call)[0]
+def _call(name: str, x: Any, delta: Any, eps: Any, options: Options) -> Any:
+    """Return the result of the function of that name."""
+    arguments = _prepare(x, delta, eps, options)
+    found = _differentiable(name, arguments, _find(name, arguments))
+    return arguments.restore(_tensorflow, name, found)
 
 
-@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-def rescale(x: Any, delta: Any, eps: Any, call: Options, out: Any = None) -> tf.Tensor:
-    """`numba_car.rescale` for tensors."""
+def eta(x: Any, delta: Any, eps: Any, options: Options) -> tf.Tensor:
+    """Return `numba_car.eta` of tensors."""
+    return _call("eta", x, delta, eps, options)
+
+
+def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> tf.Tensor:
+    """Return `numba_car.rescale` of tensors."""
     if out is not None:
         raise TypeError("out must be None for tensors, which nothing can be stored in")
-    return _call("rescale", x, delta, eps, call)[1]
+    return _call("rescale", x, delta, eps, options)
 
 
-@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
-    """`numba_car.solve` for tensors."""
-    return Solution(*_call("solve", x, delta, eps, call))
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
+    """Return `numba_car.solve` of tensors."""
+    solution: Solution = _call("solve", x, delta, eps, options)
+    return solution
 
 
-@tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
-def max_norm(x: Any, delta: Any, call: Options) -> tf.Tensor:
-    """`numba_car.max_norm` for tensors."""
-    return _call("max_norm", x, delta, 0.0, call)[0]
+def max_norm(x: Any, delta: Any, options: Options) -> tf.Tensor:
+    """Return `numba_car.max_norm` of tensors."""
+    return _call("max_norm", x, delta, 0.0, options)

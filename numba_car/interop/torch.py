@@ -9,24 +9,23 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from numba_car import _api
-from numba_car._options import Options, Solution, pair
+from numba_car import _numpy
+from numba_car._options import Options, Solution
 from numba_car.interop import closed_form
-from numba_car.interop.backend_cpu import OUTPUTS
 from numba_car.interop.protocol import Arguments, one_device, prepare
 from numba_car.interop.torch_library import NATIVE, Torch
-from numba_car.interop.torch_operators import formulas, solvers, tensor_of
+from numba_car.interop.torch_operators import solvers, tensor_of
 
 _PLAIN = (Tensor, int, float, np.generic, type(None))
 
 
 def _is_transformed() -> bool:
-    """Whether torch.func or forward mode is at work, which autograd of operators is no part of."""
+    """Return whether a transform of torch.func or forward mode is active; operators have no rules for these."""
     return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
 
 
-def _run(name: str, arguments: Arguments) -> tuple[Tensor, ...]:
-    """Compute, differentiably in both directions."""
+def _run(name: str, arguments: Arguments, lib: Torch) -> tuple[Tensor, ...]:
+    """Return the outputs of that name, with derivatives in both directions."""
     arrays, setting, task = arguments.arrays, arguments.setting, arguments.task
     transformed = _is_transformed()
     if name in ("eta", "rescale") and not transformed:
@@ -37,17 +36,12 @@ def _run(name: str, arguments: Arguments) -> tuple[Tensor, ...]:
     tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in arrays)
     if not (transformed or tracked):
         return found
-    followed = formulas(name, arrays, found, setting)
-    lib = Torch(arrays.x.device)
-    floats = [
-        closed_form.follow(lib, value.to(formula.dtype), formula)
-        for value, formula in zip(found, followed, strict=False)
-    ]
-    return *floats, *found[len(followed) :]
+    return closed_form.with_derivatives(lib, name, arrays, found, setting)
 
 
-def _prepare(x: Any, delta: Any, eps: Any, call: Options) -> tuple[Arguments, Torch]:
-    arrays = x, delta, eps, *pair(call.bounds)
+def _prepare(x: Any, delta: Any, eps: Any, options: Options) -> tuple[Arguments, Torch]:
+    """Return the checked call, and the library for its device."""
+    arrays = x, delta, eps, *options.bounds
     devices = {array.device for array in arrays if isinstance(array, Tensor)}
     device = one_device("tensors", devices)
     if device.type not in ("cpu", "cuda"):
@@ -57,11 +51,14 @@ def _prepare(x: Any, delta: Any, eps: Any, call: Options) -> tuple[Arguments, To
         )
     floats = [a.dtype for a in (x, delta) if isinstance(a, Tensor) and a.is_floating_point()]
     lib = Torch(device, floats[0] if floats else None)
-    return prepare(lib, x, delta, eps, call), lib
+    return prepare(lib, x, delta, eps, options), lib
 
 
-def _on_host(*values: Any) -> tuple[Any, ...] | None:
-    """Return tensors as the NumPy arrays that they are, if nobody watches what becomes of them."""
+def _as_numpy(*values: Any) -> list[Any] | None:
+    """Return tensors as NumPy arrays of the same memory, or None if a transform or a gradient needs them.
+
+    None too where NumPy and torch may promote dtypes differently.
+    """
     if torch.compiler.is_compiling() or _is_transformed():
         return None
     x, delta = values[:2]
@@ -69,40 +66,27 @@ def _on_host(*values: Any) -> tuple[Any, ...] | None:
         return None
     if not (x.dtype == delta.dtype and x.dtype in NATIVE):
         return None
-    if not all(isinstance(value, _PLAIN) for value in values):
+    if not all(isinstance(v, _PLAIN) and not getattr(v, "requires_grad", False) for v in values):
         return None
     try:
-        return tuple(value.numpy() if isinstance(value, Tensor) else value for value in values)
-    except (RuntimeError, TypeError):  # it requires a gradient, or it is fake, mapped or elsewhere
+        return [value.numpy() if isinstance(value, Tensor) else value for value in values]
+    except (RuntimeError, TypeError):  # a tensor is fake, mapped or not in host memory
         return None
 
 
-def _call(name: str, x: Any, delta: Any, eps: Any, call: Options) -> tuple[Tensor, ...]:
-    arguments, lib = _prepare(x, delta, eps, call)
-    found = _run(name, arguments)
-    return tuple(
-        arguments.restore(lib, output, values)
-        for output, values in zip(OUTPUTS[name], found, strict=True)
-    )
-
-
-def eta(x: Any, delta: Any, eps: Any, call: Options) -> Tensor:
-    """`numba_car.eta` for tensors."""
-    if arrays := _on_host(x, delta, eps, *call.bounds):
-        return tensor_of(_api.eta(*arrays[:3], **call._replace(bounds=arrays[3:])._asdict()))
-    return _call("eta", x, delta, eps, call)[0]
-
-
-def rescale(x: Any, delta: Any, eps: Any, call: Options, out: Tensor | None = None) -> Tensor:
-    """`numba_car.rescale` for tensors."""
-    if arrays := _on_host(x, delta, eps, *call.bounds):
-        found = tensor_of(_api.rescale(*arrays[:3], **call._replace(bounds=arrays[3:])._asdict()))
-    else:
-        found = _call("rescale", x, delta, eps, call)[1]
-    return found if out is None else _store(found, out)
+def _call(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
+    """Return the result of the function of that name; its arguments are x, delta and perhaps eps."""
+    if arrays := _as_numpy(*arguments, *options.bounds):
+        *arrays, lower, upper = arrays
+        found = getattr(_numpy, name)(*arrays, options._replace(bounds=(lower, upper)))
+        return Solution(*map(tensor_of, found)) if name == "solve" else tensor_of(found)
+    x, delta, *eps = arguments
+    prepared, lib = _prepare(x, delta, eps[0] if eps else 0.0, options)
+    return prepared.restore(lib, name, _run(name, prepared, lib))
 
 
 def _store(found: Tensor, out: Tensor) -> Tensor:
+    """Return `out` with the result copied into it."""
     if not isinstance(out, Tensor):
         raise TypeError(f"out must be a tensor, found {type(out).__name__}")
     if found.requires_grad or out.requires_grad:
@@ -114,11 +98,23 @@ def _store(found: Tensor, out: Tensor) -> Tensor:
     return out.copy_(found)
 
 
-def solve(x: Any, delta: Any, eps: Any, call: Options) -> Solution:
-    """`numba_car.solve` for tensors."""
-    return Solution(*_call("solve", x, delta, eps, call))
+def eta(x: Any, delta: Any, eps: Any, options: Options) -> Tensor:
+    """Return `numba_car.eta` of tensors."""
+    return _call("eta", (x, delta, eps), options)
 
 
-def max_norm(x: Any, delta: Any, call: Options) -> Tensor:
-    """`numba_car.max_norm` for tensors."""
-    return _call("max_norm", x, delta, 0.0, call)[0]
+def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Tensor | None = None) -> Tensor:
+    """Return `numba_car.rescale` of tensors."""
+    found = _call("rescale", (x, delta, eps), options)
+    return found if out is None else _store(found, out)
+
+
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
+    """Return `numba_car.solve` of tensors."""
+    solution: Solution = _call("solve", (x, delta, eps), options)
+    return solution
+
+
+def max_norm(x: Any, delta: Any, options: Options) -> Tensor:
+    """Return `numba_car.max_norm` of tensors."""
+    return _call("max_norm", (x, delta), options)

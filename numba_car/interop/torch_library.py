@@ -1,4 +1,4 @@
-"""PyTorch as `arguments.Library`, which the operators and the entry points share."""
+"""PyTorch as `protocol.Library`, for the operators and the public functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NATIVE = (torch.float32, torch.float64)
 
 
 class Torch:
-    """`Library` for tensors, new ones on the device of those there are."""
+    """`Library` for tensors; new ones go to that device."""
 
     eps_dtype = torch.float64
 
@@ -21,7 +21,7 @@ class Torch:
     def array(self, name: str, value: Any) -> Tensor:
         if isinstance(value, Tensor):
             return self._checked(name, value)
-        # A list is rounded to nothing less than the tensor beside it; None is the default dtype.
+        # A list of x or delta takes the dtype of the other, so as not to lose digits; None is torch's default.
         dtype = torch.float64 if name not in ("x", "delta") else self._dtype
         try:
             if isinstance(value, (int, float)):  # as_tensor, or full, would compile anew for each

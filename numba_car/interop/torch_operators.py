@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from numba_car._problem import batch_of
 from numba_car.interop import backend_cpu, closed_form
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays, Setting
@@ -20,37 +19,29 @@ _INPUTS = "Tensor x, Tensor delta, Tensor eps, Tensor lower, Tensor upper"
 _TASK = "float p, int[] axes, str precision, str of_x, str infeasible, str method, int? num_threads"
 
 
-def formulas(
-    name: str, arrays: Arrays, found: Sequence[Tensor], setting: Setting
-) -> tuple[Tensor, ...]:
-    """Return the outputs that have derivatives as formulas of the arrays, given what they are."""
-    dtype = arrays.x.dtype
-    known = tuple(f.detach() if f.dtype == torch.bool else f.detach().to(dtype) for f in found)
-    arrays = arrays._replace(eps=arrays.eps.to(dtype))
-    return closed_form.outputs(Torch(arrays.x.device), name, arrays, known, setting)
-
-
 def _task(values: Sequence[Any]) -> Task:
+    """Return the task that an operator gets as single arguments, axes as a list."""
     p, axes, *others = values
-    return Task(p, tuple(axes), *others)  # axes come as a list
+    return Task(p, tuple(axes), *others)
 
 
 def _setting(arrays: Sequence[Tensor], task: Task) -> Setting:
-    shape = torch.broadcast_shapes(*(array.shape for array in arrays))
-    return Setting(shape, tuple(len(shape) + axis for axis in task.axes), task.p)
+    """Return the setting of tensors, real or fake."""
+    return task.setting(torch.broadcast_shapes(*(array.shape for array in arrays)))
 
 
 def tensor_of(found: Any) -> Tensor:
-    """Take what NumPy found, in the layout that fake tensors promise."""
+    """Return a NumPy result as a tensor, C-contiguous as the fake implementations say."""
     return torch.from_numpy(np.asarray(found, order="C"))
 
 
 def is_on_host(tensor: Tensor) -> bool:
-    """Whether the CPU solves for this tensor."""
+    """Return whether a tensor is in host memory."""
     return bool(tensor.device.type == "cpu")
 
 
 def _compute(name: str, *arguments: Any) -> Any:
+    """Return the outputs of `backend_cpu.compute`, or the one that there is, as tensors."""
     arrays, task = Arrays(*(t.detach() for t in arguments[:5])), _task(arguments[5:])
     if is_on_host(arrays.x):
         found = backend_cpu.compute(name, Arrays(*(tensor.numpy() for tensor in arrays)), task)
@@ -63,30 +54,30 @@ def _compute(name: str, *arguments: Any) -> Any:
 
 
 def _fake(name: str, *arguments: Any) -> Any:
+    """Return tensors of the shapes and dtypes of what `_compute` returns."""
     x, setting = arguments[0], _setting(arguments[:5], _task(arguments[5:]))
-    kept = batch_of(setting.shape, setting.axes, keepdims=True)
     dtypes = {"eta": torch.float64 if name != "solve" else x.dtype, "saturated": torch.bool}
     tensors = tuple(
-        x.new_empty(setting.shape if output == "out" else kept, dtype=dtypes.get(output, x.dtype))
+        x.new_empty(setting.shape_of(output), dtype=dtypes.get(output, x.dtype))
         for output in OUTPUTS[name]
     )
     return tensors if len(tensors) > 1 else tensors[0]
 
 
 def _batched(operator: Any, spread: bool, info: Any, in_dims: Any, *arguments: Any) -> Any:
-    """Move what vmap maps over to the front: axes count from the last, and ranks stay equal."""
+    """Return the operator's result for arguments with the axis that vmap maps over in front, in all tensors."""
     moved = list(arguments)
     for place, (argument, axis) in enumerate(zip(arguments, in_dims, strict=True)):
         if isinstance(argument, Tensor):
             tensor = argument.unsqueeze(0) if axis is None else argument.movedim(axis, 0)
-            # A gradient is asked for by example: nothing may be summed over the batch.
+            # Each example gets a gradient of its own: none may be summed over the batch.
             moved[place] = tensor.expand(info.batch_size, *tensor.shape[1:]) if spread else tensor
     found = operator(*moved)
     return found, (0,) * len(found) if isinstance(found, tuple) else 0
 
 
 def _operator(name: str, schema: str, compute: Any, fake: Any, *, spread: bool = False) -> Any:
-    """Define an operator; `spread` repeats what vmap does not map over."""
+    """Return a new operator; under vmap, `spread` repeats the tensors that are not mapped over."""
     operator = torch.library.custom_op(
         f"numba_car::{name}", compute, mutates_args=(), schema=schema
     )
@@ -118,6 +109,7 @@ def _differentiate(
     wanted: Sequence[bool],
     *task: Any,
 ) -> tuple[Tensor, ...]:
+    """Return the gradients of the five arrays; an empty tensor where none is wanted."""
     tensors = Arrays(*(tensor.detach() for tensor in (x, delta, eps, lower, upper)))
     known, h, g = eta.detach(), grad_eta.detach(), None if grad_out is None else grad_out.detach()
     which, how = Arrays(*wanted), _task(task)
@@ -137,6 +129,7 @@ def _differentiate(
 
 
 def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
+    """Return tensors of the shapes and dtypes of what `_differentiate` returns."""
     tensors, wanted = arguments[:5], arguments[8]
     return tuple(
         torch.empty_like(tensor, memory_format=torch.contiguous_format)
@@ -157,11 +150,13 @@ _gradients = _operator(
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    """Save the arrays, eta and the task for `_backward`."""
     ctx.save_for_backward(*inputs[:5], output[0] if isinstance(output, tuple) else output)
     ctx.task = inputs[5:]
 
 
 def _backward(ctx: Any, grad_eta: Tensor, grad_out: Tensor | None = None) -> tuple[Any, ...]:
+    """Return the gradients of all inputs of an operator, None for those of the task."""
     wanted = list(ctx.needs_input_grad[:5])
     found = _gradients(*ctx.saved_tensors, grad_eta, grad_out, wanted, *ctx.task)
     kept = (gradient if want else None for gradient, want in zip(found, wanted, strict=True))
@@ -169,20 +164,22 @@ def _backward(ctx: Any, grad_eta: Tensor, grad_out: Tensor | None = None) -> tup
 
 
 def _save_gradients(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:  # noqa: ARG001
+    """Save the tensors and the task for `_backward_gradients`."""
     *tensors, ctx.wanted = inputs[:9]
     ctx.save_for_backward(*tensors)
     ctx.task = inputs[9:]
 
 
 def _backward_gradients(ctx: Any, *upstream: Tensor) -> tuple[Any, ...]:
-    """Differentiate the gradients, by way of the formulas that they are the gradients of."""
+    """Return the gradients of the gradients, by differentiating the closed forms twice."""
     *arguments, eta, grad_eta, grad_out = ctx.saved_tensors
     name = "eta" if grad_out is None else "rescale"
-    setting = _setting(arguments, _task(ctx.task))
+    lib, setting = Torch(eta.device), _setting(arguments, _task(ctx.task))
 
     def gradients(*tensors: Tensor) -> tuple[Tensor, ...]:
         _, pull = torch.func.vjp(
-            lambda *given: formulas(name, Arrays(*given), (eta,), setting), *tensors[:5]
+            lambda *given: closed_form.outputs(lib, name, Arrays(*given), [eta], setting),
+            *tensors[:5],
         )
         pulled = pull((tensors[5].to(arguments[0].dtype), *tensors[6:]))
         return tuple(g for g, want in zip(pulled, ctx.wanted, strict=True) if want)

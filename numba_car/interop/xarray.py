@@ -1,19 +1,19 @@
-"""xarray: dimensions by name; whatever is not in a row is broadcast by name too.
+"""xarray: dimensions by name; dimensions that are not in a row are broadcast by name too.
 
-`numba_car.eta` and the others take DataArrays, and names of dimensions for `axis`. They call the
-functions here, which can also be called by themselves, with xarray's word `dim` for `axis`.
+`numba_car.eta` and the others take DataArrays, and names of dimensions for `axis`. These functions call
+those of this module, which can also be called directly, with xarray's word `dim` for `axis`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
 import xarray as xr
 
-from numba_car import _api
+from numba_car._dispatch import library_of
 from numba_car._options import Options, Solution, pair
 from numba_car._problem import common_shape
 
@@ -24,7 +24,7 @@ _ARGUMENTS = "x", "delta", "eps", "the lower of bounds", "the upper of bounds"
 
 
 def _checked(name: str, value: Any) -> Any:
-    """Return value if it is a number or a DataArray in memory."""
+    """Return value, or raise an error unless it is a number or a DataArray in memory."""
     if isinstance(value, xr.DataArray):
         if value.chunks is not None:
             raise NotImplementedError(
@@ -37,13 +37,13 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _dims(*values: Any) -> Names:
-    """Return all dimensions, as xarray's arithmetic orders them."""
+    """Return the names of all dimensions, in the order of xarray's arithmetic."""
     arrays = (value for value in values if isinstance(value, xr.DataArray))
     return tuple(dict.fromkeys(dim for array in arrays for dim in array.dims))
 
 
 def _row_dims(x: Any, delta: Any, axis: Any) -> Names:
-    """Return the dimensions of a row: as named, or by their places among those of x."""
+    """Return the dimensions of a row, given their names, or their places among those of x."""
     own, known = _dims(x), _dims(x, delta)
     given = (axis,) if isinstance(axis, str) or not isinstance(axis, Iterable) else tuple(axis)
     if axis is None and own != known:
@@ -64,7 +64,7 @@ def _row_dims(x: Any, delta: Any, axis: Any) -> Names:
 
 
 def _with_row(values: Any, own: list[Hashable], row: Names) -> Any:
-    """Insert the dimensions of a row that values lack; a number stays one, of no dtype."""
+    """Return values with axes of length 1 for the dimensions of a row that values lack; a number as it is."""
     if np.ndim(values) == 0:
         return values
     first = np.ndim(values) - len(own)
@@ -72,9 +72,9 @@ def _with_row(values: Any, own: list[Hashable], row: Names) -> Any:
 
 
 def _on_arrays(
-    function: Callable[..., Any], call: Options, row: Names, own: list[list[Hashable]], *arrays: Any
+    name: str, options: Options, row: Names, own: list[list[Hashable]], *arrays: Any
 ) -> Any:
-    """Options function with arrays whose last axes are the dimensions of a row that each has."""
+    """Return the result for arrays whose last axes are those dimensions of a row, `own`, that each has."""
     eps = arrays[2]
     x, delta, _, lower, upper = map(_with_row, arrays, own, [row] * len(own))
     by_row = np.shape(eps) + (1,) * len(row)
@@ -84,48 +84,45 @@ def _on_arrays(
     else:
         delta = np.broadcast_to(delta, shape)
     axis = tuple(range(-len(row), 0))
-    options = call._replace(bounds=(lower, upper), axis=axis, keepdims=False)
+    options = options._replace(bounds=(lower, upper), axis=axis, keepdims=False)
+    arguments = (x, delta) if name == "max_norm" else (x, delta, eps)
     try:
-        return function(x, delta, eps, **options._asdict())
+        return getattr(library_of(*arguments, lower, upper), name)(*arguments, options)
     except ValueError as error:
         error.add_note(f"(an index counts the rows first, then {row} in each)")
         raise
 
 
-def _apply(function: Callable[..., Any], x: Any, delta: Any, eps: Any, call: Options) -> Any:
-    """Options function through xarray; the result is named and ordered as arithmetic would."""
-    lower, upper = pair(call.bounds)
+def _apply(function: str, x: Any, delta: Any, eps: Any, options: Options) -> Any:
+    """Return the result of the function of that name, named and with dimensions ordered as by arithmetic."""
+    lower, upper = pair(options.bounds)
     given = x, delta, eps, -np.inf if lower is None else lower, np.inf if upper is None else upper
     values = list(map(_checked, _ARGUMENTS, given))
-    row = _row_dims(x, delta, call.axis)
+    row = _row_dims(x, delta, options.axis)
     if set(row) & set(_dims(eps)):
         raise ValueError(f"eps must have no dimension of a row, {row}, found {_dims(eps)}")
     own = [[dim for dim in row if dim in _dims(value)] for value in values]
-    several = function is _api.solve
+    several = function == "solve"
     found = xr.apply_ufunc(
-        functools.partial(_on_arrays, function, call, row, own),
+        functools.partial(_on_arrays, function, options, row, own),
         *values,
         input_core_dims=own,
-        output_core_dims=[row if function is _api.rescale else ()]
+        output_core_dims=[row if function == "rescale" else ()]
         * (len(Solution._fields) if several else 1),
         join="exact",
         keep_attrs="drop_conflicts" if xr.get_options()["keep_attrs"] else "drop",
     )
     names = {value.name for value in values[:3] if isinstance(value, xr.DataArray)}
     name = names.pop() if len(names) == 1 else None
-    kept = row if call.keepdims and function is not _api.rescale else ()
+    kept = row if options.keepdims and function != "rescale" else ()
     arrays = (array.expand_dims(kept).rename(name) for array in (found if several else [found]))
     dims = _dims(*values)
     finished = [array.transpose(*(dim for dim in dims if dim in array.dims)) for array in arrays]
     return finished if several else finished[0]
 
 
-def _max_norm(x: Any, delta: Any, eps: Any, **options: Any) -> Any:  # noqa: ARG001
-    taken = ("p", "bounds", "axis", "keepdims", "num_threads")
-    return _api.max_norm(x, delta, **{name: options[name] for name in taken})
-
-
-def _call(call: Options | None, dim: Any, options: dict[str, Any]) -> Options:
+def _options(call: Options | None, dim: Any, options: dict[str, Any]) -> Options:
+    """Return the options given in one, or else one by one."""
     return call or Options(axis=dim, **options)
 
 
@@ -175,7 +172,7 @@ def eta(
     array([[0.0707, 0.2291],
            [0.0707, 0.1768]])
     """
-    return _apply(_api.eta, x, delta, eps, _call(call, dim, options))
+    return _apply("eta", x, delta, eps, _options(call, dim, options))
 
 
 def rescale(
@@ -222,7 +219,7 @@ def rescale(
     """
     if out is not None:
         raise TypeError("out must be None for DataArrays, which are returned")
-    return _apply(_api.rescale, x, delta, eps, _call(call, dim, options))
+    return _apply("rescale", x, delta, eps, _options(call, dim, options))
 
 
 def solve(
@@ -255,7 +252,7 @@ def solve(
     >>> car_xarray.solve(x, delta, 0.6, dim="pixel").saturated.values
     array([ True, False])
     """
-    return Solution(*_apply(_api.solve, x, delta, eps, _call(call, dim, options)))
+    return Solution(*_apply("solve", x, delta, eps, _options(call, dim, options)))
 
 
 def max_norm(
@@ -288,4 +285,4 @@ def max_norm(
     >>> car_xarray.max_norm(x, delta, dim="pixel").round(4).values
     array([0.5099, 0.7071])
     """
-    return _apply(_max_norm, x, delta, 0.0, _call(call, dim, options))
+    return _apply("max_norm", x, delta, 0.0, _options(call, dim, options))

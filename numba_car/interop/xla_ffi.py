@@ -28,6 +28,7 @@ _METADATA = 1  # a kind of extension
 
 
 def _structure(name: str, **fields: Any) -> Any:
+    """Return the type of a C structure with these fields, in order."""
     return type(name, (ctypes.Structure,), {"_fields_": list(fields.items())})
 
 
@@ -67,8 +68,8 @@ _Call = _structure(
 )
 
 
-def _question(call: Any) -> Any:
-    """Return what XLA asks about a handler, or None in a call that is one."""
+def _requested_metadata(call: Any) -> Any:
+    """Return the metadata for a handler to fill where XLA asks for it, or None where XLA wants results."""
     if not call.extension:
         return None
     extension = ctypes.cast(call.extension, POINTER(_Extension)).contents
@@ -76,9 +77,9 @@ def _question(call: Any) -> Any:
 
 
 def _describe(call: Any, metadata: Any) -> bool:
-    """Tell XLA the interface's version; return whether its structures are those here."""
+    """Return whether XLA's structures are those of this module; store the interface's version in the metadata."""
     version = metadata.version
-    # Any but XLA's own may keep it from running any program at all; jaxlib 0.8.0 does not say.
+    # With another version than its own, XLA may run no program at all; jaxlib 0.8.0 does not say its own.
     own = call.api.contents.version if call.api else _Version(major=0, minor=1)
     version.major, version.minor = own.major, own.minor
     parts = call, call.arguments, call.results, call.attributes
@@ -87,6 +88,7 @@ def _describe(call: Any, metadata: Any) -> bool:
 
 @functools.lru_cache
 def _memory(dtype: int, shape: tuple[int, ...]) -> tuple[Any, DType]:
+    """Return the C type of a buffer's memory, and NumPy's dtype for XLA's."""
     known = _DTYPES[dtype]
     return c_char * (math.prod(shape) * known.itemsize), known
 
@@ -100,16 +102,17 @@ def _array(item: Any) -> Array:
 
 
 def _error(message: str, kind: int) -> Any:
+    """Return the structure from which XLA makes an error of that kind."""
     text = message.encode(errors="replace")
     return _Error(struct_size=ctypes.sizeof(_Error), message=text, kind=kind)
 
 
 def _guarded(python: Any) -> tuple[int, list[Any]]:
-    """Compile a handler that calls `python`; return its address, and what must live as long.
+    """Return the address of a compiled handler that calls `python`, and the objects that must live as long.
 
-    An interrupt may stop a Python function before its first `try`. ctypes would then return whatever is
-    in memory, which XLA takes for an error, and crashes, or for success. Hence Python stores an answer,
-    and where there is none, the handler makes an error by itself.
+    An interrupt may stop a Python function before its first `try`. ctypes would then return uninitialised
+    memory, which XLA would take for success, or for the address of an error, and crash. Hence `python` stores
+    its answer; where it has stored none, the handler makes an error by itself.
     """
     error = _error("numba_car was interrupted by the exception that Python printed", _INTERNAL)
     word = ir.IntType(64)
@@ -146,7 +149,7 @@ _functions: dict[str, Function] = {}  # by the name that compiled programs know 
 
 
 def register(name: str, function: Function) -> None:
-    """Let compiled programs call function(attribute, arguments, results), which fills its results."""
+    """Register function(attribute, arguments, results) for compiled programs; the function fills its results."""
     is_new = name not in _functions
     _functions[name] = function
     if not is_new:  # the module that registers it was reloaded, and XLA takes no name twice
@@ -157,7 +160,7 @@ def register(name: str, function: Function) -> None:
         nonlocal is_known
         call, error = pointer.contents, None
         try:
-            if (metadata := _question(call)) is not None:
+            if (metadata := _requested_metadata(call)) is not None:
                 is_known = _describe(call, metadata)
             elif not is_known:
                 raise NotImplementedError("numba_car does not know the XLA interface of this JAX")
