@@ -136,6 +136,11 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _cached(numba.njit(nogil=True, **_STRICT)(function))
 
 
+def entry(dispatcher: Any) -> Any:
+    """Jit the function of `rows` under a jitted one once more, as a kernel that Python may call."""
+    return kernel(getattr(dispatcher, "py_func", dispatcher))
+
+
 def interpreted(dispatcher: Any, replaced: dict[Any, Callable[..., Any]]) -> Callable[..., Any]:
     """Return the Python function under a jitted one, interpreted all the way down.
 

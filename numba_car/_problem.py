@@ -341,69 +341,43 @@ def _plain_problem(x: Any, delta: Any, eps: Any, options: Options) -> Problem | 
     if not (type(x) is type(delta) is np.ndarray and is_plain(x) and is_plain(delta)):
         return None
     try:
-        plain = _plain_call(options, x.dtype, x.shape)
+        plain = _plain_fields(options, x.dtype, x.shape)
     except TypeError:  # options that cannot be hashed, such as bounds that are arrays
         return None
-    if plain is None or delta.dtype is not plain.dtype or delta.shape != plain.shape:
+    if plain is None or delta.dtype is not x.dtype or delta.shape != x.shape:
         return None
     eps = eps.item() if isinstance(eps, np.floating) else eps
     if not (type(eps) in _NUMBERS and 0 <= eps <= _LARGEST):
         return None
-    count, n = plain.sizes
+    count, n, bounds, others, bound_arrays = plain
     eps_rows = np.empty(count)
     eps_rows.fill(eps)
     rows = Rows.of_plain(x, count, n), Rows.of_plain(delta, count, n)
-    inputs = (x, delta, *plain.bound_arrays)
-    fields = *rows, *plain.bounds, eps_rows, *plain.others, inputs, options, True
+    inputs = x, delta, *bound_arrays
+    fields: Any = (*rows, *bounds, eps_rows, *others, inputs, options, True)
     return Problem(*fields)
 
 
-class _PlainCall(NamedTuple):
-    """What plain calls of the same options, dtype and shape have in common."""
-
-    dtype: DType
-    shape: tuple[int, ...]
-    sizes: tuple[int, int]  # count and n
-    bounds: tuple[float, float]  # rounded to the dtype
-    bound_arrays: tuple[Array, Array]
-    others: tuple[Any, ...]  # fields of `Problem` from p to slack
-
-
 @functools.lru_cache(256)
-def _plain_call(options: Options, dtype: DType, shape: tuple[int, ...]) -> _PlainCall | None:
-    p, bounds, axis, _, infeasible, method, num_threads = options
-    lower: Any = bounds[0]
-    upper: Any = bounds[1]
+def _plain_fields(options: Options, dtype: DType, shape: tuple[int, ...]) -> Any:
+    """Return count, n, and the fields of `Problem` that plain calls of these options share; None if not plain."""
+    p, (lower, upper), axis, _, infeasible, method, num_threads = options
     if not (
         dtype in _PLAIN
         and len(shape) > 1
         and math.prod(shape) > 0
         and axis is num_threads is None
-        and type(p) in _NUMBERS
+        and all(type(number) in _NUMBERS for number in (p, lower, upper))
         and (0 < p < LARGEST_P or p == math.inf)
-        and type(lower) in _NUMBERS
-        and type(upper) in _NUMBERS
-        and lower <= upper
+        and lower <= upper  # type: ignore[operator]
         and infeasible in RULES
         and method in METHODS
     ):
         return None
-    precision = _PLAIN[dtype]
-    return _PlainCall(
-        dtype,
-        shape,
-        (shape[0], math.prod(shape[1:])),
-        (rounded(lower, dtype), rounded(upper, dtype)),
-        (np.asarray(lower), np.asarray(upper)),
-        (
-            float(p),
-            tuple(range(1, len(shape))),
-            shape,
-            dtype,
-            precision.largest,
-            SLACK * precision.rounding,
-        ),
-    )
+    (_, largest), slack = _PLAIN[dtype], SLACK * _PLAIN[dtype].rounding
+    others = float(p), tuple(range(1, len(shape))), shape, dtype, largest, slack
+    bounds = rounded(lower, dtype), rounded(upper, dtype)  # type: ignore[arg-type]
+    return shape[0], math.prod(shape[1:]), bounds, others, (np.asarray(lower), np.asarray(upper))
 
 
 def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:

@@ -35,14 +35,7 @@ from numba.core.registry import CPUDispatcher
 
 from numba_car._core.constants import SLACK, SMALL_P, SMALLEST_SUM
 from numba_car._core.newton import conclude
-from numba_car._core.norms import (
-    NORM_1,
-    NORM_2,
-    NORM_MAX,
-    STORED_POWERS,
-    any_norm,
-    term,
-)
+from numba_car._core.norms import NORM_1, NORM_2, NORM_MAX, STORED_POWERS, any_norm, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, NOT_FINITE, PENDING, SATURATED
 from numba_car._cpu import newton_double_double
 from numba_car._cpu.maxima import largest_step, max_abs

@@ -63,22 +63,23 @@ def rates(share, norm, eps, eta):
 
 
 @formula
-def slowness(speed, share, norm):
-    """Return d eta / d eps at eta = 0, that is 1/||delta||, given the sum of (|delta|/speed)**p."""
-    return min(1.0 / (speed * root(share, norm)), LARGEST)
+def slowness(unit, share, norm):
+    """Return d eta / d eps at eta = 0, that is 1/||delta||, given the sum of (|delta|/unit)**p."""
+    return min(1.0 / (unit * root(share, norm)), LARGEST)
 
 
 @formula
-def hold(eta, speed):
-    """Return an eta whose product with a speed float64 holds."""
+def hold(eta, max_abs_delta):
+    """Return an eta whose product with the largest |delta| float64 holds."""
     if eta > LARGEST:
         return 1.0 / SMALLEST_UNIT
-    return min(eta, LARGEST * (1 - 2.0**-50) / speed) if speed > 0 else eta
+    largest = LARGEST * (1 - 2.0**-50) / max_abs_delta if max_abs_delta > 0 else LARGEST
+    return min(eta, largest)
 
 
 @formula
 def is_free(x, delta, lower, upper, eta):
-    """Whether the coordinate still follows x + eta*delta; at its breakpoint it no longer does."""
+    """Return whether the coordinate follows x + eta*delta; at its breakpoint it no longer does."""
     return (delta == 0) | (eta * abs(delta) < room(x, delta, lower, upper))  # vectorises
 
 

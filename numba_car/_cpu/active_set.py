@@ -1,17 +1,25 @@
-"""What a row's derivatives are made of: sums over its free coordinates, and what decides alone.
+"""Sums over the free coordinates of a row, from which its derivatives follow, and the coordinate that decides alone.
 
-With g upstream of clip(x + eta*delta) and h of eta, eta takes up pull = h + sum_free g_i delta_i.
-Everything is computed in the precision of eta as it is handed over: float32 rows try float32 first.
+With g the gradient of clip(x + eta*delta) and h that of eta, the gradient of eta in all is
+pull = h + sum_free g_i delta_i. Sums are taken in the dtype of eta: float32 rows try float32 first.
 """
 
 import math
 
 import numpy as np
 
-from numba_car._core.constants import BLOCK_FLOAT32, BLOCK_FLOAT64, LARGEST, SMALLEST_UNIT
-from numba_car._core.coordinate import room
-from numba_car._core.derivative import hold, inverse_unit, is_free, move_of, rates, slowness
-from numba_car._core.norms import MAXIMUM, is_float32, term
+from numba_car._core.constants import BLOCK_FLOAT32, BLOCK_FLOAT64, LARGEST
+from numba_car._core.coordinate import breakpoint_of, room
+from numba_car._core.derivative import (
+    hold,
+    inverse_unit,
+    is_free,
+    move_of,
+    rates,
+    slowness,
+    unit_at_zero,
+)
+from numba_car._core.norms import MAXIMUM, NORM_1, is_float32, term
 from numba_car._cpu.maxima import largest_delta, largest_step, max_abs
 from numba_car._cpu.row import at, element, part, parts_of
 from numba_car._cpu.sums import add
@@ -19,12 +27,12 @@ from numba_car._jit import loop, rows
 
 _SMALLEST = np.finfo(np.float64).smallest_subnormal
 _RANGE = 2.0**60
-_SEARCHED = 128  # elements at once, for the first of the max_abs
+_SEARCHED = 128  # elements that are compared at once in search of the largest |delta|
 
 
 @rows
 def fits(value):
-    """Whether float32 holds this, its inverse, and its product with another such."""
+    """Return whether float32 holds a value, its inverse, and its product with another such value."""
     return value == 0 or 1 / _RANGE < abs(value) < _RANGE
 
 
@@ -42,29 +50,27 @@ def arrived_at(eta):
 
 @loop
 def _gather_block(row, g, norm, eta, inverse):
-    """Sum (eta*|delta|*inverse)**p, without eta where it is 0, and g*delta over the free ones."""
+    """Return the sums of (eta*|delta|*inverse)**p, without eta where it is 0, and of g*delta over the free."""
     dtype = type(eta)
-    share, pull, max_abs_delta, arrived = (
-        dtype(0),
-        dtype(0),
-        eta if eta > 0 else dtype(1),
-        arrived_at(eta),
-    )
+    share, pull, arrived = dtype(0), dtype(0), arrived_at(eta)
+    scale = eta if eta > 0 else dtype(1)
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, dtype)
         free = is_free(x, delta, lower, upper, arrived)
-        share += dtype(term(move_of(delta, max_abs_delta, inverse), norm)) if free else dtype(0)
+        share += dtype(term(move_of(delta, scale, inverse), norm)) if free else dtype(0)
         pull += dtype(at(g, i)) * delta if free else dtype(0)
     return share, pull
 
 
 @rows
 def block_of(like):
+    """Return how many elements are summed without compensation."""
     return BLOCK_FLOAT32 if is_float32(like) else BLOCK_FLOAT64
 
 
 @rows
 def _gather(row, g, norm, eta, inverse):
+    """Return the two sums of `_gather_block` over a row."""
     share, share_lost, pull, pull_lost = 0.0, 0.0, 0.0, 0.0
     block = block_of(eta)
     for start in range(0, row[0].size, block):
@@ -82,15 +88,15 @@ def _last_to_clip(row):
     best, largest = -1, 0.0
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
-        distance = room(x, delta, lower, upper)
-        if delta != 0 and distance > 0 and (best < 0 or distance / abs(delta) > largest):
-            best, largest = i, distance / abs(delta)
+        here = breakpoint_of(x, delta, lower, upper)
+        if here >= 0 and (best < 0 or here > largest):
+            best, largest = i, here
     return best
 
 
 @rows
 def _first_largest_with_room(row, least):
-    """Return the first of the max_abs coordinates with that much room, and some; -1 if none moves."""
+    """Return the first coordinate with the largest |delta| of those with at least that much room; -1 for none."""
     least = max(least, _SMALLEST)
     max_abs_delta = largest_delta(row, least)
     if max_abs_delta > 0:
@@ -115,32 +121,25 @@ def _decide(row, eps):
 
 @rows
 def analyse(row, g, norm, eps, eta):
-    """Return share, sum_free g*delta, rate, d eta / d eps, and what decides alone.
+    """Return share, sum_free g*delta, rate, d eta / d eps, the coordinate that decides alone, and saturation.
 
-    That is a coordinate, or -1, and whether the row is saturated.
+    The coordinate is -1 where none decides alone.
     """
     if len(norm) == MAXIMUM:
         decider, saturated = _decide(row, eps)
-        share, pull = _gather(row, g, (1.0,), eta, 1.0)
+        share, pull = _gather(row, g, NORM_1, eta, 1.0)
         if decider < 0 or saturated:
             return share, pull, 0.0, 0.0, decider, True
-        by_eps = slowness(abs(np.float64(row[1][decider])), 1.0, (1.0,))
+        by_eps = slowness(abs(np.float64(row[1][decider])), 1.0, NORM_1)
         return share, pull, 0.0, by_eps, decider, False
     if eta == 0:
         # eta = eps / ||delta|| there, over all that has room; nothing else moves eta away from 0.
         # It may also be an eta that float64 does not hold.
         first = _first_largest_with_room(row, 0.0)
-        max_abs_delta = abs(np.float64(row[1][first])) if first >= 0 else 1.0
-        max_abs_delta = max(max_abs_delta, SMALLEST_UNIT)
-        share, pull = _gather(row, g, norm, eta, 1.0 / max_abs_delta)
-        return (
-            share,
-            pull,
-            0.0,
-            slowness(max_abs_delta, share, norm) if first >= 0 else 0.0,
-            -1,
-            False,
-        )
+        unit = unit_at_zero(abs(np.float64(row[1][first])) if first >= 0 else 1.0)
+        share, pull = _gather(row, g, norm, eta, 1.0 / unit)
+        by_eps = slowness(unit, share, norm) if first >= 0 else 0.0
+        return share, pull, 0.0, by_eps, -1, False
     share, pull = _gather(row, g, norm, eta, inverse_unit(eps, 1.0))
     if share == 0:
         return share, pull, 0.0, 0.0, _last_to_clip(row), True

@@ -119,9 +119,7 @@ def vjp(
 
 
 def jvp(
-    problem: Problem,
-    tangents: tuple[Rows | float, Rows | float, Array],
-    out: Rows | None,
+    problem: Problem, tangents: tuple[Rows | float, Rows | float, Array], out: Rows | None
 ) -> Array:
     """Tangents of eta, by row; those of clip(x + eta*delta) go to out."""
     of_x, of_delta, of_eps = tangents

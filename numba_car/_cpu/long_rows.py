@@ -13,30 +13,17 @@ from numba_car._core.norms import STORED_POWERS, TWO
 from numba_car._cpu import maxima, newton, rescale, solve_row, sums, terms, validate
 from numba_car._cpu.row import parts_of
 from numba_car._cpu.threads import run
-from numba_car._jit import interpreted, kernel
+from numba_car._jit import entry, interpreted, kernel
 
 LONG = 1 << 18  # elements from which on a row is cut
 _CHUNK = 1 << 18
 
 
-@kernel
-def _validate_and_sum(row, norm, t):
-    return newton.validate_and_sum(row, norm, t)
-
-
-@kernel
-def _sum_terms(row, norm, target, t, beyond, block, stride):
-    return newton.sum_terms(row, norm, target, t, beyond, block, stride)
-
-
-@kernel
-def _sum_steps(row, norm, eta, unit, block):
-    return sums.sum_steps(row, norm, eta, unit, block)
-
-
-@kernel
-def _residue(row, norm, target, t, verdict):
-    return solve_row.residue(row, norm, target, t, verdict)
+# Kernels for one chunk. Loops need a function around them that has no fast-math flags.
+_validate_and_sum, _sum_terms = entry(newton.validate_and_sum), entry(newton.sum_terms)
+_sum_steps, _residue = entry(sums.sum_steps), entry(solve_row.residue)
+_largest_deltas, _needs_validation = entry(maxima.largest_deltas), entry(validate.needs_validation)
+_rescale_row = entry(rescale.rescale_row)
 
 
 @kernel
@@ -55,23 +42,8 @@ def _max_abs(delta):
 
 
 @kernel
-def _largest_deltas(row, least_room):
-    return maxima.largest_deltas(row, least_room)
-
-
-@kernel
 def _largest_breakpoint(row):
     return maxima.largest_breakpoint(row)
-
-
-@kernel
-def _needs_validation(row):
-    return validate.needs_validation(row)
-
-
-@kernel
-def _rescale_row(row, eta, largest, out):
-    rescale.rescale_row(row, eta, largest, out)
 
 
 _add, _parts_of = interpreted(sums.add, {}), interpreted(parts_of, {})

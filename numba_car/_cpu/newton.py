@@ -14,15 +14,7 @@ import numpy as np
 
 from numba_car._core.constants import BLOCK_POWERS, LARGEST_SUM, MODERATE_SUM
 from numba_car._core.coordinate import is_clipped, is_inside, weight_and_cap
-from numba_car._core.newton import (
-    advance,
-    guess,
-    is_last,
-    is_safe,
-    most_passes,
-    nearness,
-    reach_of,
-)
+from numba_car._core.newton import guess, is_last, most_passes, nearness, next_step, reach_of
 from numba_car._core.norms import ONE, STORED_POWERS, is_float32
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING
 from numba_car._cpu.row import element, parts_of
@@ -124,9 +116,9 @@ def iterate(terms, norm, target, start, step, near, block, stride):
         beyond = t * (1 + reach_of(step, like))
         here, there = type(like)(t), type(like)(beyond)
         excess, free_sum, later_sum = sum_terms(terms, norm, target, here, there, block, stride)
-        following, verdict = advance(t, 0.0, excess, free_sum, is_first, near)
-        if is_float32(like) and not is_safe(following, excess, free_sum):
-            return 0.0, NEEDS_MORE_DIGITS
+        following, verdict = next_step(t, 0.0, excess, free_sum, is_first, near, like)
+        if verdict == NEEDS_MORE_DIGITS:
+            return 0.0, verdict
         if verdict == PENDING and is_last(t, following, beyond, free_sum, later_sum, near):
             verdict = DONE
         if verdict != PENDING:

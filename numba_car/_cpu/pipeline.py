@@ -132,10 +132,6 @@ class Batch:
                 block = stage.run(self, block) or block
         return block
 
-    def scratch(self, rows: int, n: int, dtype: Any = None) -> Array:
-        """Return memory for so many rows of n numbers, of the dtype in which powers are stored."""
-        return np.empty((rows, padded(n)), dtype or self.plan.powers_dtype)
-
     def norms(self, block: Block, eta: Array) -> Array:
         """Return N(eta) of a block of rows; with eta = inf that is R."""
         reached = np.full(eta.size, -1.0)  # nothing known yet
@@ -220,12 +216,15 @@ def _setup(
     return _Setup(plan, kernels, stages, num_threads, tasks_of(count, n, num_threads, at_once))
 
 
-_setup_of_small = functools.lru_cache(256)(
-    _setup
-)  # one thread solves these, whatever the environment
+# One thread solves small batches, whatever the environment says when they are solved again.
+_setup_of_small = functools.lru_cache(256)(_setup)
 
 
 def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:
+    """Newton's method on rows as they are; rows that need validation or units stay PENDING with eta = 0.
+
+    Return whether all rows are DONE.
+    """
     answer, kind, n = (block.eta, block.verdict), len(batch.norm), batch.problem.n
     if kind == MAXIMUM:
         solve = batch.kernels.solve_maximum_norm_rows
@@ -234,11 +233,13 @@ def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:
     if kind <= TWO and not validated:
         return bool(batch.kernels.solve_ordinary_rows(*block.rows, *how, *answer))
     # Long rows take powers of 1 and 2 anew in each pass.
-    scratch = batch.scratch(2, 0 if kind <= TWO and n >= long_rows.LONG else n)
+    kept = 0 if kind <= TWO and n >= long_rows.LONG else padded(n)
+    scratch = np.empty((2, kept), batch.plan.powers_dtype)
     return bool(batch.kernels.solve_rows(*block.rows, *how, scratch, validated, *answer))
 
 
 def _validate(batch: Batch, block: Block) -> None:
+    """Validate rows; raise OutsideError if some x is outside its bounds."""
     validate.validate_rows(*block.rows, batch.problem.slack, block.eta, block.verdict)
     if (block.verdict == OUTSIDE).any():
         raise OutsideError
@@ -246,26 +247,31 @@ def _validate(batch: Batch, block: Block) -> None:
 
 
 def _newton_in_units(batch: Batch, block: Block) -> None:
+    """Newton's method in units on validated rows; slow rows stay PENDING, and eta is a lower bound."""
     _newton(batch, block, validated=True)
 
 
 def _sort(batch: Batch, block: Block) -> None:
-    scratch = batch.scratch(sort.SCRATCH_ROWS, min(batch.problem.n, MOST_SORTED), np.float64)
+    """Sort and scan, in float64."""
+    scratch = np.empty((sort.SCRATCH_ROWS, padded(min(batch.problem.n, MOST_SORTED))))
     how = block.eps, batch.norm, batch.plan.block, scratch
     sort.sort_rows(*block.rows, *how, block.eta, block.verdict)
 
 
 def _doubt(_: Batch, block: Block) -> None:
+    """For small p: take all answers for guesses, since float64 sums have too few digits."""
     verdict = block.verdict
     verdict[((verdict == DONE) & (block.eta > 0)) | (verdict == SATURATED)] = NEEDS_MORE_DIGITS
 
 
 def _saturate(batch: Batch, block: Block) -> None:
+    """Find the largest breakpoint, once R shows that no element is free."""
     how = block.eps, batch.norm, batch.plan.block
     batch.kernels.saturate_rows(*block.rows, *how, block.eta, block.verdict)
 
 
 def _double_double(batch: Batch, block: Block) -> Block:
+    """Newton's method in double-double arithmetic, where nothing over- or underflows; return a new block."""
     mantissa, exponent = np.zeros(block.eta.size), np.zeros(block.eta.size, np.int64)
     given = block.eps, *batch.plan.powers, block.verdict, block.eta
     newton_double_double.solve_rows(*block.rows, *given, mantissa, exponent)
@@ -273,31 +279,21 @@ def _double_double(batch: Batch, block: Block) -> Block:
 
 
 class Stage(NamedTuple):
-    """What a stage does, the rows that it takes, and the verdicts that it leaves them with."""
+    """What a stage does, which rows it takes, and the verdicts that it may leave these rows with."""
 
-    run: Callable[
-        [Batch, Block], Any
-    ]  # the first returns whether all rows are DONE, the last a new block
+    run: Callable[[Batch, Block], Any]
     takes: tuple[int, ...]
     leaves: tuple[int, ...]
 
 
-# In order. PENDING rows with eta > 0 are valid, and eta is a lower bound that sorting starts from.
+# In the order in which they run.
 STAGES = {
-    # Newton's method on rows as they are; those that need validation or units stay PENDING with eta = 0.
     "newton": Stage(_newton, (PENDING,), (DONE, SATURATED, PENDING, NEEDS_MORE_DIGITS)),
     "validate": Stage(_validate, (PENDING,), (PENDING, NOT_FINITE, OUTSIDE, NEEDS_MORE_DIGITS)),
-    # Newton's method in units; slow rows stay PENDING.
-    "newton in units": Stage(
-        _newton_in_units, (PENDING,), (DONE, SATURATED, PENDING, NEEDS_MORE_DIGITS)
-    ),
-    # The paper's method, in float64.
+    "units": Stage(_newton_in_units, (PENDING,), (DONE, SATURATED, PENDING, NEEDS_MORE_DIGITS)),
     "sort": Stage(_sort, (PENDING, NEEDS_MORE_DIGITS), (DONE, SATURATED, NEEDS_MORE_DIGITS)),
-    # For small p only: float64 sums have too few digits for it.
     "doubt": Stage(_doubt, (DONE, SATURATED), (DONE, NEEDS_MORE_DIGITS)),
-    # The largest breakpoint, once R shows that no element is free.
     "saturate": Stage(_saturate, (SATURATED,), (DONE, NEEDS_MORE_DIGITS)),
-    # Newton's method in double-double arithmetic, where nothing over- or underflows.
     "double-double": Stage(_double_double, (NEEDS_MORE_DIGITS,), (NEEDS_MORE_DIGITS,)),
 }
 
@@ -309,5 +305,5 @@ def _stages_of(kind: int, method: str, is_small_p: bool) -> list[Stage]:
     if kind == MAXIMUM:
         left_out |= {"sort", "saturate"}
     elif method == "sort":
-        left_out |= {"newton", "newton in units"}
+        left_out |= {"newton", "units"}
     return [stage for name, stage in STAGES.items() if name not in left_out]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.coordinate import arrive
+from numba_car._core.coordinate import arrive_in_range
 from numba_car._core.norms import is_float32
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu.active_set import fits
@@ -17,14 +17,12 @@ def _arrive(row, eta, rest, largest, out):
     dtype = type(eta)
     for i in range(out.size):
         x, delta, lower, upper = element(row, i, dtype)
-        # Where there is no bound, the end of the dtype's range is one: finite input, finite output.
-        low, high = max(lower, -largest), min(upper, largest)
-        out[i] = arrive(x + rest * delta, delta, low, high, eta)
+        out[i] = arrive_in_range(x + rest * delta, delta, lower, upper, eta, largest)
 
 
 @rows
 def rescale_row(row, eta, largest, out):
-    """Fill out; a row without an eta (NaN) has no result either."""
+    """Fill out with clip(x + eta*delta); with NaN where eta is NaN."""
     dtype = row[0].dtype.type
     if math.isnan(eta):
         out[:] = math.nan

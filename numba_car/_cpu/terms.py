@@ -6,7 +6,7 @@ Terms are a tuple whose length is their kind, as that of norms is:
 kind          terms                                           meaning
 ============  ==============================================  =================================================
 `READY`       ``(x, delta, lower, upper)``                    a row whose x are inside their bounds
-`READY`       ``(rooms, -|delta|, 0, inf)``                   a row in units, which reads like one; see `scale_row`
+`READY`       ``(rooms, -|delta|, 0, inf)``                   a row in units, which reads like one; see `prepare`
 `READY`       ``(caps, weights, 0, inf)``                     stored powers, of norm `STORED`; see `raise_row`
 `RECOMPUTED`  ``(x, delta, lower, upper, unit, largest)``     powers taken anew by each pass, block by block, in
                                                               float64: for rows too long to store them
@@ -19,8 +19,8 @@ import numpy as np
 
 from numba_car._core.coordinate import room
 from numba_car._core.norms import (
+    GENERAL,
     STORED_POWERS,
-    TWO,
     divisor,
     is_float32,
     relative,
@@ -76,23 +76,19 @@ def raise_row(row, norm, eps, max_abs_delta, scratch):
 
 
 @rows
-def scale_row(row, norm, eps, max_abs_delta, scratch):
-    """Return a row's terms in units that are powers of two, and these units."""
-    n, like = row[0].size, scratch.dtype.type(0)
-    unit, largest = unit_in(like, eps, norm), unit_in(like, max_abs_delta, norm)
-    rooms, deltas = scratch[0, :n], scratch[1, :n]
-    fill_scaled(row, norm, unit, largest, rooms, deltas)
-    return (rooms, deltas, type(like)(0), type(like)(math.inf)), unit, largest
-
-
-@rows
 def prepare(row, norm, eps, max_abs_delta, scratch):
     """Return a row's terms in units, the norm to read them by, and the units of room and of |delta|."""
-    if len(norm) <= TWO:
-        terms, unit, largest = scale_row(row, norm, eps, max_abs_delta, scratch)
-        return terms, norm, unit, largest
-    terms, unit, largest = raise_row(row, norm, eps, max_abs_delta, scratch)
-    return terms, STORED_POWERS, unit, largest
+    if len(norm) >= GENERAL:
+        terms, unit, largest = raise_row(row, norm, eps, max_abs_delta, scratch)
+        return terms, STORED_POWERS, unit, largest
+    like, rooms, deltas = (
+        scratch.dtype.type(0),
+        scratch[0, : row[0].size],
+        scratch[1, : row[0].size],
+    )
+    unit, largest = unit_in(like, eps, norm), unit_in(like, max_abs_delta, norm)
+    fill_scaled(row, norm, unit, largest, rooms, deltas)
+    return (rooms, deltas, type(like)(0), type(like)(math.inf)), norm, unit, largest
 
 
 @rows

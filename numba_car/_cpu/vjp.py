@@ -8,20 +8,10 @@ import math
 
 import numpy as np
 
-from numba_car._core.constants import LARGEST
-from numba_car._core.derivative import by_decider, clamp, inverse_unit, pull_back
+from numba_car._core.derivative import by_decider, clamp, pull_back, rate_of_pull
 from numba_car._core.norms import is_float32
 from numba_car._cpu.active_set import analyse, arrived_at, block_of, fits, held
-from numba_car._cpu.row import (
-    at,
-    element,
-    part,
-    parts_of,
-    row_of,
-    rows_of,
-    size_of,
-    store,
-)
+from numba_car._cpu.row import at, element, part, parts_of, row_of, rows_of, size_of, store
 from numba_car._cpu.sums import add
 from numba_car._jit import kernel, loop, rows
 
@@ -63,17 +53,15 @@ def _write_row(row, g, norm, inverse, eta, rate, largest, outputs):
 
 @rows
 def _backward(row, g, h, norm, eps, eta, largest, outputs):
-    """Try it in the precision of eta; return whether that was safe, and as `vjp_row` does."""
+    """Return whether the dtype of eta held all sums, and what `vjp_row` returns."""
     out_x, out_delta, out_lower, out_upper = outputs
     share, pull, rate, by_eps, decider, saturated = analyse(row, g, norm, eps, eta)
     is_lost = share == 0 or (pull == 0 and size_of(g, 0) > 0)
     pull += h
-    # All derivatives of eta are proportional to rate; what flows into it is often of rate's inverse.
-    rate = clamp(pull * rate, LARGEST)
+    rate, inverse = rate_of_pull(pull, rate, eps)
     safe = fits(share) and fits(pull) and fits(rate) and fits(rate * eta)
     if is_float32(eta) and (is_lost or not safe):
         return False, 0.0, 0.0, 0.0
-    inverse = inverse_unit(eps, rate)
     to_lower, to_upper = _write_row(row, g, norm, inverse, eta, rate, largest, outputs)
     if decider >= 0:
         more = by_decider(np.float64(row[1][decider]), pull, eta, saturated)

@@ -69,10 +69,7 @@ def weight_and_cap_at(terms, i, like):
         column = np.uint32(i) - layer * np.uint32(columns)
         count = counts[np.uint64((slot * columns + column) // WARP)]
         place = np.uint64(slot * layers * columns + i)
-        weight, cap = (
-            weights[place],
-            caps[place],
-        )  # loaded before it is known whether they are in use
+        weight, cap = weights[place], caps[place]  # before it is known whether they are in use
         is_used = np.int64(layer) * WARP + np.int64(column) % WARP < count
         return (weight, cap) if is_used else (type(like)(0), type(like)(0))
     row, norm, by_unit, by_max_abs_delta = terms

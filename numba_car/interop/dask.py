@@ -1,7 +1,17 @@
 """Dask: results are lazy, and a task solves a block of rows.
 
-Values are checked when the task runs: an error in values comes out of `compute`, and an index in its message
-counts from the start of the block.
+x, delta and the bounds must not be chunked along the axes of a row; `num_threads` is 1 by default, since Dask has
+threads of its own. Values are checked when the task runs: an error in values comes out of `compute`, and an index
+in its message counts from the start of the block.
+
+>>> import dask.array as da
+>>> import numba_car as car
+>>> x = da.full((4, 3), 0.9, chunks=(2, 3))
+>>> eta = car.eta(x, da.ones((4, 3), chunks=(2, 3)), 0.1)
+>>> eta.chunks
+((2, 2),)
+>>> eta.compute().round(3)
+array([0.058, 0.058, 0.058, 0.058])
 """
 
 from __future__ import annotations
@@ -119,103 +129,23 @@ def _apply(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
 
 
 def eta(x: Any, delta: Any, eps: Any, options: Options) -> da.Array:
-    """Scale that puts each row's clipped perturbation at norm eps: `numba_car.eta`, lazily.
-
-    Parameters
-    ----------
-    x, delta, eps : dask array or number
-        As for `numba_car.eta`. No array but eps may be chunked along the axes of a row.
-    options : Options
-        The options. Bounds may be dask arrays; `num_threads` is 1 by default, since Dask has threads
-        of its own.
-
-    Returns
-    -------
-    dask array
-        One eta per row, chunked as the rows are.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `numba_car.eta`, of values when they are computed; and if a row is in several chunks.
-
-    Examples
-    --------
-    >>> import dask.array as da
-    >>> import numba_car as car
-    >>> x = da.full((4, 3), 0.9, chunks=(2, 3))
-    >>> eta = car.eta(x, da.ones((4, 3), chunks=(2, 3)), 0.1)
-    >>> eta.chunks
-    ((2, 2),)
-    >>> eta.compute().round(3)
-    array([0.058, 0.058, 0.058, 0.058])
-    """
+    """Return `numba_car.eta`, chunked as the rows are."""
     return _apply("eta", (x, delta, eps), options)
 
 
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: None = None) -> da.Array:
-    """Perturb x along delta by exactly eps, inside the bounds: `numba_car.rescale`, lazily.
-
-    Parameters
-    ----------
-    x, delta, eps, options
-        As for `eta`.
-    out : None
-        There is nothing to write to: dask arrays are returned.
-
-    Returns
-    -------
-    dask array
-        Of the shape that x and delta broadcast to.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `eta`.
-    """
+    """Return `numba_car.rescale`; a dask array cannot be written to, so out must be None."""
     if out is not None:
         raise TypeError("out must be None for dask arrays, which are returned")
     return _apply("rescale", (x, delta, eps), options)
 
 
 def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
-    """Eta, the norm that it reaches and the largest there is: `numba_car.solve`, lazily.
-
-    Parameters
-    ----------
-    x, delta, eps, options
-        As for `eta`.
-
-    Returns
-    -------
-    Solution
-        Four dask arrays of one graph: `dask.compute(*solution)` solves each block once.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `eta`.
-    """
+    """Return `numba_car.solve`, four arrays of one graph: `dask.compute(*solution)` solves a block once."""
     found = _apply("solve", (x, delta, eps), options)
     return Solution(*(found[field] for field in Solution._fields))
 
 
 def max_norm(x: Any, delta: Any, options: Options) -> da.Array:
-    """Largest norm along delta inside the bounds: `numba_car.max_norm`, lazily.
-
-    Parameters
-    ----------
-    x, delta, options
-        As for `eta`.
-
-    Returns
-    -------
-    dask array
-        One norm per row.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `eta`.
-    """
+    """Return `numba_car.max_norm`, chunked as the rows are."""
     return _apply("max_norm", (x, delta), options)

@@ -173,11 +173,7 @@ def _push(
 
 @_solve.defjvp  # type: ignore[untyped-decorator]
 def _differentiate(
-    name: str,
-    task: Task,
-    outputs: tuple[str, ...],
-    primals: tuple[Arrays],
-    tangents: tuple[Arrays],
+    name: str, task: Task, outputs: tuple[str, ...], primals: tuple[Arrays], tangents: tuple[Arrays]
 ) -> tuple[tuple[Array, ...], tuple[Any, ...]]:
     """Return what `_solve` returns, and its tangents."""
     found = _solve(name, task, OUTPUTS[name], *primals)

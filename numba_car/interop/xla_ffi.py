@@ -49,12 +49,7 @@ _Buffers = _structure(
 )
 _Text = _structure("_Text", start=c_void_p, size=c_size_t)
 _Texts = _structure(
-    "_Texts",
-    **_START,
-    size=c_int64,
-    kinds=c_void_p,
-    names=c_void_p,
-    items=POINTER(POINTER(_Text)),
+    "_Texts", **_START, size=c_int64, kinds=c_void_p, names=c_void_p, items=POINTER(POINTER(_Text))
 )
 _Call = _structure(
     "_Call",
