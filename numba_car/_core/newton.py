@@ -53,7 +53,7 @@ def advance(t, target, clipped_sum, free_sum, is_first, near):
     """Return the next t and a verdict: PENDING if another pass is needed, DONE after a step below `near`.
 
     The truncation error of such a step is smaller than the step by the share of the weights that become
-    clipped within it.
+    clipped within it; see `docs/derivation.md`, eq. (6) and (12).
     """
     remaining = target - clipped_sum
     if is_first and (remaining < 0 or (remaining == 0 and free_sum > 0)):
@@ -73,7 +73,7 @@ def advance(t, target, clipped_sum, free_sum, is_first, near):
 def guess(target, weight, capacity, norm):
     """Return an estimate of the root from the sums of all weights and of all caps; rather low than high.
 
-    Exact where nothing is clipped; the exponent fits uniform x and normal delta.
+    Exact where nothing is clipped; the exponent fits uniform x and normal delta: eq. (9) and (10).
     """
     slack = max(1.0 - target / capacity, 2.0**-10) if capacity > 0 else 1.0
     if len(norm) >= GENERAL:
@@ -83,7 +83,7 @@ def guess(target, weight, capacity, norm):
 
 @formula
 def reach_of(step, like):
-    """Return a bound, relative to t, on the step that follows one of the relative length `step`."""
+    """Return a bound, relative to t, on the step after one of relative length `step`: eq. (8) and (14)."""
     return min(4.0 * step * step, 0.25) + (2.0**-18 if is_float32(like) else 2.0**-43)
 
 
@@ -92,7 +92,7 @@ def is_last(t, following, beyond, free_sum, later_sum, near):
     """Return whether the truncation error of a step to the right is below rounding.
 
     The error is at most the step's length times the share of the weights that become clipped within it:
-    `free_sum` are free at t, `later_sum` are free still at `beyond`.
+    `free_sum` are free at t, `later_sum` are free still at `beyond`: eq. (12) and (13).
     """
     stopping = max(free_sum - later_sum, 0.0)
     return t <= following <= beyond and (following - t) * stopping <= near * following * later_sum

@@ -2,7 +2,7 @@
 
 a) `validate_and_sum` is the first pass: with the sums it tells whether all x are finite and inside their bounds.
 b) `sum_terms` is every other pass, over a row or over a sample of it.
-c) `iterate` takes passes until a step is the last.
+c) `iterate` takes passes until a step is the last: eq. (6) to (14) of `docs/derivation.md`.
 d) `solve_t` samples the row for a start, validates, and iterates.
 
 Rows of `long_rows.LONG` elements or more run `iterate` and `solve_t` interpreted, over passes that threads share.
@@ -26,7 +26,7 @@ _FAR = 2.0**100  # a t beyond all breakpoints that a start needs to know of
 _FIRST_BLOCK = 1024  # elements of the first pass that are summed in the row's own precision
 _SAMPLED = 512  # elements from which on a sample saves more than it costs
 _SAMPLES, _SAMPLE = 16, 2048  # most blocks of a sample, and elements of the row for each
-_SHARE, _LEAST = 16, 64  # a sample has one element in 16, but 64 at least
+_SHARE, _LEAST = 16, 64  # a sample has one element in 16, but 64 at least: eq. (11)
 _NEAR_SAMPLE = 2.0**-3  # a sample's t has no more digits that are the row's
 
 

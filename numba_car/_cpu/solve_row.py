@@ -21,7 +21,7 @@ _BESIDE = 2.0**-44  # of t: more than rounding takes
 
 @rows
 def residue(terms, norm, target, t, verdict):
-    """Return what rounding lost of t, for p < 2 in float64, where 1/p of that is lost of eta; else 0."""
+    """Return what rounding lost of t, for p < 2 in float64, where 1/p of that is lost of eta: eq. (23); else 0."""
     if len(norm) < GENERAL:
         return 0.0
     caps, weights, _, _ = terms

@@ -10,7 +10,7 @@ from numba_car._core.norms import GENERAL, divisor, relative, term
 from numba_car._cpu.row import element, parts_of
 from numba_car._jit import loop, rows
 
-_LANES = 32  # elements that a vectorised loop takes at a time: 32 of float32, 2 x 16 of float64
+_LANES = 32  # elements that a vectorised loop takes at a time, or a multiple of them
 
 
 def padded(n: int) -> int:
