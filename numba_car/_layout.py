@@ -60,8 +60,9 @@ class Rows:
     def of_plain(cls, array: Array, count: int, n: int) -> Rows:
         """Return the rows of a plain array, see `is_plain`, in less time."""
         self = cls.__new__(cls)
-        self.dtype, self.count, self._flat = array.dtype, count, flat(array)
-        self.is_copied, self.n, self._stride = False, n, n
+        self.dtype, self.count, self.n, self._stride = array.dtype, count, n, n
+        self._flat = array.reshape(-1) if array.flags.writeable else flat(array)
+        self.is_copied = False
         return self
 
     def _lay_out(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:

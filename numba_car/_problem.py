@@ -72,13 +72,8 @@ class Problem:
     @property
     def is_copied(self) -> bool:
         """Whether blocks of some array are copies."""
-        lower, upper = self.lower, self.upper
-        of_bounds = isinstance(lower, Rows) and isinstance(upper, Rows)
-        return (
-            self.x.is_copied
-            or self.delta.is_copied
-            or (of_bounds and (lower.is_copied or upper.is_copied))  # type: ignore[union-attr]
-        )
+        parts = () if self.is_plain else (self.x, self.delta, self.lower, self.upper)
+        return any(isinstance(part, Rows) and part.is_copied for part in parts)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -398,7 +393,7 @@ def result_rows(task: Problem, out: Any) -> tuple[Array, Rows, bool]:
         _check_out(out, task)
         overlaps = any(
             array is not out and np.may_share_memory(out, array) and not _is_same(out, array)
-            for array in task.inputs
+            for array in task.inputs[: 4 if isinstance(task.lower, Rows) else 2]
         )
         result = np.empty(task.shape, task.dtype) if overlaps else out
     return result, Rows(result, task.axes, task.x.dtype), result is not out

@@ -112,7 +112,9 @@ class Batch:
         return x.block(start, stop), delta.block(start, stop), lower, upper, x.n
 
     def _block(self, start: int, stop: int, eta: Array, verdict: Array) -> Block:
-        eps = np.ascontiguousarray(self.problem.eps[start:stop])
+        eps = self.problem.eps
+        if not self.problem.is_plain or len(self.tasks) > 1:
+            eps = np.ascontiguousarray(eps[start:stop])
         rows = self.rows(start, stop)
         return Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
 
