@@ -26,7 +26,7 @@ length_of, add = jitted(sums.length_of), jitted(sums.add)
 sum_steps, sum_terms = jitted(sums.sum_steps), jitted(newton.sum_terms)
 validate_and_sum = jitted(newton.validate_and_sum)
 fill_powers, fill_scaled = jitted(terms.fill_powers), jitted(terms.fill_scaled)
-raise_row, scale_row = jitted(terms.raise_row), jitted(terms.scale_row)
+raise_row, prepare = jitted(terms.raise_row), jitted(terms.prepare)
 
 dtypes = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 plain_powers = pytest.mark.parametrize("p", [1.0, 2.0])

@@ -10,6 +10,7 @@ from numba_car.offline.blocks import BlockSolver
 _BLOCK = 16 * 2**20  # bytes of results: larger blocks leave the caches and make an interrupt wait
 # Kernels that are loaded from the cache take up to 75 MiB, kernels that are compiled up to 130 MiB.
 _MARGIN = 136 * 2**20
+_MOST_TAKEN = 248 * 2**20  # what a process holds beyond that is the caller's, not the run's
 
 
 def size_of(memory: str | int) -> int:
@@ -44,7 +45,7 @@ def rows_per_block(solver: BlockSolver, memory: str | int, grain: int = 1) -> in
     With a grain above 1, that number is the grain. Where the memory does not suffice, the ValueError
     says what would.
     """
-    row, taken = solver.memory_per_row, resident() + _MARGIN + solver.held
+    row, taken = solver.memory_per_row, min(resident(), _MOST_TAKEN) + _MARGIN + solver.held
     free = size_of(memory) - taken
     rows = grain if grain > 1 else min(free // row, max(1, _BLOCK // solver.row_bytes))
     if free < rows * row or rows < 1:

@@ -115,7 +115,7 @@ def rescale(
         A JSON file for what is returned, and a PNG file for histograms of the norms and etas.
     memory : int or str, optional
         How much memory the process may take, in bytes or as in "2GiB"; on a cluster, each worker.
-        What the process takes before the run counts.
+        What the process takes before the run counts, up to 248 MiB: more is the caller's own.
     num_threads : int, optional
         As for `numba_car.rescale`.
     device : {"cpu", "cuda"}, optional

@@ -87,6 +87,8 @@ def at_once(module, size):
 def solved_its_way(batch):
     """Have a batch cut into parts that are otherwise so large that their rows take long to judge."""
     with contextlib.ExitStack() as patches:
+        # What is cached knows nothing of the patches below.
+        patches.enter_context(mock.patch.object(cpu_batch, "_setup_of_small", cpu_batch._setup))
         if batch.way == "chunks":
             chunks = mock.patch.multiple(long_rows, LONG=1, _CHUNK=batch.part)
             patches.enter_context(chunks)
