@@ -40,7 +40,7 @@ _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": T
 
 @functools.cache
 def _source_stamp() -> str:
-    """Hash all source that a kernel may have inlined, so that an edit anywhere recompiles it."""
+    """Return a hash of all source that a kernel may have inlined, so that an edit anywhere recompiles it."""
     digest = hashlib.sha256()
     for path in sorted([*_PACKAGE.glob("*.py"), *_PACKAGE.glob("_c*/*.py")]):
         digest.update(path.read_bytes())
@@ -49,7 +49,7 @@ def _source_stamp() -> str:
 
 @functools.cache
 def cache_folder() -> str | None:
-    """Folder of the compiled kernels, or None when caching is off or nowhere possible."""
+    """Return the folder of the compiled kernels, or None when caching is off or nowhere possible."""
     if os.environ.get("NUMBA_CAR_CACHE", "1").lower() in ("0", "false", "off", "no"):
         return None
     user = AppDirs(appname="numba_car", appauthor=False).user_cache_dir
@@ -120,7 +120,7 @@ def loop(function: Callable[..., Any]) -> Any:
 
 
 def checking_loop(function: Callable[..., Any]) -> Any:
-    """Jit an innermost loop that LLVM may reorder and vectorise, and that is to find NaN."""
+    """Jit an innermost loop that LLVM may reorder and vectorise; its input may hold NaN."""
     # With nsz, `sum += v if found else 0` would become a branch, which vectorises with nnan alone.
     flags = _LOOP_FLAGS - {"nsz", "nnan"}
     return numba.njit(error_model="numpy", fastmath=flags, nogil=True, **_INNER)(function)
@@ -142,7 +142,7 @@ def entry(dispatcher: Any) -> Any:
 
 
 def interpreted(dispatcher: Any, replaced: dict[Any, Callable[..., Any]]) -> Callable[..., Any]:
-    """Return the Python function under a jitted one, interpreted all the way down.
+    """Return the Python function under a jitted one, with the jitted functions that it calls replaced too.
 
     Jitted functions that it calls are interpreted as well, or replaced where `replaced` says so.
     """

@@ -13,7 +13,7 @@ DType: TypeAlias = np.dtype[Any]
 
 
 class _Memory:
-    """Memory of another array, as numba wants to see it: writeable, or it would compile once more."""
+    """The memory of another array, marked writeable: numba compiles once more for read-only arrays."""
 
     def __init__(self, owner: Array, size: int) -> None:
         self.owner = owner
@@ -26,12 +26,12 @@ class _Memory:
 
 
 def flat(array: Array) -> Array:
-    """C-contiguous memory in one dimension, as numba wants to see it."""
+    """Return C-contiguous memory as one writeable dimension, so that numba compiles for one type only."""
     return array.reshape(-1) if array.flags.writeable else np.asarray(_Memory(array, array.size))
 
 
 def is_plain(array: Array) -> bool:
-    """Whether kernels can work on an array's memory as it is, but for its dtype."""
+    """Return whether kernels can work on an array's memory as it is, but for its dtype."""
     return array.flags.c_contiguous and array.flags.aligned
 
 
@@ -48,7 +48,7 @@ class Rows:
         outer = array.ndim - len(axes)
         is_last = axes[:1] in ((), (outer,))
         if is_plain(array) and array.dtype == dtype and is_last and array.size:
-            # What most calls bring. The rest of this function takes ten times as long to say the same.
+            # Most calls come here; `_lay_out` has the same result in ten times the time.
             self.n = math.prod(array.shape[outer:])
             self.count, self._stride = array.size // self.n, self.n
             self._flat: Array | None = flat(array)
@@ -58,7 +58,7 @@ class Rows:
 
     @classmethod
     def of_plain(cls, array: Array, count: int, n: int) -> Rows:
-        """Return the rows of a plain array, see `is_plain`, in less time."""
+        """Return the rows of an array known to be plain, see `is_plain`, faster than `Rows` does."""
         self = cls.__new__(cls)
         self.dtype, self.count, self.n, self._stride = array.dtype, count, n, n
         self._flat = array.reshape(-1) if array.flags.writeable else flat(array)
@@ -81,7 +81,7 @@ class Rows:
         self.is_copied = self._flat is None
 
     def _direct(self) -> tuple[Array | None, int]:
-        """Return the memory itself and the stride between rows, where kernels can work on it."""
+        """Return the array's memory and the stride between rows; (None, 0) if kernels need a copy."""
         table, size = self._table, self.dtype.itemsize
         if table is None or table.size == 0 or table.dtype != self.dtype or not table.flags.aligned:
             return None, 0
@@ -99,7 +99,7 @@ class Rows:
         return self._moved, np.unravel_index(np.arange(start, stop), self._batch_shape)
 
     def block(self, start: int, stop: int) -> tuple[Array, int]:
-        """Return rows start to stop as a flat array and the stride between rows; a copy where it must."""
+        """Return rows start to stop as a flat array and the stride between rows; a copy if the layout requires one."""
         if self._flat is not None:
             stride = self._stride
             if stop - start == self.count:
@@ -113,7 +113,7 @@ class Rows:
         return copy.reshape(-1), self.n
 
     def scratch(self, start: int, stop: int) -> tuple[Array, int]:
-        """Return where to write rows start to stop: the array's own memory, or some to `store` from."""
+        """Return where to write rows start to stop: the array's own memory, or new memory to `store` from."""
         if self._flat is not None:
             return self.block(start, stop)
         return np.empty((stop - start) * self.n, self.dtype), self.n

@@ -61,36 +61,36 @@ class Problem:
 
     @property
     def count(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         return self.x.count
 
     @property
     def n(self) -> int:
-        """How many elements a row has."""
+        """Return the number of elements of a row."""
         return self.x.n
 
     @property
     def is_copied(self) -> bool:
-        """Whether blocks of some array are copies."""
+        """Return whether blocks of some array are copies."""
         parts = () if self.is_plain else (self.x, self.delta, self.lower, self.upper)
         return any(isinstance(part, Rows) and part.is_copied for part in parts)
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
-        """Shape of a result of one number a row."""
+        """Return the shape of a result of one number a row."""
         return batch_of(self.shape, self.axes, keepdims=False)
 
     @property
     def batch_shape_kept(self) -> tuple[int, ...]:
-        """Shape of that result under ``keepdims=True``."""
+        """Return the shape of that result under ``keepdims=True``."""
         return batch_of(self.shape, self.axes, keepdims=True)
 
     def row_index(self, row: int) -> tuple[int, ...]:
-        """Where a row is in a result of one number a row."""
+        """Return the index of a row in a result of one number a row."""
         return tuple(int(place) for place in np.unravel_index(row, self.batch_shape))
 
     def index(self, row: int, element: int) -> tuple[int, ...]:
-        """Where one element of a row is in x."""
+        """Return the index of one element of a row in x."""
         inner = iter(np.unravel_index(element, tuple(self.shape[axis] for axis in self.axes)))
         outer = iter(self.row_index(row))
         places: Iterator[Any] = (
@@ -103,7 +103,7 @@ _CUDA, _CUDA_MANAGED = 2, 13  # DLPack's numbers of kinds of devices
 
 
 def exports_device_memory(value: Any) -> bool:
-    """Whether an array offers memory of a CUDA device by DLPack."""
+    """Return whether an array offers memory of a CUDA device by DLPack."""
     device = getattr(type(value), "__dlpack_device__", None)
     return device is not None and device(value)[0] in (_CUDA, _CUDA_MANAGED)
 
@@ -122,7 +122,7 @@ def as_numeric(name: str, value: ArrayLike) -> Array:
 
 
 def result_dtype(*given: tuple[ArrayLike, Array]) -> DType:
-    """Promote as NumPy does: Python numbers adapt, and integers alone become float64."""
+    """Return the dtype that NumPy promotes to: Python numbers adapt, and integers alone become float64."""
     first, second = (array.dtype for _, array in given)
     if first is second and first in (_FLOAT32, _FLOAT64):
         return first
@@ -160,13 +160,13 @@ def common_shape(
 
 
 def broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
-    """Whether an array of that shape broadcasts to the full one; None, in a graph, is any size."""
+    """Return whether an array of that shape broadcasts to the full one; None, in a graph, is any size."""
     pairs = zip(reversed(shape), reversed(full), strict=False)
     return len(shape) <= len(full) and all(a in (1, b) or None in (a, b) for a, b in pairs)
 
 
 def batch_of(shape: tuple[int, ...], axes: tuple[int, ...], *, keepdims: bool) -> tuple[int, ...]:
-    """Shape of a result of one number a row."""
+    """Return the shape of a result of one number a row."""
     if keepdims:
         return tuple(1 if axis in axes else size for axis, size in enumerate(shape))
     return tuple(size for axis, size in enumerate(shape) if axis not in axes)
@@ -175,7 +175,7 @@ def batch_of(shape: tuple[int, ...], axes: tuple[int, ...], *, keepdims: bool) -
 def kept_shape(
     name: str, found: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """Shape of values by row, with the axes of a row put in; they may be in `found` already."""
+    """Return the shape of values by row with the axes of a row as 1; `found` may hold these axes already."""
     batch = batch_of(shape, axes, keepdims=False)
     has_axes = len(found) == len(shape) and all(found[axis] == 1 for axis in axes)
     sizes = batch_of(found, axes, keepdims=False) if has_axes else found
@@ -188,7 +188,7 @@ def kept_shape(
 
 
 def by_row(name: str, values: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
-    """One float64 per row, flat; a scalar is not repeated in memory."""
+    """Return one float64 per row, flat; a scalar is not repeated in memory."""
     array = values.astype(np.float64)
     if array.ndim == 0:
         count = math.prod(batch_of(shape, axes, keepdims=False))
@@ -198,7 +198,7 @@ def by_row(name: str, values: Array, shape: tuple[int, ...], axes: tuple[int, ..
 
 
 def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
-    """One value per element of x, as rows."""
+    """Return one value per element of x, as rows."""
     array = as_numeric(name, values)
     try:
         return Rows(np.broadcast_to(array, task.shape), task.axes, task.x.dtype)
@@ -211,7 +211,7 @@ def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
 def check_eps(array: Array) -> None:
     largest = PRECISIONS["float64"].largest  # a long double may be larger
     if array.ndim == 0 and 0 <= array.item() <= largest:
-        return  # a fifth of what the next line takes
+        return  # in a fifth of the time of the next line
     valid = (array >= 0) & (array <= np.float64(largest))
     if not valid.all():
         place = np.unravel_index(np.argmin(valid), array.shape)
@@ -220,9 +220,9 @@ def check_eps(array: Array) -> None:
 
 
 def check_order(lower: Array, upper: Array) -> None:
-    """Raise unless lower <= upper everywhere; NaN is nowhere in order."""
+    """Raise unless lower <= upper everywhere, which NaN never fulfils."""
     if lower.ndim == upper.ndim == 0 and lower.item() <= upper.item():
-        return  # not worth an iterator
+        return  # without the cost of an iterator
     try:
         chunks = np.nditer(
             [lower, upper], ["external_loop", "buffered", "zerosize_ok"], buffersize=1 << 16
@@ -263,7 +263,7 @@ def _bound_arrays(bounds: Bounds) -> tuple[Array, Array]:
 
 @functools.lru_cache
 def rounded(value: float, dtype: DType) -> float:
-    """Round a number to a dtype."""
+    """Return a number rounded to a dtype."""
     with np.errstate(all="ignore"):
         return float(np.asarray(value, np.float64).astype(dtype))
 
@@ -276,7 +276,7 @@ def _bounds(
     dtype: DType,
     compute: DType,
 ) -> tuple[float | Rows, float | Rows]:
-    """Both bounds as numbers, or both as rows, rounded to the dtype of the result."""
+    """Return both bounds as numbers, or both as rows, rounded to the dtype of the result."""
     if lower.size == upper.size == 1 and max(lower.ndim, upper.ndim) <= len(shape):
         return rounded(lower.item(), dtype), rounded(upper.item(), dtype)
 
@@ -380,9 +380,9 @@ def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
 
 
 def result_rows(task: Problem, out: Any) -> tuple[Array, Rows, bool]:
-    """Return where to rescale into, its rows, and whether that may begin before all is solved.
+    """Return the array to rescale into, its rows, and whether writing may begin before all is solved.
 
-    Memory of our own may be written to at once. The caller's must be left alone until no error can
+    Memory allocated here may be written to at once. The caller's must be left alone until no error can
     happen, and must not be written to at all while it is read from elsewhere.
     """
     if out is None:
@@ -411,6 +411,6 @@ def _check_out(out: Any, task: Problem) -> None:
 
 
 def _is_same(a: Array, b: Array) -> bool:
-    """Whether two arrays are one view of the same memory: then element i is read before written."""
+    """Return whether two arrays are one view of the same memory: then element i is read before written."""
     here, there = a.__array_interface__["data"][0], b.__array_interface__["data"][0]
     return here == there and a.shape == b.shape and a.strides == b.strides and a.dtype == b.dtype

@@ -15,7 +15,7 @@ def widen(bits):
 
 @formula
 def narrow(value):
-    """Round a number, by way of float32, to the nearest bfloat16, of equals to the even one."""
+    """Return the bits of the bfloat16 nearest to a number rounded to float32; ties go to even."""
     value = np.float32(value)
     if math.isnan(value):
         return np.uint16(0x7FC0)

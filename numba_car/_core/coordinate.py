@@ -23,7 +23,7 @@ def step(x, delta, lower, upper, eta):
 
 @formula
 def arrival(distance, abs_delta):
-    """Return the eta at which eta*abs_delta reaches the distance, rounded up so that it surely does."""
+    """Return the eta at which eta*abs_delta reaches the distance, rounded up so that it is not less."""
     eta = distance / abs_delta
     return eta if eta * abs_delta >= distance else eta * (1 + 2.0**-52) + 2.0**-1074
 

@@ -20,7 +20,7 @@ from numba_car._jit import formula
 
 @formula
 def slope(size, norm):
-    """size**(p-1), the derivative of size**p / p; 0 at 0, where it has none for p < 1, and for inf."""
+    """Return size**(p-1), the derivative of size**p / p; 0 at 0, where it has none for p < 1, and for inf."""
     if len(norm) == MAXIMUM:
         return type(size)(0)
     if len(norm) == ONE:
@@ -36,21 +36,21 @@ def slope(size, norm):
 
 @formula
 def clamp(value, largest):
-    """Cut a value to a range; NaN stays, which the GPU's min and max would drop."""
+    """Return a value clipped to [-largest, largest]; NaN stays, which the GPU's min and max would drop."""
     below = largest if value > largest else value  # noqa: FURB136
     return -largest if below < -largest else below  # noqa: FURB136
 
 
 @formula
 def cut(term):
-    """Cut a term to what float64 holds, so that two of them have a sum; float32 is for what fits."""
+    """Return a float64 term clipped to what float64 holds, so that two terms have a sum; a float32 as it is."""
     # Without the outer type, numba would go on in float64.
     return type(term)(term if is_float32(term) else clamp(term, LARGEST))
 
 
 @formula
 def inverse_unit(eps, rate):
-    """Return 1/eps for the formulas below; 0 where rate is, which must not meet a slope that overflows."""
+    """Return 1/eps for the formulas below; 0 where rate is 0, since 0 times a slope that overflows is NaN."""
     return 1.0 / max(eps, SMALLEST_UNIT) if rate != 0 else 0.0
 
 
@@ -87,7 +87,7 @@ def is_free(x, delta, lower, upper, eta):
 def move_of(delta, eta, inverse):
     """Return u of a free coordinate: eta*|delta| is at most eps, but either may have no inverse.
 
-    Float32 is for eta and eps that do, and beside a small eps it may not hold all digits of that product.
+    float32 is used only for eta and eps with inverses; if eps is small, eta*|delta| may be subnormal in float32.
     """
     return (eta * inverse) * abs(delta) if is_float32(eta) else eta * abs(delta) * inverse
 
@@ -108,7 +108,7 @@ def by_room(x, delta, lower, upper, norm, inverse, rate):
 
 @formula
 def eta_tangent(x, delta, lower, upper, norm, inverse, tangent_x, tangent_delta, eta, rate):
-    """Return what the tangents of x and delta of one coordinate bring to that of eta."""
+    """Return the contribution of one coordinate's tangents of x and delta to the tangent of eta."""
     if is_free(x, delta, lower, upper, eta):
         return by_delta(delta, norm, eta, inverse, rate) * tangent_delta
     to_room = by_room(x, delta, lower, upper, norm, inverse, rate)
@@ -117,13 +117,13 @@ def eta_tangent(x, delta, lower, upper, norm, inverse, tangent_x, tangent_delta,
 
 @formula
 def decider_tangent(delta, tangent_x, tangent_delta, eta, saturated):
-    """Return the same of a coordinate that decides alone."""
+    """Return the tangent of eta from the one coordinate that decides eta alone."""
     return -(eta * tangent_delta + (tangent_x if saturated else 0.0)) / delta
 
 
 @formula
 def by_decider(delta, pull, eta, saturated):
-    """Return what x, delta, lower and upper of a coordinate that decides alone get, where eta gets pull."""
+    """Return the gradients of x, delta, lower and upper of the coordinate that decides alone, given eta's: pull."""
     to_room = pull / abs(delta) if saturated else 0.0
     up, down = (to_room, 0.0) if delta > 0 else (0.0, to_room)
     return down - up, -pull * eta / delta, -down, up
@@ -156,7 +156,7 @@ def pull_back(x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rat
 
 @formula
 def rate_of_pull(pull, rate, eps):
-    """Return pull*rate, which all that flows on from eta is proportional to, and the factor 1/eps.
+    """Return pull*rate, the common factor of all gradients that flow through eta, and the factor 1/eps.
 
     What flows into eta, `pull`, is often of the order of the inverse of rate.
     """

@@ -1,6 +1,6 @@
 """Arithmetic on pairs (high, low) of float64, good to about 100 bits.
 
-For the rows that float64 cannot do: a norm with small p magnifies the error of its sum 1/p times.
+For rows for which float64 has too few digits: a norm with small p magnifies the error of its sum 1/p times.
 Dekker 1971 and Knuth's two-sum; the names follow Hida, Li & Bailey, *Quad-double arithmetic*, 2000.
 """
 
@@ -68,7 +68,7 @@ def divide(a, b):
 
 @formula
 def _expm1(a):
-    """exp(a) - 1 for |a| < 1, by the Taylor series of a/2**8."""
+    """Return exp(a) - 1 for |a| < 1, by the Taylor series of a/2**8."""
     small = (a[0] * _SHRINK, a[1] * _SHRINK)
     series = small
     for inverse in _INVERSES:  # Horner: small * (1 + small/2 * (1 + small/3 * ...))
@@ -80,7 +80,7 @@ def _expm1(a):
 
 @formula
 def _log(a):
-    """log(a) of one float64 in [0.5, 2): a float64 guess and one step of Newton's method."""
+    """Return log(a) of one float64 in [0.5, 2): a float64 guess and one step of Newton's method."""
     guess = math.log(a)
     shrunk = _expm1((-guess, 0.0))
     ratio = add(multiply((a, 0.0), shrunk), (a - 1.0, 0.0))  # a*exp(-guess) - 1, tiny
@@ -89,7 +89,7 @@ def _log(a):
 
 @formula
 def power(mantissa, exponent, more, p):
-    """(mantissa * 2**exponent * (1 + more))**p as a pair and a power of two, up to 10**6 in size.
+    """Return (mantissa * 2**exponent * (1 + more))**p as a pair and a power of two, up to 10**6 in size.
 
     The mantissa is in [0.5, 2), the exponent an integer, more below 2**-50 in size, p a pair.
     """

@@ -57,7 +57,7 @@ def any_norm(p):
 
 @formula
 def is_float32(like):
-    """Return whether a number is a float32."""
+    """Return whether the dtype of `like` is float32."""
     return type(like)(1) + type(like)(2.0**-40) == 1
 
 
@@ -103,5 +103,5 @@ def root(total, norm):
     if len(norm) == TWO:
         return math.sqrt(total)
     power = total ** norm[1]
-    # The rounding of 1/p alone is worth |log(total)| ulp of the result: put it back.
+    # The rounding of 1/p alone changes the result by |log(total)| ulp: correct it.
     return power + power * (math.log(total) * norm[2]) if 0.0 < power < math.inf else power

@@ -38,13 +38,13 @@ def fits(value):
 
 @rows
 def held(row, eps, eta):
-    """Return an eta whose products float64 holds: where eps is about its largest number, they may not be."""
+    """Return an eta whose products with |delta| float64 holds, which matters for eps near the largest float64."""
     return hold(eta, largest_delta(row, LARGEST) if eps > LARGEST / 2 else 0.0)
 
 
 @rows
 def arrived_at(eta):
-    """Return eta, past the breakpoints that float32 cannot tell from it."""
+    """Return eta, in float32 raised past the breakpoints that rounding makes equal to it."""
     return eta * type(eta)(1 + 2.0**-22) if is_float32(eta) else eta
 
 
@@ -64,7 +64,7 @@ def _gather_block(row, g, norm, eta, inverse):
 
 @rows
 def block_of(like):
-    """Return how many elements are summed without compensation."""
+    """Return how many elements are summed without compensation in the dtype of `like`."""
     return BLOCK_FLOAT32 if is_float32(like) else BLOCK_FLOAT64
 
 

@@ -17,7 +17,7 @@ from numba_car._problem import Problem
 
 
 class _Gradient:
-    """Gradient of one argument: its elements, summed over whatever it was broadcast along."""
+    """The gradient of one argument: its elements, summed over the axes that it was broadcast along."""
 
     def __init__(self, problem: Problem, shape: tuple[int, ...]) -> None:
         axes, ndim = problem.axes, len(problem.shape)
@@ -42,7 +42,7 @@ class _Gradient:
         return np.empty((stop - start) * self._problem.n, self._dtype), self._problem.n
 
     def take(self, start: int, stop: int, block: Array) -> None:
-        """Take what a kernel has stored in the target."""
+        """Store or add up the gradients of rows that a kernel has written to the target."""
         if self._rows is not None:
             self._rows.store(start, stop, block)
         else:
@@ -87,9 +87,9 @@ def vjp(
     eta: Array | None = None,
     wanted: tuple[bool, bool] = (True, True),
 ) -> tuple[Any, Any, Any, Any, Any]:
-    """Gradients of x, delta, eps (flat, by row), lower and upper; g and h are upstream.
+    """Return the gradients of x, delta, eps (flat, by row), lower and upper; g and h are upstream.
 
-    With `eta` there is no need to solve again; of x and delta only those `wanted` are written.
+    If `eta` is given, nothing is solved again; of the gradients of x and delta only the `wanted` are computed.
     """
     batch = Batch(problem)
     x, delta, lower, upper = (_Gradient(problem, array.shape) for array in problem.inputs)
@@ -121,7 +121,7 @@ def vjp(
 def jvp(
     problem: Problem, tangents: tuple[Rows | float, Rows | float, Array], out: Rows | None
 ) -> Array:
-    """Tangents of eta, by row; those of clip(x + eta*delta) go to out."""
+    """Return the tangents of eta, by row; store those of clip(x + eta*delta) in out."""
     of_x, of_delta, of_eps = tangents
     batch = Batch(problem)
     result = np.empty(problem.count)

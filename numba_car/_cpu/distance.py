@@ -1,4 +1,4 @@
-"""How far rows lie from one another: the norm that a result really has, whatever eta was."""
+"""Norms of the differences of rows: the norm that a result really has, whatever eta was."""
 
 import math
 
@@ -48,7 +48,7 @@ def _fill(a, b, norm, out):
 
 
 def _scaled(a: Array, b: Array, p: float) -> float:
-    """Distance of two rows whose powers leave the range of float64."""
+    """Return the distance of two rows whose powers leave the range of float64."""
     steps = np.abs(a.astype(np.float64) - b)
     largest = float(steps.max(initial=0.0))
     if not 0 < largest < math.inf:
@@ -63,7 +63,7 @@ def _table(array: Array) -> Array:
 
 
 def distances(a: Array, b: Array, p: float, num_threads: int | None = None) -> Array:
-    """Return ||a - b||_p of each row, in float64; a row with NaN gives anything."""
+    """Return ||a - b||_p of each row, in float64; the distance of a row with NaN is arbitrary."""
     a, b = (_table(array) for array in (a, b))
     out, norm = np.empty(len(a)), norm_of(p)
     size = max(1, _ELEMENTS // max(1, a.shape[1]))

@@ -50,12 +50,12 @@ _add, _parts_of = interpreted(sums.add, {}), interpreted(parts_of, {})
 
 
 def _parts(row: Any, start: int, stop: int) -> Any:
-    """Return elements start to stop of a row, or of its terms, whose units stay what they are."""
+    """Return elements start to stop of a row, or of its terms, with the units of the terms unchanged."""
     return (*_parts_of(row[:4], start, stop), *row[4:])
 
 
 def passes(n: int, num_threads: int) -> dict[Any, Callable[..., Any]]:
-    """Return what replaces the passes over rows of n elements, by the jitted functions that take them."""
+    """Return chunked, threaded passes over rows of n elements, keyed by the jitted functions they replace."""
 
     def each_chunk(function: Callable[..., Any], row: Any, *outputs: Any) -> list[Any]:
         starts = range(0, n, _CHUNK)

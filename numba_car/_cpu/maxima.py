@@ -46,7 +46,7 @@ def _size_of_bits(bits):
 
 @loop
 def largest_step(row, eta):
-    """Max min(eta*|delta|, room): the norm reached for p = inf, and with eta = inf its R."""
+    """Return max min(eta*|delta|, room): the norm reached for p = inf, and with eta = inf its R."""
     largest = np.int64(0)
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
@@ -56,7 +56,7 @@ def largest_step(row, eta):
 
 @loop
 def max_abs(delta):
-    """Max |delta|."""
+    """Return max |delta|."""
     largest = bits_of(delta.dtype.type(0))
     for i in range(delta.size):
         largest = max(largest, bits_of(abs(delta[i])))
@@ -65,9 +65,9 @@ def max_abs(delta):
 
 @checking_loop
 def _largest_deltas(row, least_room, sure_room):
-    """Max |delta| over the coordinates with at least that much room, for either of two, and over all.
+    """Return max |delta| over coordinates with at least `least_room`, with at least `sure_room`, and over all.
 
-    The last is infinite or NaN if x is not finite and inside its bounds, or delta is not finite.
+    The maximum over all is infinite or NaN if x is not finite and inside its bounds, or delta is not finite.
     """
     dtype = type(least_room)
     nothing, most, infinite = dtype(0), dtype(np.finfo(dtype).max), dtype(math.inf)
@@ -85,7 +85,7 @@ def _largest_deltas(row, least_room, sure_room):
 
 @rows
 def largest_deltas(row, least_room):
-    """Max |delta| over the coordinates with at least that much room, and over all, as above."""
+    """Return max |delta| over the coordinates with at least that much room, and over all: see `_largest_deltas`."""
     like = row[0].dtype.type(0)
     if is_float32(like) and _SMALLEST_ROOM < least_room < 1 / _SMALLEST_ROOM:
         # The room of a coordinate is rounded there.
@@ -99,13 +99,13 @@ def largest_deltas(row, least_room):
 
 @rows
 def largest_delta(row, least_room):
-    """Max |delta| over the coordinates with at least that much room."""
+    """Return max |delta| over the coordinates with at least that much room."""
     return largest_deltas(row, least_room)[0]
 
 
 @loop
 def largest_breakpoint(row):
-    """Max room/|delta|, rounded so that nothing moves from there on: eta*|delta| >= room."""
+    """Return max room/|delta|, rounded up so that eta*|delta| >= room holds everywhere."""
     largest = np.int64(0)
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)

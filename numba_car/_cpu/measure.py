@@ -26,8 +26,8 @@ def norm_reached(row, norm, eta, block):
 
 @rows
 def saturate_row(row, norm, eps, block):
-    """Return the largest breakpoint and the verdict, once R shows that no element is free indeed."""
-    # Weights that underflow look like saturation, too.
+    """Return the largest breakpoint, 0 if R > eps, and the verdict: NEEDS_MORE_DIGITS if R > eps or out of range."""
+    # A row whose free weights all underflowed is SATURATED, too.
     if norm_reached(row, norm, math.inf, block) > eps:
         return 0.0, NEEDS_MORE_DIGITS
     eta = largest_breakpoint(row)

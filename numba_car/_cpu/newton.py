@@ -1,9 +1,9 @@
-"""Newton's method on a row: the one driver, for whatever terms `terms` describes, and what it starts from.
+"""Newton's method on a row, for every kind of terms of `_cpu.terms`, and the choice of its start.
 
-a) `validate_and_sum` is the first pass: with the sums it tells whether all x are finite and inside their bounds.
-b) `sum_terms` is every other pass, over a row or over a sample of it.
-c) `iterate` takes passes until a step is the last: eq. (6) to (14) of `docs/derivation.md`.
-d) `solve_t` samples the row for a start, validates, and iterates.
+a) `validate_and_sum` is the first pass over the row: its sums also show whether all x are finite and inside their
+   bounds. `sum_terms` is every other pass, over a row or over a sample of it.
+b) `iterate`, called by `sort` too, repeats `sum_terms` until a step is the last: `docs/derivation.md`, eq. (6) to (14).
+c) `solve_t`, called by `solve_row` and `kernels`, samples the row for a start, validates, and iterates.
 
 Rows of `long_rows.LONG` elements or more run `iterate` and `solve_t` interpreted, over passes that threads share.
 """
@@ -22,19 +22,19 @@ from numba_car._cpu.sums import add, length_of
 from numba_car._cpu.terms import RECOMPUTED, like_of, recompute
 from numba_car._jit import checking_loop, loop, rows
 
-_FAR = 2.0**100  # a t beyond all breakpoints that a start needs to know of
+_FAR = 2.0**100  # a t treated as beyond all breakpoints where a start is chosen
 _FIRST_BLOCK = 1024  # elements of the first pass that are summed in the row's own precision
 _SAMPLED = 512  # elements from which on a sample saves more than it costs
 _SAMPLES, _SAMPLE = 16, 2048  # most blocks of a sample, and elements of the row for each
 _SHARE, _LEAST = 16, 64  # a sample has one element in 16, but 64 at least: eq. (11)
-_NEAR_SAMPLE = 2.0**-3  # a sample's t has no more digits that are the row's
+_NEAR_SAMPLE = 2.0**-3  # relative length of the last step on a sample, whose t is rough
 
 
 @checking_loop
 def _validate_and_sum(row, norm, t):
-    """Return the sums of the caps that are reached at t, of the free weights, and of all weights.
+    """Return the sums over a block of the caps of the terms clipped at t, of the free weights, and of all weights.
 
-    The last is infinite or NaN if some x is not finite and inside its bounds, or some weight not finite.
+    The sum of all weights is infinite or NaN if some x is not finite and inside its bounds, or some weight not finite.
     """
     dtype = type(t)
     largest, nothing = dtype(np.finfo(dtype).max), dtype(0)
@@ -51,7 +51,7 @@ def _validate_and_sum(row, norm, t):
 
 @loop
 def _sum_terms(row, norm, t, beyond):
-    """Return the sums of the caps that are reached at t, of the free weights, and of those free at `beyond`."""
+    """Return the sums over a block of the caps clipped at t, of the weights free at t, and of the free at `beyond`."""
     nothing = type(t)(0)
     clipped_sum, free_sum, later_sum = nothing, nothing, nothing
     for i in range(row[0].size):
@@ -66,7 +66,7 @@ def _sum_terms(row, norm, t, beyond):
 
 @rows
 def validate_and_sum(terms, norm, t):
-    """Return the three sums of `_validate_and_sum` over all terms, in float32 to some 18 bits."""
+    """Return the three sums of `_validate_and_sum` over all terms, good to some 18 bits for float32 terms."""
     clipped_sum, free_sum, weight_sum = 0.0, 0.0, 0.0
     for start in range(0, terms[0].size, _FIRST_BLOCK):
         stop = min(start + _FIRST_BLOCK, terms[0].size)
@@ -85,7 +85,7 @@ def validate_and_sum(terms, norm, t):
 def sum_terms(terms, norm, target, t, beyond, block, stride):
     """Return the three sums of `_sum_terms`, the first less the target, with compensation after each block.
 
-    Blocks begin at every stride: all terms are summed if the stride is the block, else a sample.
+    Blocks of `block` terms begin `stride` terms apart: all terms are summed if the two are equal, else a sample.
     """
     excess, excess_lost, free_sum, free_lost, later_sum = -target, 0.0, 0.0, 0.0, 0.0
     start = 0
@@ -106,10 +106,10 @@ def sum_terms(terms, norm, target, t, beyond, block, stride):
 
 @rows
 def iterate(terms, norm, target, start, step, near, block, stride):
-    """Return the t at which Newton's method ends, from any start, and the verdict; PENDING if it is slow.
+    """Return the t at which Newton's method ends, from any start, and the verdict; PENDING after `most_passes(n)`.
 
-    `step` is the relative step that led to the start, 1 if that is not known. A step is the last if it is below
-    `near`, or if its truncation error is.
+    `step` is the relative length of the step that led to the start, 1 if unknown. A step is the last if its
+    relative length, or its relative truncation error, is below `near`.
     """
     t, is_first, like = start, True, like_of(terms)
     for _ in range(most_passes(terms[0].size)):
@@ -137,7 +137,7 @@ def sample_of(n):
 
 @rows
 def solve_sample(terms, norm, p_norm, target):
-    """Return the t of a sample of the terms, to a few bits."""
+    """Return the root t of a sample of the terms, good to a few bits: a start for the whole row."""
     n, like = terms[0].size, like_of(terms)
     blocks, block, stride = sample_of(n)
     target, far = target * (blocks * block / n), type(like)(_FAR)
@@ -148,36 +148,36 @@ def solve_sample(terms, norm, p_norm, target):
 
 @rows
 def largest_sum(like):
-    """Return the largest sum, and the inverse of the smallest, for which a row needs no units."""
+    """Return the largest sum, and the inverse of the smallest, that terms of the dtype of `like` need no units for."""
     return MODERATE_SUM if is_float32(like) else LARGEST_SUM
 
 
 @rows
 def solve_t(terms, norm, p_norm, target, block):
-    """Return t and the verdict for terms of which nothing is known; NEEDS_MORE_DIGITS if sums leave their range.
+    """Return t and the verdict for terms not validated yet; NEEDS_MORE_DIGITS if sums leave their range.
 
-    `norm` says how to read the terms, `p_norm` what p is. Terms that are not finite and inside their bounds
-    give NEEDS_MORE_DIGITS as well.
+    `norm` says how to read the terms (stored powers or not), `p_norm` is the norm of p. The verdict is also
+    NEEDS_MORE_DIGITS if some x is not finite and inside its bounds.
     """
     like, n = like_of(terms), terms[0].size
     most = largest_sum(like)
     if not 1 / most <= target <= most:
         return 0.0, NEEDS_MORE_DIGITS
     t = solve_sample(terms, norm, p_norm, target) if n >= _SAMPLED else _FAR
-    t = t if 0 < t < _FAR else _FAR  # a sample with NaN may give anything
+    t = t if 0 < t < _FAR else _FAR  # NaN in a sample makes its t arbitrary
     clipped_sum, free_sum, weight_sum = validate_and_sum(terms, norm, type(like)(t))
     if not 0 < weight_sum <= most:
         return 0.0, NEEDS_MORE_DIGITS
     if t == _FAR:
         start, step = guess(target, weight_sum, clipped_sum, p_norm), 1.0
     elif clipped_sum < target and free_sum > 0:
-        # A little less, since these sums are rough: from beyond the root one pass more is needed.
+        # Slightly lowered, since these sums are rough: a start right of the root costs one more pass.
         start = (target - clipped_sum) / free_sum * (1 - reach_of(0.0, like) / 2)
         step = abs(start - t) / start
     else:
         start, step = target / weight_sum, 1.0
     t, verdict = iterate(terms, norm, target, start, step, nearness(like), block, block)
     if len(norm) == ONE and not is_float32(like) and verdict == DONE:
-        # No root halves what the sums have lost: once more, in blocks that lose nothing.
+        # For p = 1 no root halves the error of the sums: iterate again, in blocks that lose nothing.
         t, verdict = iterate(terms, norm, target, t, 0.0, 0.0, BLOCK_POWERS, BLOCK_POWERS)
     return t, verdict

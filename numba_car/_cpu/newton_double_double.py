@@ -1,8 +1,8 @@
-"""The rows that float64 sums cannot do: powers out of range, or a small p that magnifies rounding.
+"""Newton's method in double-double arithmetic: for powers out of range, or a small p that magnifies rounding.
 
-Every size is a mantissa and a power of two, so that nothing over- or underflows; sums are pairs. That
-takes formulas of its own: `_is_clipped` and `_step` are those of `_core.problem`, on such numbers. The
-method is Newton's again, in eta instead of t = eta**p. Each pass halves what remains of eps**p or
+Every size is a mantissa and a power of two, so that nothing over- or underflows; sums are pairs. Such numbers
+need formulas of their own: `_is_clipped` and `_step` are `is_clipped` and `step` of `_core.coordinate`. The
+iteration is in eta instead of t = eta**p. Each pass halves what remains of eps**p or
 the free sum (Dinkelbach's argument), so the passes are bounded by the exponents of float64.
 """
 
@@ -27,14 +27,14 @@ def to_float(mantissa, exponent):
 
 @rows
 def _quotient(a, b):
-    """a/b as mantissa in (0.5, 2) and exponent, for finite positive a and b."""
+    """Return a/b as mantissa in (0.5, 2) and exponent, for finite positive a and b."""
     (a_mantissa, a_exponent), (b_mantissa, b_exponent) = math.frexp(a), math.frexp(b)
     return a_mantissa / b_mantissa, a_exponent - b_exponent
 
 
 @rows
 def _exceeds(a, b):
-    """Whether one normalised (mantissa, exponent) is larger than another; zero has mantissa 0."""
+    """Return whether one normalised (mantissa, exponent) is larger than another; zero has mantissa 0."""
     if a[0] == 0 or b[0] == 0:
         return a[0] > b[0]
     return a[1] > b[1] or (a[1] == b[1] and a[0] > b[0])
@@ -42,7 +42,7 @@ def _exceeds(a, b):
 
 @rows
 def _is_clipped(distance, abs_delta, eta):
-    """Whether eta*abs_delta >= distance."""
+    """Return whether eta*abs_delta >= distance."""
     if distance == math.inf:
         return False
     (distance_mantissa, distance_exponent), (mantissa, exponent) = (
@@ -54,7 +54,7 @@ def _is_clipped(distance, abs_delta, eta):
 
 @rows
 def _arrival(distance, abs_delta):
-    """distance/abs_delta, normalised and rounded so that what moves so fast has surely come so far."""
+    """Return distance/abs_delta, normalised, and rounded up so that eta*abs_delta is not below the distance."""
     mantissa, exponent = _quotient(distance, abs_delta)
     mantissa, extra = math.frexp(mantissa)
     if not _is_clipped(distance, abs_delta, (mantissa, exponent + extra)):
@@ -64,7 +64,7 @@ def _arrival(distance, abs_delta):
 
 @rows
 def _term(a, b, p):
-    """(a/b)**p as a pair."""
+    """Return (a/b)**p as a pair."""
     mantissa, exponent = _quotient(a, b)
     value, whole = dd.power(mantissa, exponent, 0.0, p)
     return to_float(value[0], whole), to_float(value[1], whole)
@@ -72,7 +72,7 @@ def _term(a, b, p):
 
 @rows
 def _root(total, inverse):
-    """total**(1/p) of a pair, as mantissa and exponent."""
+    """Return total**(1/p) of a pair, as mantissa and exponent."""
     mantissa, exponent = math.frexp(total[0])
     value, whole = dd.power(mantissa, exponent, total[1] / total[0], inverse)
     return value[0] + value[1], whole
@@ -80,14 +80,14 @@ def _root(total, inverse):
 
 @rows
 def _moves(row, index):
-    """Room and abs_delta of one coordinate; its abs_delta is 0 if it does not move."""
+    """Return the room and |delta| of one coordinate."""
     x, delta, lower, upper = element(row, index, np.float64)
     return room(x, delta, lower, upper), abs(delta)
 
 
 @rows
 def _largest_breakpoint(row):
-    """Max room/|delta|, rounded so that nothing moves from there on: no element counts as free."""
+    """Return max room/|delta|, rounded up so that no element is free there."""
     largest = (0.0, 0)
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
@@ -100,7 +100,7 @@ def _largest_breakpoint(row):
 
 @rows
 def _survey(row, eta):
-    """Count the clipped, and find the largest of the free."""
+    """Return the number of clipped coordinates, and the largest |delta| of the free."""
     count, largest = 0, 0.0
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
@@ -113,7 +113,7 @@ def _survey(row, eta):
 
 @rows
 def _clipped_sum(row, eps, p, eta):
-    """Sum (room/eps)**p over the clipped."""
+    """Return the sum of (room/eps)**p over the clipped, as a pair."""
     total = (0.0, 0.0)
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
@@ -124,7 +124,7 @@ def _clipped_sum(row, eps, p, eta):
 
 @rows
 def _free_sum(row, largest, p, eta):
-    """Sum (|delta|/largest)**p over the free."""
+    """Return the sum of (|delta|/largest)**p over the free, as a pair."""
     total = (0.0, 0.0)
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
@@ -150,13 +150,13 @@ def _solve_finite(row, eps, p, inverse, start):
             mantissa, exponent = _quotient(eps, largest)
             mantissa, extra = math.frexp(mantissa * root[0])
             following = mantissa, exponent + extra + root[1]
-            # The exact iterates climb after the first. A step back would leave behind a breakpoint
-            # that is surely reached, for the sake of what rounding left of the remaining sum.
+            # The exact iterates increase after the first: a step back is rounding error of the
+            # remaining sum, and would cross a breakpoint that the root is known to be beyond.
             if passes > 0 and not _exceeds(following, eta):
                 return eta
             eta, before = following, count
         elif passes == 0 and eta[0] > 0:
-            eta = (0.0, 0)  # too far right to see the root from
+            eta = (0.0, 0)  # too far right of the root for a step back
         else:
             return eta if largest > 0 else _largest_breakpoint(row)
         passes += 1
@@ -164,7 +164,7 @@ def _solve_finite(row, eps, p, inverse, start):
 
 @rows
 def _solve_largest(row, eps):
-    """Solve for p = inf."""
+    """Return eta for p = inf, as mantissa and exponent."""
     reachable = 0.0
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
@@ -181,7 +181,7 @@ def _solve_largest(row, eps):
 
 @rows
 def _step(distance, abs_delta, eta):
-    """min(eta*abs_delta, room), normalised."""
+    """Return min(eta*abs_delta, room), normalised."""
     if _is_clipped(distance, abs_delta, eta):
         return math.frexp(distance)
     (mantissa, extra), exponent = (
@@ -193,7 +193,7 @@ def _step(distance, abs_delta, eta):
 
 @rows
 def _norm_reached(row, p, inverse, eta):
-    """N(eta); R for an eta beyond all breakpoints."""
+    """Return N(eta), which is R for an eta beyond all breakpoints."""
     unit = (0.0, 0)
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
@@ -223,13 +223,13 @@ def solve_row(row, eps, p, inverse, start):
 
 @rows
 def max_norm(row, p, inverse):
-    """R, the norm at an eta beyond all breakpoints."""
+    """Return R, the norm at an eta beyond all breakpoints."""
     return _norm_reached(row, p, inverse, (0.5, 2 * _FAR))
 
 
 @rows
 def rescale_row(row, eta, largest, out):
-    """Fill out with clip(x + eta*delta)."""
+    """Store clip(x + eta*delta) in out."""
     for i in range(out.size):
         x, delta, lower, upper = element(row, i, np.float64)
         distance, abs_delta = _moves(row, i)

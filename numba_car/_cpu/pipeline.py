@@ -59,7 +59,7 @@ class Block(NamedTuple):
     exponent: Array
 
     def discard(self, rows: Array) -> None:
-        """Give these rows no answer: eta is NaN, and that is final."""
+        """Set eta of these rows to NaN, and keep later stages from solving them."""
         self.eta[rows] = np.nan
         self.verdict[rows] = DONE
 
@@ -152,7 +152,7 @@ class Batch:
         return self.norms(block, np.full(block.eta.size, np.inf))
 
     def is_unreachable(self, block: Block, max_norm: Array) -> Array:
-        """Return which rows ask for more than R, be it R itself or R as the result's dtype shows it."""
+        """Return which rows have eps above both R and R rounded to the dtype of the result."""
         with np.errstate(over="ignore"):
             shown = max_norm.astype(self.problem.dtype).astype(np.float64)
         return block.eps > np.maximum(max_norm, shown)
@@ -223,7 +223,7 @@ _setup_of_small = functools.lru_cache(256)(_setup)
 
 
 def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:
-    """Newton's method on rows as they are; rows that need validation or units stay PENDING with eta = 0.
+    """Iterate on rows in the units of x; rows that need validation or units stay PENDING with eta = 0.
 
     Return whether all rows are DONE.
     """
@@ -249,31 +249,31 @@ def _validate(batch: Batch, block: Block) -> None:
 
 
 def _newton_in_units(batch: Batch, block: Block) -> None:
-    """Newton's method in units on validated rows; slow rows stay PENDING, and eta is a lower bound."""
+    """Iterate on validated rows in units; rows that take too many passes stay PENDING, with eta a lower bound."""
     _newton(batch, block, validated=True)
 
 
 def _sort(batch: Batch, block: Block) -> None:
-    """Sort and scan, in float64."""
+    """Solve rows by sorting and scanning their breakpoints in float64."""
     scratch = np.empty((sort.SCRATCH_ROWS, padded(min(batch.problem.n, MOST_SORTED))))
     how = block.eps, batch.norm, batch.plan.block, scratch
     sort.sort_rows(*block.rows, *how, block.eta, block.verdict)
 
 
 def _doubt(_: Batch, block: Block) -> None:
-    """For small p: take all answers for guesses, since float64 sums have too few digits."""
+    """Make all answers for small p NEEDS_MORE_DIGITS, since float64 sums have too few digits for them."""
     verdict = block.verdict
     verdict[((verdict == DONE) & (block.eta > 0)) | (verdict == SATURATED)] = NEEDS_MORE_DIGITS
 
 
 def _saturate(batch: Batch, block: Block) -> None:
-    """Find the largest breakpoint, once R shows that no element is free."""
+    """Set eta of saturated rows to the largest breakpoint, or NEEDS_MORE_DIGITS if R is above eps."""
     how = block.eps, batch.norm, batch.plan.block
     batch.kernels.saturate_rows(*block.rows, *how, block.eta, block.verdict)
 
 
 def _double_double(batch: Batch, block: Block) -> Block:
-    """Newton's method in double-double arithmetic, where nothing over- or underflows; return a new block."""
+    """Return a block whose NEEDS_MORE_DIGITS rows are solved in double-double arithmetic."""
     mantissa, exponent = np.zeros(block.eta.size), np.zeros(block.eta.size, np.int64)
     given = block.eps, *batch.plan.powers, block.verdict, block.eta
     newton_double_double.solve_rows(*block.rows, *given, mantissa, exponent)

@@ -1,7 +1,7 @@
 """Radix selection, for rows too long to sort in little memory: find the breakpoints around the root first.
 
 Positive floats order as their bit patterns do. The numbers of breakpoints, and the sums of their caps and
-weights, by leading bits tell between which of them the root lies; and so on, until few are left to sort.
+weights, by leading bits tell between which of them the root lies; the next bits narrow that range until few are left.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.terms import recompute
 from numba_car._jit import rows
 
-_DIGIT, _ALL = 12, 63  # bits that a pass looks at, of those of a key
+_DIGIT, _ALL = 12, 63  # bits of a key that one pass distinguishes, and all bits of a key
 _CHUNK = 4096  # elements whose powers are in memory at a time
 
 
@@ -48,9 +48,9 @@ def _first_beyond(target, clipped_sum, low, shift, cap_sums, free_sums):
 
 @rows
 def select(terms, norm, target, most):
-    """Return a range of breakpoints, of at most so many, in which the root lies.
+    """Return a range of at most `most` breakpoints in which the root lies.
 
-    That is the key of its lower end, its width in bits, the sum of the caps before, and the sums of the weights
+    The range is the key of its lower end, its width in bits, the sum of the caps before, and the sums of the weights
     beyond and from the lower end on; or a negative key if the target cannot be reached.
     """
     low, shift, clipped_sum, free_sum = 0, _ALL - _DIGIT, 0.0, 0.0

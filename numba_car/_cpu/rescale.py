@@ -22,13 +22,13 @@ def _arrive(row, eta, rest, largest, out):
 
 @rows
 def rescale_row(row, eta, largest, out):
-    """Fill out with clip(x + eta*delta); with NaN where eta is NaN."""
+    """Store clip(x + eta*delta) in out; NaN where eta is NaN."""
     dtype = row[0].dtype.type
     if math.isnan(eta):
         out[:] = math.nan
     elif is_float32(dtype(0)) and fits(eta) and largest <= np.finfo(dtype).max:
         # The digits of eta that float32 does not hold would be missing from all steps alike. They are
-        # added, never subtracted: beside a step that overflows, that would be inf - inf.
+        # added, never subtracted: with a step that overflows, that would be inf - inf.
         short = dtype(eta * (1 - 2.0**-24))
         _arrive(row, short, dtype(eta - np.float64(short)), dtype(largest), out)
     else:

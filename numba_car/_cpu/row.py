@@ -11,22 +11,22 @@ from numba_car._jit import formula
 
 
 def row_of(batch, index, n):
-    """Row `index` of a batch, contiguous; a number stays what it is."""
+    """Return row `index` of a batch, contiguous; a number unchanged."""
     return batch[0][index * batch[1] : index * batch[1] + n] if isinstance(batch, tuple) else batch
 
 
 def part(values, start, stop):
-    """values[start:stop]; a number stays what it is."""
+    """Return values[start:stop]; a number unchanged."""
     return values[start:stop] if isinstance(values, np.ndarray) else values
 
 
 def at(values, index):
-    """values[index]; a number stays what it is."""
+    """Return values[index]; a number unchanged."""
     return values[index] if isinstance(values, np.ndarray) else values
 
 
 def store(values, index, value):
-    """values[index] = value; what is one number stores nothing."""
+    """Store value in values[index]; do nothing if `values` is one number."""
     if isinstance(values, np.ndarray):
         values[index] = value
 
@@ -43,7 +43,7 @@ def _store(values, index, value):
 
 
 def size_of(values, default):
-    """How many elements there are; a number has as many as asked for."""
+    """Return the number of elements; `default` for one number."""
     return values.size if isinstance(values, np.ndarray) else default
 
 
@@ -77,7 +77,7 @@ def _at(values, index):
 
 @formula
 def rows_of(x, delta, lower, upper, index, n):
-    """Row `index` of everything that a problem is made of."""
+    """Return row `index` of x, delta, lower and upper."""
     return (
         row_of(x, index, n),
         row_of(delta, index, n),
@@ -88,7 +88,7 @@ def rows_of(x, delta, lower, upper, index, n):
 
 @formula
 def parts_of(row, start, stop):
-    """Return elements start to stop of all that a row is made of."""
+    """Return elements start to stop of x, delta, lower and upper of a row."""
     x, delta, lower, upper = row
     return (
         part(x, start, stop),
@@ -100,14 +100,14 @@ def parts_of(row, start, stop):
 
 @formula
 def element(row, index, dtype):
-    """x, delta, lower and upper of one element, in the type `dtype`."""
+    """Return x, delta, lower and upper of one element, in the type `dtype`."""
     x, delta, lower, upper = row
     return dtype(x[index]), dtype(delta[index]), dtype(at(lower, index)), dtype(at(upper, index))
 
 
 @formula
 def is_even(row):
-    """Whether all arrays of a row are of one length."""
+    """Return whether all arrays of a row are of one length."""
     x, delta, lower, upper = row
     n = x.size
     return delta.size == n and size_of(lower, n) == n and size_of(upper, n) == n

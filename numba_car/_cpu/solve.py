@@ -19,7 +19,7 @@ class _Infeasible:
         self._found: list[tuple[int, int, float, float]] = []
 
     def __call__(self, block: Block) -> None:
-        """Give those rows of a block no eta, or record them for `close`, as the rule says."""
+        """Set eta of unreachable rows of a block to NaN, or record the rows for `close`, by the rule."""
         max_norm = self._batch.max_norms(block)
         rows = np.flatnonzero(self._batch.is_unreachable(block, max_norm))
         if self._rule == "nan":
@@ -72,7 +72,7 @@ def eta(problem: Problem) -> Array:
 
 
 def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
-    """Rescale into `out`: block by block, or only once nothing can fail any more. Return eta in float64."""
+    """Store the rescaled rows in `out`, block by block or only once no error can occur; return eta in float64."""
     blocks: dict[int, Block] = {}
     batch, eta = Batch(problem), np.empty(problem.count)
     if len(batch.tasks) == 1:

@@ -16,38 +16,38 @@ from numba_car._cpu.terms import prepare
 from numba_car._cpu.validate import needs_validation
 from numba_car._jit import kernel, rows
 
-_BESIDE = 2.0**-44  # of t: more than rounding takes
+_ROUNDED = 2.0**-44  # relative to t: more than the rounding error of t
 
 
 @rows
 def residue(terms, norm, target, t, verdict):
-    """Return what rounding lost of t, for p < 2 in float64, where 1/p of that is lost of eta: eq. (23); else 0."""
+    """Return the rounding error of t, for p < 2 in float64, where 1/p of the error goes to eta: eq. (23); else 0."""
     if len(norm) < GENERAL:
         return 0.0
     caps, weights, _, _ = terms
     if norm[0] >= 2.0 or is_float32(caps.dtype.type(0)) or verdict != DONE:
         return 0.0
-    left, left_lost, free, free_lost, beside = target, 0.0, 0.0, 0.0, 0.0
+    left, left_lost, free, free_lost, just_clipped = target, 0.0, 0.0, 0.0, 0.0
     for i in range(caps.size):
         if is_clipped(weights[i], caps[i], t):
             left, left_lost = add(left, left_lost, -caps[i])
-            if not is_clipped(weights[i], caps[i], (1.0 - _BESIDE) * t):
-                beside += weights[i]
+            if not is_clipped(weights[i], caps[i], (1.0 - _ROUNDED) * t):
+                just_clipped += weights[i]
         else:
             free, free_lost = add(free, free_lost, weights[i])
     product, lost = two_product(t, free)
     missing = (left - product) + (left_lost - lost - t * free_lost)
     # To the left G may be steeper, which stops a step from going too far; to the right it is flatter.
-    slope = free if missing > 0 else free + beside
-    # What would be a longer step is nothing in G.
-    return missing / slope if 0 < abs(missing) <= _BESIDE * t * slope else 0.0
+    slope = free if missing > 0 else free + just_clipped
+    # A longer step could cross breakpoints, and is not taken: see eq. (23).
+    return missing / slope if 0 < abs(missing) <= _ROUNDED * t * slope else 0.0
 
 
 @rows
 def solve_ordinary(row, norm, eps, block):
     """Return eta and the verdict of a row for p = 1 or 2, without units and without stored powers.
 
-    It is PENDING, and eta 0, for a row that is not finite and surely inside, or whose sums need units.
+    The verdict is PENDING, and eta 0, for a row that needs validation, or whose sums need units.
     """
     if eps == 0:
         like = row[0].dtype.type(0)
@@ -60,7 +60,7 @@ def solve_ordinary(row, norm, eps, block):
 
 @rows
 def solve_valid(row, norm, eps, block, scratch):
-    """Return eta and the verdict of a row that is finite and inside its bounds, in units of its own."""
+    """Return eta and the verdict of a row that is finite and inside its bounds, in units chosen for the row."""
     max_abs_delta = max_abs(row[1])
     if eps == 0 or max_abs_delta == 0:
         return 0.0, DONE

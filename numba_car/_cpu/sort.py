@@ -18,12 +18,12 @@ from numba_car._jit import kernel, rows
 
 _DIGITS, _BITS = 8, 8  # a 64-bit key is sorted by eight digits of eight bits
 SCRATCH_ROWS = 6  # caps, weights, and keys and order twice
-_SURELY_BELOW = 1.0 - 1e-9  # the bound on eta was rounded
+_BELOW = 1.0 - 1e-9  # times a rounded lower bound of eta: a bound that rounding cannot break
 
 
 @rows
 def _radix_sort(keys, order, spare_keys, spare_order):
-    """Sort non-negative keys, least digit first, the order along; return where they came to lie."""
+    """Sort non-negative keys, and `order` with them, by digits; return the sorted keys, order, and spare memory."""
     counts = np.zeros((_DIGITS, 1 << _BITS), np.int64)
     for key in keys:
         for digit in range(_DIGITS):
@@ -46,7 +46,7 @@ def _radix_sort(keys, order, spare_keys, spare_order):
 
 @rows
 def _gather(caps, weights, start, breakpoints, order):
-    """List the breakpoints beyond start; sum the caps of those before."""
+    """Store the breakpoints beyond start; return their number, and the sum of the caps of those before."""
     count, clipped_sum, lost = 0, 0.0, 0.0
     for i in range(caps.size):
         if weights[i] > 0:
@@ -60,7 +60,7 @@ def _gather(caps, weights, start, breakpoints, order):
 
 @rows
 def _scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, free_sums):
-    """Return t on the first piece that reaches the target; weights that sum up to beyond stay free."""
+    """Return t on the first piece that reaches the target; weights of sum `beyond` are free on all pieces."""
     free_sum = beyond
     for k in range(order.size - 1, -1, -1):
         free_sum += weights[order[k]]
@@ -79,7 +79,7 @@ def _scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, free_s
 
 @rows
 def _sorted_scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, scratch):
-    """Sort what order lists of the breakpoints, and scan it."""
+    """Return t and the verdict of `_scan`, after sorting the breakpoints and their order."""
     keys, order, spare = _radix_sort(
         breakpoints.view(np.int64),
         order,
@@ -92,7 +92,7 @@ def _sorted_scan(caps, weights, target, clipped_sum, beyond, breakpoints, order,
 
 @rows
 def _sort_long_row(row, norm, eps, max_abs_delta, block, scratch):
-    """Return eta and the verdict as `sort_row` does, in the memory of a shorter row."""
+    """Return eta and the verdict as `sort_row` does, with scratch memory for MOST_SORTED elements only."""
     unit, largest = unit_of(eps, norm, False), unit_of(max_abs_delta, norm, False)
     x, delta, lower, upper = row
     terms = x, delta, lower, upper, unit, largest
@@ -117,7 +117,7 @@ def _sort_long_row(row, norm, eps, max_abs_delta, block, scratch):
 
 @rows
 def _sum_once_more(terms, norm, target, t, block):
-    """Return the t of the piece that a scan has found, whose own sums are long chains, and the verdict."""
+    """Return t and the verdict after Newton steps from the t of a scan, whose sums are long chains that round."""
     t, verdict = iterate(terms, norm, target, t, 0.0, 0.0, block, block)
     return t, DONE if verdict == PENDING else verdict
 
@@ -151,5 +151,5 @@ def sort_rows(x, delta, lower, upper, n, eps, norm, block, scratch, eta, verdict
     for r in range(eps.size):
         if verdict[r] == PENDING or verdict[r] == NEEDS_MORE_DIGITS:
             row = rows_of(x, delta, lower, upper, r, n)
-            least = eta[r] * _SURELY_BELOW if verdict[r] == PENDING else 0.0
+            least = eta[r] * _BELOW if verdict[r] == PENDING else 0.0
             eta[r], verdict[r] = sort_row(row, norm, eps[r], least, block, scratch)

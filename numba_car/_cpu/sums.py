@@ -37,7 +37,7 @@ def add(total, lost, value):
 
 @rows
 def length_of(left, block):
-    """Return how many of the elements left to sum at once: whole vectors, then short chains."""
+    """Return how many of `left` elements to sum without compensation: whole vectors, then short chains."""
     chain = max(1, min(BLOCK_CHAIN, block // 16, left))
     return min(block, max(left - left % _LANES, chain))
 

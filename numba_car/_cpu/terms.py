@@ -60,7 +60,7 @@ def fill_powers(row, norm, unit, largest, caps, weights):
 
 @rows
 def unit_in(like, size, norm):
-    """Return the unit of sizes like this, as a number of the dtype of `like` holds it."""
+    """Return the unit of sizes of this order, rounded to the dtype of `like`."""
     return np.float64(type(like)(unit_of(size, norm, is_float32(like))))
 
 

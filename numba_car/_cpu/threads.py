@@ -15,7 +15,7 @@ _pool_size = 0
 
 
 def _forget_pool() -> None:
-    """After a fork the child has none of the pool's threads, and the lock may be held for ever."""
+    """Replace pool and lock in a forked child, which has none of the threads, and whose lock may stay held."""
     global _lock, _pool, _pool_size
     _lock, _pool, _pool_size = threading.Lock(), None, 0
 

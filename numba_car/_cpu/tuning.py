@@ -1,4 +1,4 @@
-"""What p and the dtype decide about how rows are solved."""
+"""The parameters of the CPU kernels that p and the dtype decide."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from numba_car._core.norms import GENERAL, MAXIMUM, TWO, inverse_of, norm_of
 from numba_car._cpu.sums import float64_block
 from numba_car._layout import DType
 
-# Elements that take one thread less than to meet another, some 0.3 ms: in extended precision, by kernels
+# Elements below which a second thread costs more than it saves, some 0.3 ms: in double-double arithmetic, in kernels
 # that take powers or sort, and, in bytes of x, for p = 1 and 2; for p = inf 4 times as many.
-_EXTENDED, POWERS, _PLAIN = 1 << 9, 1 << 16, 1 << 21
+_DOUBLE_DOUBLE, POWERS, _PLAIN = 1 << 9, 1 << 16, 1 << 21
 COPIED = 1 << 20  # bytes that a thread copies at a time at most
 _MODERATE_P = 4
 
 
 class Plan(NamedTuple):
-    """How the kernels are to compute."""
+    """Norm, block lengths, dtypes and work per thread that kernels use for one p and one dtype."""
 
     norm: tuple[float, ...]
-    powers: tuple[tuple[float, float], tuple[float, float]]  # p and 1/p, for `extended`
+    powers: tuple[tuple[float, float], tuple[float, float]]  # p and 1/p in double-double
     block: int  # elements that are summed before compensation sets in
     is_small_p: bool  # too small for float64 sums
     powers_dtype: DType  # of the powers of a row, where they are kept
@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
 
 def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[int, int]]:
-    """Cut a batch into what threads take at a time: less towards the end, to finish together."""
+    """Return the row ranges that threads take, smaller towards the end so that threads finish together."""
     if num_threads == 1 and count * n <= at_once:
         return [(0, count)] if count else []
     tasks, start, shares = [], 0, 1 if num_threads == 1 else 2 * num_threads
@@ -45,7 +45,7 @@ def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[i
 
 @functools.lru_cache
 def plan_of(p: float, dtype: DType) -> Plan:
-    """Plan for rows of that dtype, which is what they are computed in."""
+    """Return the plan for p and rows of that dtype, in which they are computed."""
     norm, is_float32 = norm_of(p), dtype == np.float32
     p = norm[0]
     # In between, float32 holds the powers of most rows, in half the time.
@@ -57,5 +57,5 @@ def plan_of(p: float, dtype: DType) -> Plan:
         block = BLOCK_FLOAT64 if is_float32 else float64_block(norm)
     is_small_p = p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P)
     plain = _PLAIN * (4 if len(norm) == MAXIMUM else 1) // dtype.itemsize
-    at_once = _EXTENDED if is_small_p else POWERS if len(norm) == GENERAL else plain
+    at_once = _DOUBLE_DOUBLE if is_small_p else POWERS if len(norm) == GENERAL else plain
     return Plan(norm, ((p, 0.0), inverse_of(p)), block, is_small_p, powers, at_once)

@@ -11,7 +11,7 @@ from numba_car._jit import kernel, rows
 
 @rows
 def needs_validation(row):
-    """Return whether some element of a row is not finite, very large, or outside its bounds at all."""
+    """Return whether some element of a row is not finite, very large, or outside its bounds by any amount."""
     found, dtype = False, row[0].dtype.type
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, dtype)
@@ -35,7 +35,7 @@ def _outside(row, slack):
 
 @rows
 def validate_row(row, slack):
-    """Return PENDING for a row that is finite and inside its bounds up to the relative slack, else what it is."""
+    """Return PENDING for a row that is finite and inside its bounds up to the relative slack, else another verdict."""
     verdict = PENDING
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)

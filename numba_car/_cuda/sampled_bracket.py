@@ -1,13 +1,13 @@
 """Newton's method on a long row within a bracket of t that a sample of the row suggests.
 
-One pass over the row adds up the elements that are clipped, or free, wherever t lies within the bracket,
-and sets the few others aside. Newton's method then iterates from the bracket's low end over those that
-were set aside: as long as t stays inside the bracket, the sums are those of the whole row. The step that
-leaves it is one of the whole row's, too, and the next pass over the row starts from there. So the sample
-changes the number of passes, not the answer.
+The kernels of `long_rows` and `multi_block` call `guess` once for a row, then for each round `narrow`, `iterate_in`
+and `bracket_of_step`. `narrow` passes over the row: it adds up the elements that are clipped, or free, for every t in
+the bracket, and sets the few others aside. `iterate_in` takes Newton steps from the bracket's low end over those set
+aside: while t is inside the bracket, the sums are those of the whole row. So the step that leaves the bracket is a
+step for the whole row, from which the next round starts: the sample changes the number of rounds, not the answer.
 
 A bracket is (low, high, width): low and high are values of t, and the width is relative to t. `units` are
-(unit, max_abs_delta, target), see `_core.newton.units_of`. Memory `aside` is as terms that are SET_ASIDE.
+(unit, max_abs_delta, target), see `_core.newton.units_of`. `aside` is memory, laid out as terms SET_ASIDE.
 """
 
 import math
@@ -27,13 +27,13 @@ from numba_car._cuda.team import ALL, WARP, place_in, size_of, team_max, team_su
 from numba_car._cuda.terms import chain_of, keep, raise_powers, weight_and_cap_at
 from numba_car._cuda.validate import NO_FAULT, worst
 
-ROUGH = 2.0**-10  # the length of the last step on a sample, whose t is off by more than that
-_DEVIATIONS = 5.0  # of a sample's t, on either side: fewer miss more often, more set more aside
+ROUGH = 2.0**-10  # relative length of the last step on a sample, whose t has a larger error
+_DEVIATIONS = 5.0  # half a bracket: fewer miss the root more often, more set more aside
 
 
 @device
 def draw(row, stride, size, like, terms, team):
-    """Keep a sample of a row, see `launch.sample_size`, in `terms`; return its largest |delta|."""
+    """Store a sample of `size` elements, whole warps `stride` warps apart, in `terms`; return its largest |delta|."""
     max_abs_delta, i = type(like)(0), place_in(team)
     while i < size:
         values = element(row, i // WARP * WARP * stride + i % WARP, type(like))
@@ -45,7 +45,7 @@ def draw(row, stride, size, like, terms, team):
 
 @device
 def deviation(size, t, terms, team):
-    """Return the relative standard deviation of t, the root of a sample of that size."""
+    """Return the relative standard deviation of t, the root of a sample of `size` elements in `terms`."""
     total, squares, free, i = 0.0, 0.0, 0.0, place_in(team)
     while i < size:
         weight, cap = weight_and_cap_at(terms, i, t)
@@ -61,7 +61,7 @@ def deviation(size, t, terms, team):
 
 @device
 def around(t, width):
-    """Return the bracket of that relative width on either side of t; (0, 0, 1) where there is no such t."""
+    """Return the bracket of relative width `width` on either side of a sample's t; (0, 0, 1) if t is not usable."""
     if not (0 < t < math.inf and width < math.inf):
         return 0.0, 0.0, 1.0
     return t * max(0.0, 1.0 - width), t * (1.0 + width), width
@@ -69,7 +69,7 @@ def around(t, width):
 
 @device
 def guess(row, norm, eps, stride, size, like, terms, team):
-    """Return the units of a row, and the bracket that a sample of it suggests."""
+    """Return the units of a row, and the bracket around the root of a sample of the row; called before any pass."""
     max_abs = draw(row, stride, size, like, terms, team)
     max_abs = max_abs if 0 < max_abs < math.inf else 1.0
     unit, max_abs_delta, target = units_of(eps, max_abs, norm, is_float32(like))
@@ -86,10 +86,10 @@ def guess(row, norm, eps, stride, size, like, terms, team):
 
 @device
 def sift(found, values, is_there, numbers, norm, aside, column):
-    """Return the sums with an element that is clipped, or free, in the whole bracket; set others aside.
+    """Return the running sums `found` with one element added if it is clipped, or free, in the whole bracket.
 
-    All threads of a warp have to come here, also those that have no element (`is_there` is false): by
-    their votes they find where each stores what it sets aside.
+    An element that is neither is set aside. All threads of a warp must call, also those without an element
+    (`is_there` is false): the votes of the warp tell each thread where it stores an element set aside.
     """
     clipped, free, middle, max_abs_delta, fault, kept = found
     by_unit, by_max_abs_delta, low, high, slack = numbers
@@ -122,7 +122,7 @@ def sift(found, values, is_there, numbers, norm, aside, column):
 
 @device
 def sift_four(found, values, numbers, norm, aside, column):
-    """Return the sums with four elements, which are there, as `sift` does with one."""
+    """Return the running sums `found` with four elements added or set aside, as `sift` does with one that is there."""
     found = sift(found, values[0], True, numbers, norm, aside, column)
     found = sift(found, values[1], True, numbers, norm, aside, column)
     found = sift(found, values[2], True, numbers, norm, aside, column)
@@ -131,10 +131,10 @@ def sift_four(found, values, numbers, norm, aside, column):
 
 @device
 def narrow(row, column, stride, units, bracket, norm, slack, like, aside, team):
-    """Return sums over a row, or a sample of it, or a block's part; set aside what the bracket leaves open.
+    """Return sums over a row, a sample of it, or a block's part of either; set aside what the bracket leaves open.
 
-    The sums are of the caps of the clipped, of the weights of the free, and of the weights of those set
-    aside; then come the largest |delta|, the worst fault, and the most elements that a warp set aside.
+    The sums are of the caps of the clipped, of the weights of the free, and of the weights of the elements
+    set aside; then come the largest |delta|, the worst fault, and the most elements that a warp set aside.
     """
     n, columns = row[5], aside[5]
     numbers = (
@@ -145,10 +145,10 @@ def narrow(row, column, stride, units, bracket, norm, slack, like, aside, team):
         slack,
     )
     place, nothing = column % WARP, type(like)(0)
-    start, step = (column - place) * stride, columns * stride  # a warp's
+    start, step = (column - place) * stride, columns * stride  # of a warp
     found = (nothing, nothing, 0.0, nothing, np.float32(NO_FAULT), np.uint32(0))
     clipped, clipped_lost, free, free_lost = 0.0, 0.0, 0.0, 0.0
-    # More loads at once are worth their registers, except where powers, bounds or float64 take those.
+    # 8 loads at once hide latency, except where powers, bounds or float64 take the registers.
     ahead = 8 if is_float32(like) and len(norm) <= TWO and len(row[2]) == NUMBER else 4
     most = max(1, chain_of(like) // ahead)
     while start < n:
@@ -178,10 +178,10 @@ def narrow(row, column, stride, units, bracket, norm, slack, like, aside, team):
 
 @device
 def iterate_in(bracket, sums, target, is_first, near, like, aside, team):
-    """Iterate from the bracket's low end over what was set aside, given the sums of `narrow`.
+    """Return the t before the last step, t, and the verdict, iterating from the bracket's low end.
 
-    Returns the t before, t, and the verdict, as `iterate` does: it is PENDING where t has left the bracket,
-    or after one step where there was not memory enough to set everything aside.
+    Steps use the elements set aside and the sums of `narrow`. The verdict is PENDING once t has left the
+    bracket, or after one step if memory did not hold all elements to be set aside.
     """
     clipped, free, middle, _, _, most = sums
     layers = np.int64(most + WARP - 1) // WARP
@@ -192,5 +192,5 @@ def iterate_in(bracket, sums, target, is_first, near, like, aside, team):
 
 @device
 def bracket_of_step(before, t):
-    """Return the bracket from t on, as wide as the step that led to t."""
+    """Return the bracket of the next round: from t on, as wide as the step that led from `before` to t."""
     return t, t + abs(t - before), 1.0

@@ -1,4 +1,4 @@
-"""The solver for a framework's arrays that are NumPy arrays of one rank, once `protocol` has checked them."""
+"""The CPU solver that `torch`, `tensorflow` and `jax` call, for NumPy arrays of one rank checked by `protocol`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from numba_car._problem import (
 )
 from numba_car.interop.closed_form import Arrays, Setting
 
-# The outputs of each function, the last of which is its result; `solve` returns all.
+# The outputs of each function: its result is the last one, but for `solve`, whose result is all of them.
 OUTPUTS = {
     "eta": ("eta",),
     "rescale": ("eta", "out"),
@@ -36,24 +36,24 @@ class Task(NamedTuple):
 
     p: float
     axes: tuple[int, ...]
-    precision: str  # of the result
-    of_x: str  # precision that x came in
+    precision: str  # name of the dtype of the result
+    of_x: str  # name of the dtype of the caller's x
     infeasible: str = "saturate"
     method: str = "auto"
     num_threads: int | None = None
 
     def limits(self) -> Precision:
-        """Return how far results may be off, and how large they may be."""
+        """Return the rounding error of the less precise of x and the result, and the largest result."""
         rounding = max(PRECISIONS[name].rounding for name in (self.precision, self.of_x))
         return Precision(rounding, PRECISIONS[self.precision].largest)
 
     def setting(self, shape: tuple[int, ...]) -> Setting:
-        """Return the setting of arrays that broadcast to that shape."""
+        """Return shape, axes counted from the first, and p, for arrays that broadcast to that shape."""
         return Setting(shape, tuple(len(shape) + axis for axis in self.axes), self.p)
 
 
 def _problem(arrays: Arrays, task: Task, *, is_checked: bool = False) -> Problem:
-    """Return the problem of arrays; only values of eps and bounds are checked, unless they have been."""
+    """Return the `Problem` of arrays; checks the values of eps and of the bounds unless `is_checked`."""
     x, delta, *others = arrays
     shape, axes, p = task.setting(np.broadcast(*arrays).shape)
     eps, lower, upper = (array.reshape(()) if array.size == 1 else array for array in others)
@@ -84,9 +84,9 @@ def _problem(arrays: Arrays, task: Task, *, is_checked: bool = False) -> Problem
 
 
 def compute(name: str, arrays: Arrays, task: Task, out: Array | None = None) -> tuple[Array, ...]:
-    """Return the OUTPUTS of that name, the axes of a row kept; `out` is memory for the output "out".
+    """Return the OUTPUTS of function `name`, with the axes of a row kept; `out` is memory for the output "out".
 
-    Eta of "eta" and "rescale" is float64; other floats are of the dtype of x.
+    The functions "eta" and "rescale" give eta as float64; other floats are of the dtype of x.
     """
     rows = _problem(arrays, task)
     found: tuple[Array, ...]
@@ -106,7 +106,7 @@ def compute(name: str, arrays: Arrays, task: Task, out: Array | None = None) -> 
 def differentiate(
     arrays: Arrays, eta: Array, grad_eta: Array, grad_out: Array | None, wanted: Arrays, task: Task
 ) -> Arrays:
-    """Return gradients of the arrays of a solved problem; of x and delta, only what is wanted has values."""
+    """Return the gradients of `arrays`, given eta; those of x and delta are computed only if `wanted`."""
     rows = _problem(arrays, task, is_checked=True)
     kept = rows.batch_shape_kept
     g = 0.0 if grad_out is None else by_element("grad_out", grad_out, rows)

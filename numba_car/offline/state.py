@@ -26,12 +26,12 @@ _CHUNK = 1 << 20  # records that are read together, whatever the size of a block
 
 
 def checksum(block: Array, records: Array) -> int:
-    """Return the CRC-32 of results and records."""
+    """Return the CRC-32 of the results of a block and of their records."""
     return zlib.crc32(bytes_of(records).data, zlib.crc32(bytes_of(block).data))
 
 
 class State:
-    """The open files of an incomplete run."""
+    """The open files of an incomplete run: `open_state` makes it, `run` and `cluster` store blocks in it."""
 
     def __init__(self, output: Output, solver: BlockSolver, *, resumes: bool) -> None:
         self.output, self.folder = output, output.folder
@@ -53,7 +53,7 @@ class State:
 
     @staticmethod
     def create(output: Output, solver: BlockSolver) -> None:
-        """Create the folder, with no row finished."""
+        """Create the folder with no row finished, in place of an older one; called by `open_state`."""
         if State.exists(output):
             Journal(output.folder / _JOURNAL).close()  # raises while another process is at work
         shutil.rmtree(output.folder, ignore_errors=True)
@@ -64,7 +64,7 @@ class State:
         Journal.create(output.folder / _JOURNAL, {"format": 1, **header_of(solver)})
 
     def _check(self, solver: BlockSolver) -> None:
-        """Raise OfflineError unless settings and input files are those that the run began with."""
+        """Raise OfflineError unless settings and input files are those that the run to resume began with."""
         if not is_header(self.journal.header):
             raise OfflineError(
                 f"{self.folder}: the first line of its manifest is damaged; start again with force"
@@ -76,9 +76,9 @@ class State:
             )
 
     def pending(self, size: int) -> list[RowRange]:
-        """Return blocks of at most that size of all rows that are not finished, or are damaged.
+        """Return blocks of at most `size` rows that cover all rows not finished, or damaged; called once, first.
 
-        The finished blocks may be of other sizes, if the run had another bound of memory before.
+        The finished blocks may be of other sizes, if the run had another limit of memory before.
         """
         blocks: list[RowRange] = []
         done_to = 0
@@ -92,7 +92,7 @@ class State:
         return blocks
 
     def _is_whole(self, rows: RowRange) -> bool:
-        """Return whether rows have the checksum that the journal says."""
+        """Return whether the results and records of finished rows have the checksum in the journal."""
         try:
             found = checksum(self.sink.read(*rows), self.records.read(*rows))
             return found == self.journal.done[rows]
@@ -100,27 +100,27 @@ class State:
             return False
 
     def store(self, rows: RowRange, block: Array, records: Array) -> None:
-        """Write the results and records of rows, and record in the journal that they are finished."""
+        """Write the results and records of a block just solved, and enter its rows in the journal as finished."""
         self.sink.write(rows[0], block)
         self.note(rows, records, checksum(block, records))
 
     def note(self, rows: RowRange, records: Array, crc: int) -> None:
-        """Write the records of rows whose results are written, and record that they are finished."""
+        """Write the records of rows and enter the rows in the journal, once `store` or a worker has written results."""
         self.records.write(rows[0], records)
         self.journal.append(rows, crc)
 
     def all_records(self) -> Iterator[tuple[int, Array]]:
-        """Yield the records in pieces, each with the index of its first row."""
+        """Yield the records of all rows in pieces, each with the index of its first row: for the report."""
         for start in range(0, self.count, _CHUNK):
             yield start, self.records.read(start, min(start + _CHUNK, self.count))
 
     def every(self, field: str) -> Array:
-        """Return one field of the records of all rows."""
+        """Return one field of the records of all rows, once all are finished: for `eta_out` and plots."""
         pieces = [records[field] for _, records in self.all_records()]
         return np.concatenate([*pieces, np.empty(0)])
 
     def publish(self) -> None:
-        """Give the output its final name."""
+        """Flush the results to the disk and rename them to the output, once all rows are finished."""
         self.sink.sync()
         self.sink.close()
         self.output.publish()
@@ -139,20 +139,20 @@ class State:
 
 
 def header_of(solver: BlockSolver) -> dict[str, Any]:
-    """Return settings and input files: two runs with equal headers write the same bytes."""
+    """Return the header of a run, its settings and input files: runs with equal headers write the same bytes."""
     inputs = {name: identity(source) for name, source in solver.sources.items()}
     found: dict[str, Any] = as_json({"settings": solver.settings.compared(), "inputs": inputs})
     return found
 
 
 def is_header(value: Any, *more: str) -> bool:
-    """Return whether a value of JSON has the parts of `header_of`, and those named."""
+    """Return whether a JSON value is an object with the parts of `header_of` and those in `more`, all objects."""
     parts = ("settings", "inputs", *more)
     return isinstance(value, dict) and all(isinstance(value.get(name), dict) for name in parts)
 
 
 def changes(before: dict[str, Any], solver: BlockSolver) -> list[str]:
-    """Return a text for each setting and input that differs from a header, with both values."""
+    """Return a text, with both values, for each setting and input in which a solver differs from a header."""
     now = header_of(solver)
     found = differences(before["settings"], now["settings"])
     for name in {**before["inputs"], **now["inputs"]}:
@@ -163,7 +163,7 @@ def changes(before: dict[str, Any], solver: BlockSolver) -> list[str]:
 
 
 def open_state(output: Output, solver: BlockSolver, resume: bool, force: bool) -> State:
-    """Return the state of the stopped run that is resumed, or of a new run."""
+    """Return the state of the stopped run if `resume`, or else of a new run, which replaces files only with `force`."""
     if resume and State.exists(output):
         return State(output, solver, resumes=True)
     if output.exists() and not force:
