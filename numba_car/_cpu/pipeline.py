@@ -260,7 +260,7 @@ def _sort(batch: Batch, block: Block) -> None:
     sort.sort_rows(*block.rows, *how, block.eta, block.verdict)
 
 
-def _doubt(_: Batch, block: Block) -> None:
+def _ask_for_more_digits(_: Batch, block: Block) -> None:
     """Make all answers for small p NEEDS_MORE_DIGITS, since float64 sums have too few digits for them."""
     verdict = block.verdict
     verdict[((verdict == DONE) & (block.eta > 0)) | (verdict == SATURATED)] = NEEDS_MORE_DIGITS
@@ -294,7 +294,7 @@ STAGES = {
     "validate": Stage(_validate, (PENDING,), (PENDING, NOT_FINITE, OUTSIDE, NEEDS_MORE_DIGITS)),
     "units": Stage(_newton_in_units, (PENDING,), (DONE, SATURATED, PENDING, NEEDS_MORE_DIGITS)),
     "sort": Stage(_sort, (PENDING, NEEDS_MORE_DIGITS), (DONE, SATURATED, NEEDS_MORE_DIGITS)),
-    "doubt": Stage(_doubt, (DONE, SATURATED), (DONE, NEEDS_MORE_DIGITS)),
+    "more digits": Stage(_ask_for_more_digits, (DONE, SATURATED), (DONE, NEEDS_MORE_DIGITS)),
     "saturate": Stage(_saturate, (SATURATED,), (DONE, NEEDS_MORE_DIGITS)),
     "double-double": Stage(_double_double, (NEEDS_MORE_DIGITS,), (NEEDS_MORE_DIGITS,)),
 }
@@ -303,7 +303,7 @@ STAGES = {
 @functools.cache
 def _stages_of(kind: int, method: str, is_small_p: bool) -> list[Stage]:
     """Return the stages for norms of that kind, in order."""
-    left_out = set() if is_small_p else {"doubt"}
+    left_out = set() if is_small_p else {"more digits"}
     if kind == MAXIMUM:
         left_out |= {"sort", "saturate"}
     elif method == "sort":
