@@ -96,11 +96,14 @@ class Batch:
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""
-        tasks = self.tasks
-        if len(tasks) == 1:
-            work(*tasks[0])
-        else:
-            run(lambda index: work(*tasks[index]), len(tasks), self._threads)
+
+        def task(index: int) -> None:
+            with np.errstate(
+                all="ignore"
+            ):  # long rows run interpreted; overflow is what stages look for
+                work(*self.tasks[index])
+
+        run(task, len(self.tasks), self._threads)
 
     def rows(self, start: int, stop: int) -> tuple[Any, ...]:
         """Return x, delta, lower, upper and n as kernels take them."""
