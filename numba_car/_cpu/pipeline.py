@@ -98,9 +98,8 @@ class Batch:
         """Call work(start, stop) for all blocks, over the threads."""
 
         def task(index: int) -> None:
-            with np.errstate(
-                all="ignore"
-            ):  # long rows run interpreted; overflow is what stages look for
+            # Long rows run interpreted, and the stages look for overflow themselves.
+            with np.errstate(all="ignore"):
                 work(*self.tasks[index])
 
         run(task, len(self.tasks), self._threads)
