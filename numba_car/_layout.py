@@ -33,7 +33,9 @@ def flat(array: Array) -> Array:
 def is_plain(array: Array) -> bool:
     """Return whether kernels can work on an array's memory as it is, but for its dtype."""
     flags = array.flags
-    return flags.carray or (flags.c_contiguous and flags.aligned)  # the first is faster: writeable, too
+    return flags.carray or (
+        flags.c_contiguous and flags.aligned
+    )  # the first is faster: writeable, too
 
 
 class Rows:

@@ -2,19 +2,26 @@
 
 import math
 
+import numpy as np
+
 from numba_car._core.constants import BLOCK_CHAIN
+from numba_car._core.coordinate import room
 from numba_car._core.newton import in_range
-from numba_car._core.norms import GENERAL, MAXIMUM, root, unit_of
+from numba_car._core.norms import GENERAL, MAXIMUM, TWO, root, term, unit_of
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, SATURATED
 from numba_car._cpu.maxima import largest_breakpoint, largest_step
-from numba_car._cpu.row import rows_of
-from numba_car._cpu.sums import sum_steps
-from numba_car._jit import kernel, rows
+from numba_car._cpu.row import element, parts_of, rows_of
+from numba_car._cpu.sums import add, length_of, sum_steps
+from numba_car._jit import kernel, loop, rows
 
 
 @rows
 def norm_reached(row, norm, eta, block):
     """Return N(eta); with eta = inf that is R."""
+    if len(norm) <= TWO:
+        total = sum_steps(row, norm, eta, 1.0, block)
+        if in_range(total):
+            return root(total, norm)
     size = largest_step(row, eta)
     if len(norm) == MAXIMUM or not 0.0 < size < math.inf:
         return size
@@ -22,6 +29,42 @@ def norm_reached(row, norm, eta, block):
     if len(norm) >= GENERAL:
         block = BLOCK_CHAIN if norm[0] >= 2.0 else 1
     return unit * root(sum_steps(row, norm, eta, unit, block), norm)
+
+
+@loop
+def _sum_steps_and_rooms(row, norm, eta):
+    """Return sum step**p at eta, and sum room**p of all that moves, over a block."""
+    step_sum, room_sum = 0.0, 0.0
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        distance = room(x, delta, lower, upper) if delta != 0 else 0.0
+        reach = eta * abs(delta)
+        step_sum += term(distance if distance < reach else reach, norm)  # noqa: FURB136
+        room_sum += term(distance, norm)
+    return step_sum, room_sum
+
+
+@rows
+def sum_steps_and_rooms(row, norm, eta, block):
+    """Return sum step**p at a finite eta, and sum room**p of all that moves, over a row, for p = 1 or 2."""
+    steps, steps_lost, rooms, rooms_lost, start = 0.0, 0.0, 0.0, 0.0, 0
+    while start < row[0].size:
+        length = length_of(row[0].size - start, block)
+        step_sum, room_sum = _sum_steps_and_rooms(parts_of(row, start, start + length), norm, eta)
+        steps, steps_lost = add(steps, steps_lost, step_sum)
+        rooms, rooms_lost = add(rooms, rooms_lost, room_sum)
+        start += length
+    return steps + steps_lost, rooms + rooms_lost
+
+
+@rows
+def norms_reached(row, norm, eta, block):
+    """Return N(eta) and R, in one pass where p is 1 or 2."""
+    if len(norm) <= TWO and eta < math.inf:
+        steps, rooms = sum_steps_and_rooms(row, norm, eta, block)
+        if in_range(steps) and in_range(rooms):
+            return root(steps, norm), root(rooms, norm)
+    return norm_reached(row, norm, eta, block), norm_reached(row, norm, math.inf, block)
 
 
 @rows
@@ -48,3 +91,11 @@ def measure_rows(x, delta, lower, upper, n, norm, block, eta, reached):
     """Store the norms that a block of rows reaches at eta."""
     for r in range(eta.size):
         reached[r] = norm_reached(rows_of(x, delta, lower, upper, r, n), norm, eta[r], block)
+
+
+@kernel
+def measure_both_rows(x, delta, lower, upper, n, norm, block, eta, reached, max_norm):
+    """Store the norms that a block of rows reaches at eta, and the largest that it can reach."""
+    for r in range(eta.size):
+        row = rows_of(x, delta, lower, upper, r, n)
+        reached[r], max_norm[r] = norms_reached(row, norm, eta[r], block)

@@ -76,6 +76,7 @@ class Kernels(NamedTuple):
     solve_maximum_norm_rows: Callable[..., Any] = maximum_norm.solve_maximum_norm_rows
     saturate_rows: Callable[..., Any] = measure.saturate_rows
     measure_rows: Callable[..., Any] = measure.measure_rows
+    measure_both_rows: Callable[..., Any] = measure.measure_both_rows
     rescale_rows: Callable[..., Any] = rescale.rescale_rows
 
 
@@ -132,6 +133,25 @@ class Batch:
         reached = np.full(eta.size, -1.0)  # nothing known yet
         if not self.plan.is_small_p:
             self.kernels.measure_rows(*block.rows, self.norm, self.plan.block, eta, reached)
+        return self._with_all_digits(block, eta, reached)
+
+    def max_norms(self, block: Block) -> Array:
+        """Return R of a block of rows."""
+        return self.norms(block, np.full(block.eta.size, np.inf))
+
+    def norms_and_max_norms(self, block: Block, eta: Array) -> tuple[Array, Array]:
+        """Return N(eta) and R of a block of rows."""
+        reached, max_norm = np.full(eta.size, -1.0), np.full(eta.size, -1.0)
+        if not self.plan.is_small_p:
+            how = self.norm, self.plan.block, eta
+            self.kernels.measure_both_rows(*block.rows, *how, reached, max_norm)
+        infinite = np.full(eta.size, np.inf)
+        max_norm = self._with_all_digits(block, infinite, max_norm)
+        return self._with_all_digits(block, eta, reached), max_norm
+
+    def _with_all_digits(self, block: Block, eta: Array, reached: Array) -> Array:
+        """Return norms reached, those that are not known yet, or too small for float64, in double-double."""
+        if not self.plan.is_small_p:
             # Below, the steps were rounded as the subnormal numbers that they are.
             moves = (reached > 0) | ((eta > 0) & (eta < np.inf))
             reached[moves & (reached < SMALLEST_SUM)] = -1.0
@@ -139,10 +159,6 @@ class Batch:
             newton_double_double.measure_rows(*block.rows, *self.plan.powers, eta, reached)
         reached[(block.verdict == NOT_FINITE) | np.isnan(eta)] = np.nan
         return reached
-
-    def max_norms(self, block: Block) -> Array:
-        """Return R of a block of rows."""
-        return self.norms(block, np.full(block.eta.size, np.inf))
 
     def is_unreachable(self, block: Block, max_norm: Array) -> Array:
         """Return which rows have eps above both R and R rounded to the dtype of the result."""

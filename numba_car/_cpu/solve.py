@@ -93,12 +93,12 @@ def solve(problem: Problem) -> tuple[Array, Array, Array, Array]:
 
     def store(block: Block) -> None:
         rows = slice(block.start, block.stop)
-        reachable = batch.max_norms(block)
         with np.errstate(over="ignore"):
-            eta[rows], max_norm[rows] = block.eta, reachable
+            eta[rows] = block.eta
+            reached, reachable = batch.norms_and_max_norms(block, eta[rows].astype(np.float64))
+            max_norm[rows] = reachable
         saturated[rows] = batch.is_unreachable(block, reachable)
         # The norm asked for is finite; only the rounding of eta can make it overflow.
-        reached = batch.norms(block, eta[rows].astype(np.float64))
         norm[rows] = np.minimum(reached, problem.largest)
 
     solve_blocks(batch, store)
