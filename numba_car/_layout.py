@@ -42,7 +42,7 @@ class Rows:
     """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
 
     __slots__ = (
-        "_batch_shape", "_by_row", "_flat", "_moved", "_row_shape", "_stride", "_table",
+        "_batch_shape", "_by_row", "_flat", "_is_half", "_moved", "_row_shape", "_stride", "_table",
         "count", "dtype", "is_copied", "n",
     )  # fmt: skip
 
@@ -77,6 +77,8 @@ class Rows:
             row = np.ascontiguousarray(moved[(0,) * len(others)], dtype)
             moved = np.broadcast_to(row, moved.shape)
         self._moved = moved
+        in_float32 = dtype == np.float32 and array.dtype.isnative
+        self._is_half = in_float32 and array.dtype.name in ("float16", "bfloat16")
         self._by_row = _reshaped(moved, (self.count, *self._row_shape))
         self._table = _reshaped(moved, (self.count, self.n))
         self._flat, self._stride = self._direct()
@@ -109,6 +111,10 @@ class Rows:
             first = start * stride
             return self._flat[first : first + (stop - start - 1) * stride + self.n], stride
         array, index = self._index(start, stop)
+        if self._is_half:
+            from numba_car._core import half  # which imports numba
+
+            return half.widen(array[index]), self.n
         copy = np.empty((stop - start, *self._row_shape), self.dtype)
         with np.errstate(all="ignore"):
             np.copyto(copy, array[index], casting="unsafe")
@@ -124,6 +130,10 @@ class Rows:
         """Store a block that was written to scratch memory."""
         if self._flat is None:
             array, index = self._index(start, stop)
+            if self._is_half:
+                from numba_car._core import half
+
+                block = half.narrow(block, array.dtype)
             with np.errstate(all="ignore"):
                 array[index] = block.reshape(stop - start, *self._row_shape)
 
