@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from numba_car._core.constants import BLOCK_FLOAT32, BLOCK_FLOAT64, LARGEST
-from numba_car._core.coordinate import breakpoint_of, room
+from numba_car._core.coordinate import room
 from numba_car._core.derivative import (
     hold,
     inverse_unit,
@@ -20,7 +20,7 @@ from numba_car._core.derivative import (
     unit_at_zero,
 )
 from numba_car._core.norms import MAXIMUM, NORM_1, is_float32, term
-from numba_car._cpu.maxima import largest_delta, largest_step, max_abs
+from numba_car._cpu.maxima import bits_of, largest_delta, largest_step, max_abs
 from numba_car._cpu.row import at, element, part, parts_of
 from numba_car._cpu.sums import add
 from numba_car._jit import loop, rows
@@ -82,16 +82,30 @@ def _gather(row, g, norm, eta, inverse):
     return share + share_lost, pull + pull_lost
 
 
+@loop
+def _largest_breakpoint(row):
+    """Return the bits of the largest breakpoint of a block, -1 if nothing moves."""
+    largest = np.int64(-1)
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        distance = room(x, delta, lower, upper)
+        here = bits_of(distance / abs(delta))
+        largest = max(largest, here if (delta != 0) & (distance > 0) else np.int64(-1))
+    return largest
+
+
 @rows
 def _last_to_clip(row):
     """Return the coordinate with the largest breakpoint, the first of equals; -1 if none moves."""
-    best, largest = -1, 0.0
-    for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, np.float64)
-        here = breakpoint_of(x, delta, lower, upper)
-        if here >= 0 and (best < 0 or here > largest):
-            best, largest = i, here
-    return best
+    first, largest, n = 0, np.int64(-1), row[0].size
+    for start in range(0, n, _SEARCHED):
+        here = _largest_breakpoint(parts_of(row, start, min(start + _SEARCHED, n)))
+        if here > largest:
+            first, largest = start, here
+    for i in range(first, min(first + _SEARCHED, n)):
+        if largest >= 0 and _largest_breakpoint(parts_of(row, i, i + 1)) == largest:
+            return i
+    return -1
 
 
 @rows
@@ -142,6 +156,8 @@ def analyse(row, g, norm, eps, eta):
         return share, pull, 0.0, by_eps, -1, False
     share, pull = _gather(row, g, norm, eta, inverse_unit(eps, 1.0))
     if share == 0:
-        return share, pull, 0.0, 0.0, _last_to_clip(row), True
+        # In float32 the sum may have underflowed: the caller asks again, in float64.
+        last = -1 if is_float32(eta) else _last_to_clip(row)
+        return share, pull, 0.0, 0.0, last, True
     rate, by_eps = rates(share, norm, eps, eta)
     return share, pull, rate, by_eps, -1, False

@@ -62,7 +62,13 @@ def _backward(row, g, h, norm, eps, eta, largest, outputs):
     safe = fits(share) and fits(pull) and fits(rate) and fits(rate * eta)
     if is_float32(eta) and (is_lost or not safe):
         return False, 0.0, 0.0, 0.0
-    to_lower, to_upper = _write_row(row, g, norm, inverse, eta, rate, largest, outputs)
+    like = row[0].dtype.type(0)
+    if saturated and is_float32(like) and not is_float32(eta) and fits(eta) and eta > 0:
+        # Nothing but g, eta*g and 0 is to be written, to which float64 adds no digits.
+        how = type(like)(eta), 0.0, largest, outputs
+        to_lower, to_upper = _write_row(row, g, norm, inverse, *how)
+    else:
+        to_lower, to_upper = _write_row(row, g, norm, inverse, eta, rate, largest, outputs)
     if decider >= 0:
         more = by_decider(np.float64(row[1][decider]), pull, eta, saturated)
         _increase(out_x, decider, more[0], largest)
