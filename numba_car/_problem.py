@@ -230,6 +230,9 @@ def by_row(name: str, values: Array, shape: tuple[int, ...], axes: tuple[int, ..
 def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
     """Return one value per element of x, as rows."""
     array = as_numeric(name, values)
+    is_like_x = array.shape == task.shape and array.dtype is task.dtype
+    if task.is_plain and is_like_x and is_plain(array):
+        return Rows.of_plain(array, task.count, task.n)
     try:
         return Rows(np.broadcast_to(array, task.shape), task.axes, task.x.dtype)
     except ValueError:

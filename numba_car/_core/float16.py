@@ -10,7 +10,10 @@ _SCALE = np.float32(2.0**112)  # the exponents are 127 - 15 = 112 apart
 _INFINITY_32, _SIGN_32 = np.uint32(0x7F800000), np.uint32(0x80000000)
 _OVERFLOW = np.uint32(143 << 23)  # bits of 65536, which float16 does not hold
 _SMALLEST_NORMAL = np.uint32(113 << 23)  # bits of 2**-14
-_HALF, _BITS_OF_HALF = np.float32(0.5), np.uint32(126 << 23)  # whose last place is that of a subnormal, 2**-24
+_HALF, _BITS_OF_HALF = (
+    np.float32(0.5),
+    np.uint32(126 << 23),
+)  # whose last place is that of a subnormal, 2**-24
 _REBIAS = np.uint32((1 << 32) - (112 << 23) + 0xFFF)  # and half a last place, but for the tie
 _NAN = np.uint32(0x7E00)
 

@@ -11,13 +11,37 @@ import numpy as np
 from numba_car._cpu.jvp import jvp_rows
 from numba_car._cpu.pipeline import Batch, Block
 from numba_car._cpu.solve import solve_blocks
+from numba_car._cpu.sums import add_rows
 from numba_car._cpu.vjp import vjp_rows
 from numba_car._layout import Array, Rows
 from numba_car._problem import Problem
 
 
 class _Gradient:
-    """The gradient of one argument: its elements, summed over the axes that it was broadcast along."""
+    """The gradient of one argument that has an element for each of the result."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._result = np.empty(problem.shape, problem.dtype)
+        if problem.is_plain:
+            self._rows = Rows.of_plain(self._result, problem.count, problem.n)
+        else:
+            self._rows = Rows(self._result, problem.axes, problem.x.dtype)
+
+    def target(self, start: int, stop: int) -> tuple[Array, int]:
+        """Return where a kernel is to store these rows."""
+        return self._rows.scratch(start, stop)
+
+    def take(self, start: int, stop: int, block: Array) -> None:
+        """Store the gradients of rows that a kernel has written to the target."""
+        self._rows.store(start, stop, block)
+
+    def result(self) -> Any:
+        """Return the gradient."""
+        return self._result[()]
+
+
+class _SummedGradient:
+    """The gradient of one argument that is broadcast, summed over the axes that it is broadcast along."""
 
     def __init__(self, problem: Problem, shape: tuple[int, ...]) -> None:
         axes, ndim = problem.axes, len(problem.shape)
@@ -28,35 +52,30 @@ class _Gradient:
         self._row = tuple(padded[axis] for axis in axes)
         self._problem, self._dtype = problem, problem.x.dtype
         self._lock, self._next, self._waiting = threading.Lock(), 0, dict[int, Array]()
-        if shape == problem.shape:
-            self._result = np.empty(shape, problem.dtype)
-            self._rows: Rows | None = Rows(self._result, axes, self._dtype)
+        if math.prod(self._batch) == 1:  # one row serves all: rows are added first
+            self._result = np.zeros(problem.n)
         else:
             self._result = np.zeros((math.prod(self._batch), *self._row))
-            self._rows = None
 
     def target(self, start: int, stop: int) -> tuple[Array, int]:
         """Return where a kernel is to store these rows."""
-        if self._rows is not None:
-            return self._rows.scratch(start, stop)
         return np.empty((stop - start) * self._problem.n, self._dtype), self._problem.n
 
     def take(self, start: int, stop: int, block: Array) -> None:
-        """Store or add up the gradients of rows that a kernel has written to the target."""
-        if self._rows is not None:
-            self._rows.store(start, stop, block)
-        else:
-            self._add_in_order(start, stop, block)
-
-    def _add_in_order(self, start: int, stop: int, block: Array) -> None:
+        """Add up the gradients of rows that a kernel has written to the target."""
         # In the order of the rows, whatever that of the threads: the sum is the same to the bit.
+        is_one_row = self._result.ndim == 1
         with self._lock:
-            self._waiting[start] = self._sum_in_rows(stop - start, block)
+            self._waiting[start] = block if is_one_row else self._sum_in_rows(stop - start, block)
             while self._next in self._waiting:
                 part = self._waiting.pop(self._next)
-                rows = np.arange(self._next, self._next + len(part))
-                np.add.at(self._result, self._places(rows), part)
-                self._next += len(part)
+                if is_one_row:
+                    add_rows(part, self._result)
+                    self._next += part.size // self._result.size
+                else:
+                    rows = np.arange(self._next, self._next + len(part))
+                    np.add.at(self._result, self._places(rows), part)
+                    self._next += len(part)
 
     def _sum_in_rows(self, count: int, block: Array) -> Array:
         shape = tuple(self._problem.shape[axis] for axis in self._problem.axes)
@@ -65,18 +84,24 @@ class _Gradient:
         return table.sum(axis=summed, keepdims=True) if summed else table
 
     def _places(self, rows: Array) -> Array:
-        if not self._batch:
-            return np.zeros(len(rows), np.int64)
         places = np.unravel_index(rows, self._problem.batch_shape)
         kept = [place * (size > 1) for place, size in zip(places, self._batch, strict=True)]
         return np.asarray(np.ravel_multi_index(kept, self._batch))
 
     def result(self) -> Any:
         """Return the gradient, shaped like the argument."""
-        if self._rows is not None:
-            return self._result[()]
-        moved = self._result.reshape(self._batch + self._row)
+        summed = self._result
+        if summed.ndim == 1:
+            summed = self._sum_in_rows(1, summed)
+        moved = summed.reshape(self._batch + self._row)
         return moved.transpose(np.argsort(self._order)).reshape(self._shape)
+
+
+def _gradient_of(problem: Problem, array: Array) -> _Gradient | _SummedGradient:
+    """Return where the gradient of an argument goes."""
+    if array.shape == problem.shape:
+        return _Gradient(problem)
+    return _SummedGradient(problem, array.shape)
 
 
 def vjp(
@@ -89,13 +114,15 @@ def vjp(
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Return the gradients of x, delta, eps (flat, by row), lower and upper; g and h are upstream.
 
-    If `eta` is given, nothing is solved again; of the gradients of x and delta only the `wanted` are computed.
+    If `eta` is given, nothing is solved again; the gradients of x and delta are None unless they are `wanted`.
     """
     batch = Batch(problem)
-    x, delta, lower, upper = (_Gradient(problem, array.shape) for array in problem.inputs)
-    of_x, of_delta = (o if want else None for o, want in zip((x, delta), wanted, strict=True))
     has_arrays = isinstance(problem.lower, Rows)
-    outputs = (of_x, of_delta, *((lower, upper) if has_arrays else (None, None)))
+    computed = (*wanted, has_arrays, has_arrays)
+    outputs = [
+        _gradient_of(problem, array) if is_computed else None
+        for array, is_computed in zip(problem.inputs, computed, strict=True)
+    ]
     by_row = np.empty((3, problem.count))
 
     def differentiate(block: Block) -> None:
@@ -115,8 +142,8 @@ def vjp(
     else:
         batch.eta = eta
         batch.for_blocks(lambda start, stop: differentiate(batch.solved(start, stop)))
-    of_bounds = (lower.result(), upper.result()) if has_arrays else by_row[1:].sum(axis=1)
-    return x.result(), delta.result(), by_row[0], *of_bounds
+    of_x, of_delta, *of_bounds = (output and output.result() for output in outputs)
+    return of_x, of_delta, by_row[0], *(of_bounds if has_arrays else by_row[1:].sum(axis=1))
 
 
 def jvp(

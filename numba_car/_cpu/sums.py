@@ -8,8 +8,9 @@ from numba_car._core.coordinate import step
 from numba_car._core.double_double import two_sum
 from numba_car._core.norms import GENERAL, divisor, relative, term
 from numba_car._cpu.row import element, parts_of
-from numba_car._jit import loop, rows
+from numba_car._jit import kernel, loop, rows
 
+_TOGETHER = 1024  # sums that stay in the first cache
 _LANES = 32  # elements that a vectorised loop takes at a time, or a multiple of them
 
 
@@ -62,3 +63,14 @@ def sum_steps(row, norm, eta, unit, block):
         total, lost = add(total, lost, _sum_steps(here, norm, eta, unit))
         start += length
     return total + lost
+
+
+@kernel
+def add_rows(block, total):
+    """Add the rows of a flat block to a total of one row, in order."""
+    n = total.size
+    for start in range(0, n, _TOGETHER):
+        stop = min(start + _TOGETHER, n)
+        for first in range(0, block.size, n):
+            for i in range(start, stop):
+                total[i] += np.float64(block[first + i])

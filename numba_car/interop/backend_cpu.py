@@ -106,7 +106,7 @@ def compute(name: str, arrays: Arrays, task: Task, out: Array | None = None) -> 
 def differentiate(
     arrays: Arrays, eta: Array, grad_eta: Array, grad_out: Array | None, wanted: Arrays, task: Task
 ) -> Arrays:
-    """Return the gradients of `arrays`, given eta; those of x and delta are computed only if `wanted`."""
+    """Return the gradients of `arrays`, given eta; those of x and delta hold anything unless they are `wanted`."""
     rows = _problem(arrays, task, is_checked=True)
     kept = rows.batch_shape_kept
     g = 0.0 if grad_out is None else by_element("grad_out", grad_out, rows)
@@ -118,7 +118,9 @@ def differentiate(
     found = of_x, of_delta, sum_to(of_eps.reshape(kept), arrays.eps.shape), of_lower, of_upper
     return Arrays(
         *(
-            np.asarray(gradient, array.dtype).reshape(array.shape)
+            np.empty(array.shape, array.dtype)
+            if gradient is None
+            else np.asarray(gradient, array.dtype).reshape(array.shape)
             for gradient, array in zip(found, arrays, strict=True)
         )
     )
