@@ -57,7 +57,7 @@ class Problem:
     slack: float  # how far x may lie outside its bounds, relative to their size
     inputs: tuple[Array, ...]  # whatever memory is read from
     options: Options  # checked
-    is_plain = False  # see `_plain_problem`
+    is_plain = False  # see `plain_problem`
 
     def __post_init__(self) -> None:
         self.count, self.n = self.x.count, self.x.n  # number of rows, and of elements of a row
@@ -329,7 +329,7 @@ def _bounds(
 
 def problem(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Problem:
     """Return the problem of a call; all but the values of x and delta, which the kernels check, is checked."""
-    if plain := _plain_problem(x, delta, eps, options):
+    if plain := plain_problem(x, delta, eps, options):
         return plain
     options = options._replace(p=check_p(options.p), num_threads=check_options(options))
     x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
@@ -360,7 +360,7 @@ def problem(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) ->
     )
 
 
-def _plain_problem(x: Any, delta: Any, eps: Any, options: Options) -> Problem | None:
+def plain_problem(x: Any, delta: Any, eps: Any, options: Options) -> Problem | None:
     """Return the problem of a plain call, or None: on small calls the full checks would take most of the time.
 
     A call is plain where x and delta are C-contiguous arrays of one shape and one dtype, float32 or
@@ -389,7 +389,8 @@ def _known_of_plain(options: Options, dtype: DType, shape: tuple[int, ...]) -> A
         dtype in _PLAIN
         and len(shape) > 1
         and math.prod(shape) > 0
-        and axis is num_threads is None
+        and axis is None
+        and (num_threads is None or (type(num_threads) is int and num_threads >= 1))
         and all(type(number) in _NUMBERS for number in (p, lower, upper))
         and (0 < p < LARGEST_P or p == math.inf)
         and lower <= upper  # type: ignore[operator]

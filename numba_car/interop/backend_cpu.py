@@ -19,6 +19,7 @@ from numba_car._problem import (
     by_row,
     check_bounds,
     check_eps,
+    plain_problem,
 )
 from numba_car.interop.closed_form import Arrays, Setting
 
@@ -47,6 +48,11 @@ class Task(NamedTuple):
         rounding = max(PRECISIONS[name].rounding for name in (self.precision, self.of_x))
         return Precision(rounding, PRECISIONS[self.precision].largest)
 
+    def is_plain(self, x: Array) -> bool:
+        """Return whether a row is all axes but the first, and nothing was rounded to the dtype of x."""
+        is_rounded = PRECISIONS[x.dtype.name] != self.limits()
+        return self.axes == tuple(range(1 - x.ndim, 0)) and not is_rounded
+
     def setting(self, shape: tuple[int, ...]) -> Setting:
         """Return shape, axes counted from the first, and p, for arrays that broadcast to that shape."""
         return Setting(shape, tuple(len(shape) + axis for axis in self.axes), self.p)
@@ -55,6 +61,11 @@ class Task(NamedTuple):
 def _problem(arrays: Arrays, task: Task, *, is_checked: bool = False) -> Problem:
     """Return the `Problem` of arrays; checks the values of eps and of the bounds unless `is_checked`."""
     x, delta, *others = arrays
+    if all(array.size == 1 for array in others) and task.is_plain(x):
+        eps, lower, upper = (array.item() for array in others)
+        options = Options(task.p, (lower, upper), None, True, *task[4:])
+        if plain := plain_problem(x, delta, eps, options):
+            return plain
     shape, axes, p = task.setting(np.broadcast(*arrays).shape)
     eps, lower, upper = (array.reshape(()) if array.size == 1 else array for array in others)
     if not is_checked:

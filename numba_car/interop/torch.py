@@ -7,28 +7,25 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from numba_car import _numpy
 from numba_car._options import Options, Solution
 from numba_car.interop import closed_form
 from numba_car.interop.protocol import Arguments, one_device, prepare
+from numba_car.interop.torch_eager import Solve, is_transformed, serves
 from numba_car.interop.torch_library import NATIVE, Torch
 from numba_car.interop.torch_operators import solvers, tensor_of
 
 _PLAIN = (Tensor, int, float, np.generic, type(None))
 
 
-def _is_transformed() -> bool:
-    """Return whether a transform of torch.func or forward mode is active; operators have no rules for these."""
-    return bool(torch._C._are_functorch_transforms_active()) or forward_ad._current_level >= 0
-
-
 def _run(name: str, arguments: Arguments, lib: Torch) -> tuple[Tensor, ...]:
     """Return the outputs of that name, with derivatives in both directions."""
     arrays, setting, task = arguments.arrays, arguments.setting, arguments.task
-    transformed = _is_transformed()
+    transformed = is_transformed()
     if name in ("eta", "rescale") and not transformed:
+        if serves(*arrays):
+            return tuple(Solve.apply(name, task, *arrays))
         found = solvers[name](*arrays, *task)
         return found if isinstance(found, tuple) else (found,)
     found = solvers[name](*(tensor.detach() for tensor in arrays), *task)
@@ -59,7 +56,7 @@ def _as_numpy(*values: Any) -> list[Any] | None:
 
     None too where NumPy and torch may promote dtypes differently.
     """
-    if torch.compiler.is_compiling() or _is_transformed():
+    if torch.compiler.is_compiling() or is_transformed():
         return None
     x, delta = values[:2]
     if not (isinstance(x, Tensor) and isinstance(delta, Tensor)):

@@ -24,8 +24,11 @@ class Torch:
         # A list of x or delta takes the dtype of the other, so as not to lose digits; None is torch's default.
         dtype = torch.float64 if name not in ("x", "delta") else self._dtype
         try:
-            if isinstance(value, (int, float)):  # as_tensor, or full, would compile anew for each
+            if isinstance(value, (int, float)):
                 dtype = torch.float64 if isinstance(value, float) else torch.int64
+                if not torch.compiler.is_compiling():
+                    return torch.tensor(value, dtype=dtype, device=self._device)
+                # as_tensor, or full, would compile anew for each
                 return torch.zeros((), dtype=dtype, device=self._device) + value
             return self._checked(name, torch.as_tensor(value, dtype=dtype, device=self._device))
         except (ValueError, TypeError, RuntimeError, OverflowError) as error:

@@ -97,7 +97,7 @@ solvers = {
 }
 
 
-def _differentiate(
+def differentiate(
     x: Tensor,
     delta: Tensor,
     eps: Tensor,
@@ -129,7 +129,7 @@ def _differentiate(
 
 
 def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
-    """Return tensors of the shapes and dtypes of what `_differentiate` returns."""
+    """Return tensors of the shapes and dtypes of what `differentiate` returns."""
     tensors, wanted = arguments[:5], arguments[8]
     return tuple(
         torch.empty_like(tensor, memory_format=torch.contiguous_format)
@@ -139,11 +139,11 @@ def _fake_gradients(*arguments: Any) -> tuple[Tensor, ...]:
     )
 
 
-_gradients = _operator(
+gradients = _operator(
     "gradients",
     f"({_INPUTS}, Tensor eta, Tensor grad_eta, Tensor? grad_out, bool[] wanted, {_TASK})"
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
-    _differentiate,
+    differentiate,
     _fake_gradients,
     spread=True,
 )
@@ -158,7 +158,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
 def _backward(ctx: Any, grad_eta: Tensor, grad_out: Tensor | None = None) -> tuple[Any, ...]:
     """Return the gradients of all inputs of an operator, None for those of the task."""
     wanted = list(ctx.needs_input_grad[:5])
-    found = _gradients(*ctx.saved_tensors, grad_eta, grad_out, wanted, *ctx.task)
+    found = gradients(*ctx.saved_tensors, grad_eta, grad_out, wanted, *ctx.task)
     kept = (gradient if want else None for gradient, want in zip(found, wanted, strict=True))
     return *kept, *(None for _ in ctx.task)
 
@@ -193,4 +193,4 @@ def _backward_gradients(ctx: Any, *upstream: Tensor) -> tuple[Any, ...]:
 
 for _name in ("eta", "rescale"):
     solvers[_name].register_autograd(_backward, setup_context=_save)
-_gradients.register_autograd(_backward_gradients, setup_context=_save_gradients)
+gradients.register_autograd(_backward_gradients, setup_context=_save_gradients)
