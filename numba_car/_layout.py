@@ -27,12 +27,13 @@ class _Memory:
 
 def flat(array: Array) -> Array:
     """Return C-contiguous memory as one writeable dimension, so that numba compiles for one type only."""
-    return array.reshape(-1) if array.flags.writeable else np.asarray(_Memory(array, array.size))
+    return array.ravel() if array.flags.writeable else np.asarray(_Memory(array, array.size))
 
 
 def is_plain(array: Array) -> bool:
     """Return whether kernels can work on an array's memory as it is, but for its dtype."""
-    return array.flags.c_contiguous and array.flags.aligned
+    flags = array.flags
+    return flags.carray or (flags.c_contiguous and flags.aligned)  # the first is faster: writeable, too
 
 
 class Rows:
@@ -61,8 +62,7 @@ class Rows:
         """Return the rows of an array known to be plain, see `is_plain`, faster than `Rows` does."""
         self = cls.__new__(cls)
         self.dtype, self.count, self.n, self._stride = array.dtype, count, n, n
-        self._flat = array.reshape(-1) if array.flags.writeable else flat(array)
-        self.is_copied = False
+        self._flat, self.is_copied = flat(array), False
         return self
 
     def _lay_out(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:

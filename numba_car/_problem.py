@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike
 
 from numba_car._core.constants import LARGEST_P, SLACK
-from numba_car._layout import Array, DType, Rows, is_plain
+from numba_car._layout import Array, DType, Rows, flat, is_plain
 from numba_car._options import METHODS, RULES, Axis, Bounds, Options, check_options, check_p, pair
 
 
@@ -40,7 +40,7 @@ def precision_of(dtype: DType) -> Precision | None:
     return PRECISIONS.get(dtype.name)
 
 
-@dataclass(slots=True)  # frozen, it would take 5 us to make
+@dataclass  # frozen, it would take 5 us to make
 class Problem:
     """A batch of rows, checked. Sizes are in the units of x; a result is of `dtype`."""
 
@@ -57,23 +57,24 @@ class Problem:
     slack: float  # how far x may lie outside its bounds, relative to their size
     inputs: tuple[Array, ...]  # whatever memory is read from
     options: Options  # checked
-    is_plain: bool = False  # see `_plain_problem`
+    is_plain = False  # see `_plain_problem`
 
-    @property
-    def count(self) -> int:
-        """Return the number of rows."""
-        return self.x.count
-
-    @property
-    def n(self) -> int:
-        """Return the number of elements of a row."""
-        return self.x.n
+    def __post_init__(self) -> None:
+        self.count, self.n = self.x.count, self.x.n  # number of rows, and of elements of a row
 
     @property
     def is_copied(self) -> bool:
         """Return whether blocks of some array are copies."""
-        parts = () if self.is_plain else (self.x, self.delta, self.lower, self.upper)
+        parts = self.x, self.delta, self.lower, self.upper
         return any(isinstance(part, Rows) and part.is_copied for part in parts)
+
+    def rows(self, start: int, stop: int) -> tuple[Any, ...]:
+        """Return x, delta, lower, upper and n of rows start to stop as kernels take them."""
+        lower: Any = self.lower
+        upper: Any = self.upper
+        if isinstance(lower, Rows):
+            lower, upper = lower.block(start, stop), upper.block(start, stop)
+        return self.x.block(start, stop), self.delta.block(start, stop), lower, upper, self.n
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
@@ -97,6 +98,35 @@ class Problem:
             next(inner if axis in self.axes else outer) for axis in range(len(self.shape))
         )
         return tuple(int(place) for place in places)
+
+
+class _PlainProblem(Problem):
+    """The problem of a plain call, made from what is known of all calls with these options, dtype and shape."""
+
+    is_plain, is_copied = True, False
+
+    def __init__(self, known: dict[str, Any], x: Array, delta: Array, eps: float) -> None:
+        self.__dict__ = known.copy()
+        self.inputs = x, delta, *self.inputs
+        self.eps = np.empty(self.count)
+        self.eps.fill(eps)
+
+    @functools.cached_property
+    def x(self) -> Rows:  # type: ignore[override]
+        """The rows of x."""
+        return Rows.of_plain(self.inputs[0], self.count, self.n)
+
+    @functools.cached_property
+    def delta(self) -> Rows:  # type: ignore[override]
+        """The rows of delta."""
+        return Rows.of_plain(self.inputs[1], self.count, self.n)
+
+    def rows(self, start: int, stop: int) -> tuple[Any, ...]:
+        """Return x, delta, lower, upper and n of rows start to stop as kernels take them."""
+        if stop - start != self.count:
+            return super().rows(start, stop)
+        x, delta, *_ = self.inputs  # without rows, which take longer to make
+        return (flat(x), self.n), (flat(delta), self.n), self.lower, self.upper, self.n
 
 
 _CUDA, _CUDA_MANAGED = 2, 13  # DLPack's numbers of kinds of devices
@@ -336,26 +366,21 @@ def _plain_problem(x: Any, delta: Any, eps: Any, options: Options) -> Problem | 
     if not (type(x) is type(delta) is np.ndarray and is_plain(x) and is_plain(delta)):
         return None
     try:
-        plain = _plain_fields(options, x.dtype, x.shape)
+        known = _known_of_plain(options, x.dtype, x.shape)
     except TypeError:  # options that cannot be hashed, such as bounds that are arrays
         return None
-    if plain is None or delta.dtype is not x.dtype or delta.shape != x.shape:
+    if known is None or delta.dtype is not x.dtype or delta.shape != x.shape:
         return None
-    eps = eps.item() if isinstance(eps, np.floating) else eps
+    if isinstance(eps, np.floating):
+        eps = eps.item()
     if not (type(eps) in _NUMBERS and 0 <= eps <= _LARGEST):
         return None
-    count, n, bounds, others, bound_arrays = plain
-    eps_rows = np.empty(count)
-    eps_rows.fill(eps)
-    rows = Rows.of_plain(x, count, n), Rows.of_plain(delta, count, n)
-    inputs = x, delta, *bound_arrays
-    fields: Any = (*rows, *bounds, eps_rows, *others, inputs, options, True)
-    return Problem(*fields)
+    return _PlainProblem(known, x, delta, eps)
 
 
 @functools.lru_cache(256)
-def _plain_fields(options: Options, dtype: DType, shape: tuple[int, ...]) -> Any:
-    """Return count, n, and the fields of `Problem` that plain calls of these options share; None if not plain."""
+def _known_of_plain(options: Options, dtype: DType, shape: tuple[int, ...]) -> Any:
+    """Return the fields that problems of plain calls with these options share; None if such a call is not plain."""
     p, (lower, upper), axis, _, infeasible, method, num_threads = options
     if not (
         dtype in _PLAIN
@@ -369,10 +394,20 @@ def _plain_fields(options: Options, dtype: DType, shape: tuple[int, ...]) -> Any
         and method in METHODS
     ):
         return None
-    (_, largest), slack = _PLAIN[dtype], SLACK * _PLAIN[dtype].rounding
-    others = float(p), tuple(range(1, len(shape))), shape, dtype, largest, slack
-    bounds = rounded(lower, dtype), rounded(upper, dtype)  # type: ignore[arg-type]
-    return shape[0], math.prod(shape[1:]), bounds, others, (np.asarray(lower), np.asarray(upper))
+    return {
+        "count": shape[0],
+        "n": math.prod(shape[1:]),
+        "lower": rounded(lower, dtype),  # type: ignore[arg-type]
+        "upper": rounded(upper, dtype),  # type: ignore[arg-type]
+        "p": float(p),
+        "axes": tuple(range(1, len(shape))),
+        "shape": shape,
+        "dtype": dtype,
+        "largest": _PLAIN[dtype].largest,
+        "slack": SLACK * _PLAIN[dtype].rounding,
+        "inputs": (np.asarray(lower), np.asarray(upper)),
+        "options": options,
+    }
 
 
 def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
@@ -385,18 +420,13 @@ def result_rows(task: Problem, out: Any) -> tuple[Array, Rows, bool]:
     Memory allocated here may be written to at once. The caller's must be left alone until no error can
     happen, and must not be written to at all while it is read from elsewhere.
     """
-    if out is None:
-        result = np.empty(task.shape, task.dtype)
-        if task.is_plain:
-            return result, Rows.of_plain(result, task.x.count, task.x.n), True
-    else:
+    if out is not None:
         _check_out(out, task)
-        overlaps = any(
-            array is not out and np.may_share_memory(out, array) and not _is_same(out, array)
-            for array in task.inputs[: 4 if isinstance(task.lower, Rows) else 2]
-        )
-        result = np.empty(task.shape, task.dtype) if overlaps else out
-    return result, Rows(result, task.axes, task.x.dtype), result is not out
+    is_new = out is None or _overlaps(out, task)
+    result = np.empty(task.shape, task.dtype) if is_new else out
+    if task.is_plain and is_plain(result):
+        return result, Rows.of_plain(result, task.count, task.n), is_new
+    return result, Rows(result, task.axes, task.x.dtype), is_new
 
 
 def _check_out(out: Any, task: Problem) -> None:
@@ -408,6 +438,14 @@ def _check_out(out: Any, task: Problem) -> None:
         raise ValueError(f"out must have the dtype {task.dtype} of the result, found {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, found a read-only array")
+
+
+def _overlaps(out: Array, task: Problem) -> bool:
+    """Return whether out shares memory with an input, other than as the same view."""
+    for array in task.inputs[: 4 if isinstance(task.lower, Rows) else 2]:
+        if array is not out and np.may_share_memory(out, array) and not _is_same(out, array):
+            return True
+    return False
 
 
 def _is_same(a: Array, b: Array) -> bool:

@@ -113,7 +113,8 @@ def vjp(
     if eta is None:
         solve_blocks(batch, differentiate)
     else:
-        batch.for_blocks(lambda start, stop: differentiate(batch.solved(start, stop, eta)))
+        batch.eta = eta
+        batch.for_blocks(lambda start, stop: differentiate(batch.solved(start, stop)))
     of_bounds = (lower.result(), upper.result()) if has_arrays else by_row[1:].sum(axis=1)
     return x.result(), delta.result(), by_row[0], *of_bounds
 

@@ -83,55 +83,46 @@ _KERNELS = Kernels()
 
 
 class Batch:
-    """A problem, cut into blocks and ready for kernels."""
+    """A problem, cut into blocks and ready for kernels, and eta of all rows, which the blocks share."""
 
     def __init__(self, problem: Problem) -> None:
-        x, options = problem.x, problem.options
-        count, n = x.count, x.n
-        setup = _setup_of_small if count * n <= POWERS and problem.p >= SMALL_P else _setup
-        how = problem.p, x.dtype, options.method, options.num_threads
-        found = setup(count, n, problem.is_copied, *how)
-        self.problem, self.norm = problem, found.plan.norm
+        count, n, p, options = problem.count, problem.n, problem.p, problem.options
+        setup = _setup_of_small if count * n <= POWERS and p >= SMALL_P else _setup
+        dtype = problem.dtype if problem.is_plain else problem.x.dtype
+        found = setup(count, n, problem.is_copied, p, dtype, options.method, options.num_threads)
+        self.problem = problem
         self.plan, self.kernels, self._stages, self._threads, self.tasks = found
+        self.norm = self.plan.norm
+        self.eta = np.zeros(count)
 
     def for_blocks(self, work: Callable[[int, int], None]) -> None:
         """Call work(start, stop) for all blocks, over the threads."""
+        if len(self.tasks) == 1:
+            work(*self.tasks[0])
+        else:
+            run(lambda index: work(*self.tasks[index]), len(self.tasks), self._threads)
 
-        def task(index: int) -> None:
-            # Long rows run interpreted, and the stages look for overflow themselves.
-            with np.errstate(all="ignore"):
-                work(*self.tasks[index])
-
-        run(task, len(self.tasks), self._threads)
-
-    def rows(self, start: int, stop: int) -> tuple[Any, ...]:
-        """Return x, delta, lower, upper and n as kernels take them."""
-        x, delta = self.problem.x, self.problem.delta
-        lower: Any = self.problem.lower
-        upper: Any = self.problem.upper
-        if isinstance(lower, Rows):
-            lower, upper = lower.block(start, stop), upper.block(start, stop)
-        return x.block(start, stop), delta.block(start, stop), lower, upper, x.n
-
-    def _block(self, start: int, stop: int, eta: Array, verdict: Array) -> Block:
-        eps = self.problem.eps
-        if not self.problem.is_plain or len(self.tasks) > 1:
-            eps = np.ascontiguousarray(eps[start:stop])
-        rows = self.rows(start, stop)
+    def _block(self, start: int, stop: int, verdict: Array) -> Block:
+        problem, eta = self.problem, self.eta
+        eps = problem.eps
+        if stop - start != problem.count:
+            eps, eta = eps[start:stop], eta[start:stop]
+        if not problem.is_plain:
+            eps = np.ascontiguousarray(eps)
+        rows = problem.rows(start, stop)
         return Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
 
-    def solved(self, start: int, stop: int, eta: Array) -> Block:
+    def solved(self, start: int, stop: int) -> Block:
         """Return a block whose eta is known."""
-        return self._block(start, stop, eta[start:stop], np.full(stop - start, DONE))
+        return self._block(start, stop, np.full(stop - start, DONE))
 
     def solve(self, start: int, stop: int) -> Block:
         """Return a block with its answer. Raise OutsideError if a row's x is out of its bounds."""
-        eta, verdict = np.zeros(stop - start), np.zeros(stop - start, np.int64)  # PENDING
-        block = self._block(start, stop, eta, verdict)
-        first, *later = self._stages
-        if first.run(self, block) and not self.plan.is_small_p:
+        verdict = np.zeros(stop - start, np.int64)  # PENDING
+        block = self._block(start, stop, verdict)
+        if self._stages[0].run(self, block) and not self.plan.is_small_p:
             return block
-        for stage in later:
+        for stage in self._stages[1:]:
             if any((verdict == taken).any() for taken in stage.takes):
                 block = stage.run(self, block) or block
         return block
@@ -173,14 +164,14 @@ class Batch:
         found: dict[int, tuple[int, int, int]] = {}
 
         def count(start: int, stop: int) -> None:
-            rows = self.rows(start, stop)
+            rows = self.problem.rows(start, stop)
             found[start] = validate.count_outside(*rows, stop - start, self.problem.slack)
 
         self.for_blocks(count)
         total = sum(outside for outside, _, _ in found.values())
         start = min(start for start, (outside, _, _) in found.items() if outside)
         _, row, index = found[start]
-        x, _, lower, upper, n = self.rows(start + row, start + row + 1)
+        x, _, lower, upper, n = self.problem.rows(start + row, start + row + 1)
         low, high = (b[0][index] if isinstance(b, tuple) else b for b in (lower, upper))
         value = x[0][index]
         rule = f"below lower = {low}" if value < low else f"above upper = {high}"
@@ -215,7 +206,9 @@ def _setup(
         # Only Newton's passes can be shared; other rows are one thread's work each.
         is_shared = count < _ROWS_AHEAD * num_threads and method != "sort" and not plan.is_small_p
         passes = long_rows.passes(n, num_threads if is_shared else 1)
-        kernels = Kernels(*(interpreted(kernel, passes) for kernel in _KERNELS))
+        # The stages look for overflow themselves.
+        quiet = np.errstate(all="ignore")
+        kernels = Kernels(*(quiet(interpreted(kernel, passes)) for kernel in _KERNELS))
         num_threads = 1 if is_shared else num_threads
     return _Setup(plan, kernels, stages, num_threads, tasks_of(count, n, num_threads, at_once))
 

@@ -40,8 +40,8 @@ class _Infeasible:
             )
 
 
-def solve_blocks(batch: Batch, each: Callable[[Block], None]) -> None:
-    """Solve all blocks and call `each` while a block is in the cache; raise after the last."""
+def solve_blocks(batch: Batch, each: Callable[[Block], None] | None = None) -> Array:
+    """Solve all blocks, call `each` while a block is in the cache, and return eta; raise after the last block."""
     rule = batch.problem.options.infeasible
     infeasible = None if rule == "saturate" else _Infeasible(batch, rule)
 
@@ -49,7 +49,8 @@ def solve_blocks(batch: Batch, each: Callable[[Block], None]) -> None:
         block = batch.solve(start, stop)
         if infeasible:
             infeasible(block)
-        each(block)
+        if each:
+            each(block)
 
     try:
         batch.for_blocks(work)
@@ -58,40 +59,30 @@ def solve_blocks(batch: Batch, each: Callable[[Block], None]) -> None:
         raise ValueError(batch.format_outside()) from None
     if infeasible:
         infeasible.close()
+    return batch.eta
 
 
 def eta(problem: Problem) -> Array:
     """Return eta in float64."""
-    result = np.empty(problem.count)
-
-    def store(block: Block) -> None:
-        result[block.start : block.stop] = block.eta
-
-    solve_blocks(Batch(problem), store)
-    return result
+    return solve_blocks(Batch(problem))
 
 
 def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
     """Store the rescaled rows in `out`, block by block or only once no error can occur; return eta in float64."""
+    batch = Batch(problem)
+    if at_once or (len(batch.tasks) == 1 and problem.options.infeasible != "raise"):
+        return solve_blocks(batch, lambda block: batch.rescale(block, out))
     blocks: dict[int, Block] = {}
-    batch, eta = Batch(problem), np.empty(problem.count)
-    if len(batch.tasks) == 1:
-        at_once = at_once or problem.options.infeasible != "raise"
 
-    def write(block: Block) -> None:
-        eta[block.start : block.stop] = block.eta
-        if at_once:
-            batch.rescale(block, out)
-        else:
-            blocks[block.start] = block._replace(rows=())
+    def keep(block: Block) -> None:
+        blocks[block.start] = block._replace(rows=())
 
-    def write_later(start: int, stop: int) -> None:
-        batch.rescale(blocks[start]._replace(rows=batch.rows(start, stop)), out)
+    def write(start: int, stop: int) -> None:
+        batch.rescale(blocks[start]._replace(rows=problem.rows(start, stop)), out)
 
-    solve_blocks(batch, write)
-    if not at_once:
-        batch.for_blocks(write_later)
-    return eta
+    solve_blocks(batch, keep)
+    batch.for_blocks(write)
+    return batch.eta
 
 
 def solve(problem: Problem) -> tuple[Array, Array, Array, Array]:
