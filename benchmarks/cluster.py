@@ -13,7 +13,8 @@ import numpy as np
 
 from numba_car import offline
 
-from .report import ROOT, cpu, insert
+from .machine import ROOT, cpu
+from .report import insert
 
 IMAGES, SIDE = 400_000_000, 224
 # Bytes a second; the storage is one for all machines.

@@ -24,7 +24,7 @@ import numba_car as car
 from numba_car import offline
 
 from .cluster import cluster
-from .report import ROOT
+from .machine import ROOT
 
 ROW = (3, 224, 224)
 SHAPES = {"3x32x32": (3, 32, 32), "3x224x224": ROW}

@@ -66,17 +66,9 @@ class Numpy:
         close(car.rescale(X, DELTA, EPS), EXPECTED)
 
     def compiled(self):
-        from numba import njit
+        from tests.support.kernels import rescaled
 
-        from numba_car import kernels
-
-        @njit
-        def rescale(x, delta, eps, out):
-            for row in range(len(x)):
-                kernels.rescale(x[row], delta[row], eps, 2.0, 0.0, 1.0, out[row])
-            return out
-
-        close(rescale(X, DELTA, EPS, np.empty_like(X)), EXPECTED)
+        close(rescaled(X, DELTA, np.full(len(X), EPS), 2.0, 0.0, 1.0), EXPECTED)
 
     def first_derivative(self):
         close((gradient(DELTA) * DELTA[::-1]).sum(), along(of_delta))

@@ -2,54 +2,12 @@
 
 import numpy as np
 import pytest
-from numba import njit, prange
 
 import numba_car as car
 from numba_car import kernels
+from tests.support.kernels import etas, gradients, max_norms, rescaled
 
 POWERS = (0.3, 0.5, 1.0, 2.0, 3.0, np.inf)
-
-
-@njit
-def etas(x, delta, eps, p, lower, upper):
-    result = np.empty(len(x))
-    for row in range(len(x)):
-        result[row] = kernels.eta(x[row], delta[row], eps[row], p, lower, upper)
-    return result
-
-
-@njit
-def rescaled(x, delta, eps, p, lower, upper):
-    result = np.empty_like(x)
-    for row in range(len(x)):
-        kernels.rescale(x[row], delta[row], eps[row], p, lower, upper, result[row])
-    return result
-
-
-@njit
-def max_norms(x, delta, p, lower, upper):
-    result = np.empty(len(x))
-    for row in range(len(x)):
-        result[row] = kernels.max_norm(x[row], delta[row], p, lower, upper)
-    return result
-
-
-@njit
-def gradients(x, delta, eps, p, g):
-    by_x, by_delta, by_eps = np.empty_like(x), np.empty_like(x), np.empty(len(x))
-    for row in range(len(x)):
-        eta = kernels.eta(x[row], delta[row], eps[row], p, 0.0, 1.0)
-        given = x[row], delta[row], eps[row], p, 0.0, 1.0, eta
-        by_eps[row] = kernels.backward(*given, g[row], 0.0, by_x[row], by_delta[row])
-    return by_x, by_delta, by_eps
-
-
-@njit(parallel=True)
-def etas_in_parallel(x, delta, eps):
-    result = np.empty(len(x))
-    for row in prange(len(x)):
-        result[row] = kernels.eta(x[row], delta[row], eps, 2.0, 0.0, 1.0)
-    return result
 
 
 def batch(dtype):
@@ -88,7 +46,8 @@ def test_agrees_with_the_array_functions(p, dtype):
 def test_gradients_agree_with_the_array_functions(p):
     x, delta = batch(np.float64)
     eps, g = eps_of(x, delta, p), np.random.default_rng(1).standard_normal(x.shape)
-    found, expected = gradients(x, delta, eps, p, g), car.rescale_vjp(x, delta, eps, g, p=p)
+    found = gradients(x, delta, eps, p, etas(x, delta, eps, p, 0.0, 1.0), g)
+    expected = car.rescale_vjp(x, delta, eps, g, p=p)
     for value, exact in zip(found, expected, strict=False):
         np.testing.assert_allclose(value, exact, rtol=1e-11, atol=1e-12 * np.abs(exact).max())
 
@@ -103,7 +62,8 @@ def test_bounds_may_be_arrays():
 
 def test_parallel_rows_of_a_caller():
     x, delta = batch(np.float64)
-    np.testing.assert_allclose(etas_in_parallel(x, delta, 3.0), car.eta(x, delta, 3.0), rtol=1e-14)
+    found = etas(x, delta, np.full(6, 3.0), 2.0, 0.0, 1.0)  # a loop over `prange`
+    np.testing.assert_allclose(found, car.eta(x, delta, 3.0), rtol=1e-14)
 
 
 def test_extreme_sizes():
@@ -145,7 +105,7 @@ def test_bad_parameters_give_nan(eps, p):
 def test_arrays_of_different_lengths_give_nan():
     x, delta = np.full(4, 0.5), np.ones(4)
     assert np.isnan(kernels.eta(x, delta[:3], 0.1, 2.0, 0.0, 1.0))
-    assert np.isnan(kernels.eta(x, delta, 0.1, 2.0, 0.0, np.ones(3)))
+    assert np.isnan(etas(x[None], delta[None], np.full(1, 0.1), 2.0, np.zeros(4), np.ones(3)))
     assert np.isnan(kernels.max_norm(x, delta[:3], 2.0, 0.0, 1.0))
     assert np.isnan(kernels.rescale(x, delta, 0.1, 2.0, 0.0, 1.0, np.zeros(3)))
 

@@ -113,7 +113,8 @@ def test_largest_deltas_where_float32_rounds_the_room():
     """The largest delta's room lacks of the least what only float64 shows, once, and has it, once."""
     for short, deltas in ((2.0**-30, (0.5, 1.0)), (-(2.0**-30), (1.0, 1.0))):
         x = np.array([0.25, 0.25], np.float32)
-        row = x, np.array([0.5, 1.0], np.float32), -1.0, np.array([1.25, 1.0], np.float32)
+        delta, upper = np.array([[0.5, 1.0], [1.25, 1.0]], np.float32)
+        row = x, delta, np.full(2, -1, np.float32), upper
         assert largest_deltas(row, 0.75 + short) == deltas
 
 
