@@ -33,9 +33,9 @@ def flat(array: Array) -> Array:
 def is_plain(array: Array) -> bool:
     """Return whether kernels can work on an array's memory as it is, but for its dtype."""
     flags = array.flags
-    return flags.carray or (
-        flags.c_contiguous and flags.aligned
-    )  # the first is faster: writeable, too
+    if flags.carray:  # writeable, too; faster than the two others
+        return True
+    return flags.c_contiguous and flags.aligned
 
 
 class Rows:
