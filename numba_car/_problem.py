@@ -218,13 +218,14 @@ def kept_shape(
 
 
 def by_row(name: str, values: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
-    """Return one float64 per row, flat; a scalar is not repeated in memory."""
+    """Return one float64 per row, flat and writeable (see `flat`); a scalar is not repeated in memory."""
     array = values.astype(np.float64)
-    if array.ndim == 0:
+    if array.ndim:
+        array = array.reshape(kept_shape(name, array.shape, shape, axes))
+    if array.size == 1:
         count = math.prod(batch_of(shape, axes, keepdims=False))
         return np.ndarray((count,), np.float64, array, 0, (0,))  # a fifth of broadcast_to's time
-    kept = array.reshape(kept_shape(name, array.shape, shape, axes))
-    return np.broadcast_to(kept, batch_of(shape, axes, keepdims=True)).reshape(-1)
+    return flat(np.ascontiguousarray(np.broadcast_to(array, batch_of(shape, axes, keepdims=True))))
 
 
 def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:

@@ -14,7 +14,7 @@ import pytest
 
 import numba_car as car
 import numba_car._cpu
-from numba_car import _jit
+from numba_car import _jit, _problem
 from numba_car._core.norms import STORED_POWERS, norm_of
 from numba_car._cpu import (
     active_set,
@@ -195,6 +195,20 @@ def test_a_norm_of_another_kind(monkeypatch, method):
     monkeypatch.setattr(newton_double_double, "solve_rows", None)
     for found, same in zip(results(2.5), expected, strict=True):
         np.testing.assert_array_equal(found, same)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5,), (5, 1)])
+def test_numbers_and_numbers_by_row_have_one_type(shape):
+    """The kernels, which never write to eps, are not compiled once more for what is read-only."""
+    import numba
+
+    given = np.full(shape, 0.5)
+    given.flags.writeable = False
+    by_row = _problem.by_row("eps", given, (5, 3), (1,))
+    np.testing.assert_array_equal(by_row, np.full(5, 0.5))
+    for part in (slice(0, 5), slice(1, 2), slice(2, 5)):
+        array = np.ascontiguousarray(by_row[part])
+        assert numba.typeof(array) == numba.typeof(np.empty(5))
 
 
 def llvm_of(dispatcher, arguments):

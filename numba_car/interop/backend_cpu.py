@@ -8,7 +8,7 @@ import numpy as np
 
 from numba_car._core.constants import SLACK
 from numba_car._cpu import derivatives, solve
-from numba_car._layout import Array, Rows
+from numba_car._layout import Array, Rows, flat
 from numba_car._numpy import sum_to
 from numba_car._options import Options
 from numba_car._problem import (
@@ -122,7 +122,7 @@ def differentiate(
     kept = rows.batch_shape_kept
     g = 0.0 if grad_out is None else by_element("grad_out", grad_out, rows)
     h = by_row("grad_eta", grad_eta, rows.shape, rows.axes)
-    known = np.broadcast_to(eta, kept).reshape(-1)
+    known = flat(np.ascontiguousarray(np.broadcast_to(eta, kept)))
     of_x, of_delta, of_eps, of_lower, of_upper = derivatives.vjp(
         rows, g, h, eta=known, wanted=(wanted.x, wanted.delta)
     )
