@@ -7,7 +7,7 @@ from numba_car._core.coordinate import is_clipped
 from numba_car._core.newton import conclude
 from numba_car._core.norms import ONE, STORED_POWERS, term, unit_of
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
-from numba_car._cpu.maxima import max_abs
+from numba_car._cpu.maxima import bits_of, max_abs
 from numba_car._cpu.newton import iterate
 from numba_car._cpu.radix_select import gather_between, select
 from numba_car._cpu.row import rows_of
@@ -16,36 +16,53 @@ from numba_car._cpu.sums import add
 from numba_car._cpu.terms import raise_row
 from numba_car._jit import kernel, rows
 
-_DIGITS, _BITS = 8, 8  # a 64-bit key is sorted by eight digits of eight bits
-SCRATCH_ROWS = 6  # caps, weights, and keys and order twice
+_DIGITS, _BITS, _INDEX_BITS = 4, 8, 32  # a key of 31 bits is sorted by four digits of eight bits
+_INDEX = (1 << _INDEX_BITS) - 1
+SCRATCH_ROWS = 5  # caps, weights, breakpoints, their indices, and spare memory
 _BELOW = 1.0 - 1e-9  # times a rounded lower bound of eta: a bound that rounding cannot break
 
 
 @rows
-def _radix_sort(keys, order, spare_keys, spare_order):
-    """Sort non-negative keys, and `order` with them, by digits; return the sorted keys, order, and spare memory."""
-    counts = np.zeros((_DIGITS, 1 << _BITS), np.int64)
-    for key in keys:
+def _fill_words(breakpoints, words, counts):
+    """Put 31 leading bits of each breakpoint's place in their range before its index; count digits."""
+    low = high = bits_of(breakpoints[0])
+    for value in breakpoints:
+        low, high = min(low, bits_of(value)), max(high, bits_of(value))
+    shift = 0
+    while (high - low) >> shift >= 1 << 31:
+        shift += 1
+    for i in range(breakpoints.size):
+        key = (bits_of(breakpoints[i]) - low) >> shift
+        words[i] |= key << _INDEX_BITS
         for digit in range(_DIGITS):
             counts[digit, (key >> (_BITS * digit)) & ((1 << _BITS) - 1)] += 1
+
+
+@rows
+def _radix_sort(breakpoints, words, spare):
+    """Return indices in the order of their breakpoints, as the lower bits of words, and spare memory.
+
+    Breakpoints are in order to within 2**-31 of their range as bit patterns, some 2**-20 of themselves.
+    """
+    counts = np.zeros((_DIGITS, 1 << _BITS), np.int64)
+    _fill_words(breakpoints, words, counts)
     for digit in range(_DIGITS):
-        place = counts[digit]
-        if place.max() == keys.size:
+        place, shift = counts[digit], _INDEX_BITS + _BITS * digit
+        if place.max() == words.size:
             continue  # all share this digit
         start = 0
         for value in range(place.size):
             start, place[value] = start + place[value], start
-        for i in range(keys.size):
-            value = (keys[i] >> (_BITS * digit)) & ((1 << _BITS) - 1)
-            spare_keys[place[value]], spare_order[place[value]] = keys[i], order[i]
+        for word in words:
+            value = (word >> shift) & ((1 << _BITS) - 1)
+            spare[place[value]] = word
             place[value] += 1
-        keys, spare_keys = spare_keys, keys
-        order, spare_order = spare_order, order
-    return keys, order, spare_keys
+        words, spare = spare, words
+    return words, spare
 
 
 @rows
-def _gather(caps, weights, start, breakpoints, order):
+def _gather(caps, weights, start, breakpoints, indices):
     """Store the breakpoints beyond start; return their number, and the sum of the caps of those before."""
     count, clipped_sum, lost = 0, 0.0, 0.0
     for i in range(caps.size):
@@ -53,41 +70,41 @@ def _gather(caps, weights, start, breakpoints, order):
             if is_clipped(weights[i], caps[i], start):
                 clipped_sum, lost = add(clipped_sum, lost, caps[i])
             else:
-                breakpoints[count], order[count] = caps[i] / weights[i], i
+                breakpoints[count], indices[count] = caps[i] / weights[i], i
                 count += 1
     return count, clipped_sum + lost
 
 
 @rows
-def _scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, free_sums):
+def _scan(caps, weights, target, clipped_sum, beyond, words, free_sums):
     """Return t on the first piece that reaches the target; weights of sum `beyond` are free on all pieces."""
     free_sum = beyond
-    for k in range(order.size - 1, -1, -1):
-        free_sum += weights[order[k]]
+    for k in range(words.size - 1, -1, -1):
+        free_sum += weights[words[k] & _INDEX]
         free_sums[k] = free_sum
     t, lost, reached = 0.0, 0.0, 0.0
-    for k in range(order.size):
+    for k in range(words.size):
+        i = words[k] & _INDEX
         t = (target - (clipped_sum + lost)) / free_sums[k]
-        if t <= breakpoints[k]:
+        here = caps[i] / weights[i]
+        if t <= here:
             return max(t, reached), DONE
-        reached = breakpoints[k]
-        clipped_sum, lost = add(clipped_sum, lost, caps[order[k]])
+        reached = here
+        clipped_sum, lost = add(clipped_sum, lost, caps[i])
     if beyond > 0:
         return max((target - (clipped_sum + lost)) / beyond, reached), DONE
     return t, SATURATED
 
 
 @rows
-def _sorted_scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, scratch):
-    """Return t and the verdict of `_scan`, after sorting the breakpoints and their order."""
-    keys, order, spare = _radix_sort(
-        breakpoints.view(np.int64),
-        order,
-        scratch[4, : order.size].view(np.int64),
-        scratch[5, : order.size].view(np.int64),
-    )
-    breakpoints, free_sums = keys.view(np.float64), spare.view(np.float64)
-    return _scan(caps, weights, target, clipped_sum, beyond, breakpoints, order, free_sums)
+def _sorted_scan(scratch, count, target, clipped_sum, beyond):
+    """Return t and the verdict of `_scan`, after sorting that many breakpoints, whose indices follow them."""
+    if count == 0:
+        return 0.0, SATURATED
+    words, spare = scratch[3, :count].view(np.int64), scratch[4, :count].view(np.int64)
+    words, spare = _radix_sort(scratch[2, :count], words, spare)
+    free_sums = spare.view(np.float64)
+    return _scan(scratch[0], scratch[1], target, clipped_sum, beyond, words, free_sums)
 
 
 @rows
@@ -104,12 +121,10 @@ def _sort_long_row(row, norm, eps, max_abs_delta, block, scratch):
         t, verdict = (target - clipped_sum) / free, DONE
     else:
         count = gather_between(terms, norm, low, shift, scratch)
-        breakpoints, order = scratch[2, :count], scratch[3, :count].view(np.int64)
+        indices = scratch[3].view(np.int64)
         for i in range(count):
-            order[i] = i
-        t, verdict = _sorted_scan(
-            scratch[0], scratch[1], target, clipped_sum, beyond, breakpoints, order, scratch
-        )
+            indices[i] = i
+        t, verdict = _sorted_scan(scratch, count, target, clipped_sum, beyond)
     if verdict == DONE:
         t, verdict = _sum_once_more(terms, norm, target, t, block)
     return conclude(unit / largest, t, 0.0, norm, verdict)
@@ -135,10 +150,9 @@ def sort_row(row, norm, eps, least, block, scratch):
     caps, weights, _, _ = terms
     target, scale = term(eps / unit, norm), unit / largest
     start = term(least / scale, norm) if least > 0 else 0.0
-    breakpoints, order = scratch[2, :n], scratch[3, :n].view(np.int64)
-    count, clipped_sum = _gather(caps, weights, start, breakpoints, order)
-    breakpoints, order = breakpoints[:count], order[:count]
-    t, verdict = _sorted_scan(caps, weights, target, clipped_sum, 0.0, breakpoints, order, scratch)
+    indices = scratch[3].view(np.int64)
+    count, clipped_sum = _gather(caps[:n], weights[:n], start, scratch[2], indices)
+    t, verdict = _sorted_scan(scratch, count, target, clipped_sum, 0.0)
     if verdict == DONE:
         t, verdict = _sum_once_more(terms, STORED_POWERS, target, t, block)
     return conclude(scale, t, residue(terms, norm, target, t, verdict), norm, verdict)
