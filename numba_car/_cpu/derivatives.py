@@ -51,11 +51,10 @@ class _SummedGradient:
         self._batch = tuple(padded[axis] for axis in others)
         self._row = tuple(padded[axis] for axis in axes)
         self._problem, self._dtype = problem, problem.x.dtype
-        self._lock, self._next, self._waiting = threading.Lock(), 0, dict[int, Array]()
-        if math.prod(self._batch) == 1:  # one row serves all: rows are added first
-            self._result = np.zeros(problem.n)
-        else:
-            self._result = np.zeros((math.prod(self._batch), *self._row))
+        self._lock, self._next, self._waiting = threading.Lock(), 0, dict[int, tuple[int, Array]]()
+        self._is_row = math.prod(self._batch) == 1  # that serves all: rows are added first
+        shape = (problem.n,) if self._is_row else (math.prod(self._batch), *self._row)
+        self._result = np.zeros(shape)
 
     def target(self, start: int, stop: int) -> tuple[Array, int]:
         """Return where a kernel is to store these rows."""
@@ -64,18 +63,16 @@ class _SummedGradient:
     def take(self, start: int, stop: int, block: Array) -> None:
         """Add up the gradients of rows that a kernel has written to the target."""
         # In the order of the rows, whatever that of the threads: the sum is the same to the bit.
-        is_one_row = self._result.ndim == 1
+        part = block if self._is_row else self._sum_in_rows(stop - start, block)
         with self._lock:
-            self._waiting[start] = block if is_one_row else self._sum_in_rows(stop - start, block)
+            self._waiting[start] = stop, part
             while self._next in self._waiting:
-                part = self._waiting.pop(self._next)
-                if is_one_row:
+                stop, part = self._waiting.pop(self._next)
+                if self._is_row:
                     add_rows(part, self._result)
-                    self._next += part.size // self._result.size
                 else:
-                    rows = np.arange(self._next, self._next + len(part))
-                    np.add.at(self._result, self._places(rows), part)
-                    self._next += len(part)
+                    np.add.at(self._result, self._places(np.arange(self._next, stop)), part)
+                self._next = stop
 
     def _sum_in_rows(self, count: int, block: Array) -> Array:
         shape = tuple(self._problem.shape[axis] for axis in self._problem.axes)
@@ -90,9 +87,7 @@ class _SummedGradient:
 
     def result(self) -> Any:
         """Return the gradient, shaped like the argument."""
-        summed = self._result
-        if summed.ndim == 1:
-            summed = self._sum_in_rows(1, summed)
+        summed = self._sum_in_rows(1, self._result) if self._is_row else self._result
         moved = summed.reshape(self._batch + self._row)
         return moved.transpose(np.argsort(self._order)).reshape(self._shape)
 
