@@ -20,6 +20,7 @@ from numba_car._problem import (
     check_bounds,
     check_eps,
     plain_problem,
+    precision_of,
 )
 from numba_car.interop.closed_form import Arrays, Setting
 
@@ -50,7 +51,7 @@ class Task(NamedTuple):
 
     def is_plain(self, x: Array) -> bool:
         """Return whether a row is all axes but the first, and nothing was rounded to the dtype of x."""
-        is_rounded = PRECISIONS[x.dtype.name] != self.limits()
+        is_rounded = precision_of(x.dtype) != self.limits()
         return self.axes == tuple(range(1 - x.ndim, 0)) and not is_rounded
 
     def setting(self, shape: tuple[int, ...]) -> Setting:
@@ -114,6 +115,13 @@ def compute(name: str, arrays: Arrays, task: Task, out: Array | None = None) -> 
     return tuple(values.reshape(rows.batch_shape_kept) for values in found)
 
 
+def _by_row(values: Array, kept: tuple[int, ...]) -> Array:
+    """Return one float64 per row, flat, of values that broadcast to that shape, which keeps the axes of a row."""
+    if values.shape != kept:
+        values = np.broadcast_to(values, kept)
+    return flat(np.ascontiguousarray(values, np.float64))
+
+
 def differentiate(
     arrays: Arrays, eta: Array, grad_eta: Array, grad_out: Array | None, wanted: Arrays, task: Task
 ) -> Arrays:
@@ -121,8 +129,7 @@ def differentiate(
     rows = _problem(arrays, task, is_checked=True)
     kept = rows.batch_shape_kept
     g = 0.0 if grad_out is None else by_element("grad_out", grad_out, rows)
-    h = by_row("grad_eta", grad_eta, rows.shape, rows.axes)
-    known = flat(np.ascontiguousarray(np.broadcast_to(eta, kept)))
+    known, h = _by_row(eta, kept), _by_row(grad_eta, kept)
     of_x, of_delta, of_eps, of_lower, of_upper = derivatives.vjp(
         rows, g, h, eta=known, wanted=(wanted.x, wanted.delta)
     )

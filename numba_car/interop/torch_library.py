@@ -54,10 +54,10 @@ class Torch:
         return dtype if dtype in NATIVE else torch.float32
 
     def cast(self, array: Tensor, dtype: torch.dtype) -> Tensor:
-        return array.to(dtype)
+        return array if array.dtype == dtype else array.to(dtype)
 
     def reshape(self, array: Tensor, shape: tuple[int, ...]) -> Tensor:
-        return array.reshape(shape)
+        return array if array.shape == shape else array.reshape(shape)
 
     def arange(self, n: int, like: Tensor) -> Tensor:
         return torch.arange(n, device=like.device)
