@@ -12,6 +12,8 @@ kind        norm                    meaning
 `TWO`       ``(2.0, 0.5)``          p = 2
 `GENERAL`   ``(p, 1/p, error)``     any other finite p; ``error`` is what 1/p lost by rounding
 `MAXIMUM`   ``(inf, 0.0, 0.0, 0.0)``  p = inf, which has no terms
+`HALVES`    ``(p, 1/p, error, 2p, 0.0)``  p = 1/2, 3/2, 5/2, 3, 7/2 or 4, on the CPU
+`LANES`     ``(p, 1/p, error, 0.0, 0.0, 0.0)``  as `GENERAL`, on the CPU, in vector lanes
 ==========  ======================  ==============================================================
 """
 
@@ -19,11 +21,14 @@ import functools
 import math
 from fractions import Fraction
 
+from numba.core import config
+
 from numba_car._core.constants import LARGEST_P, SMALLEST_P
 from numba_car._core.double_double import two_product
+from numba_car._core.powers import MOST_HALVES, half_power, power
 from numba_car._jit import formula
 
-STORED, ONE, TWO, GENERAL, MAXIMUM = range(5)
+STORED, ONE, TWO, GENERAL, MAXIMUM, HALVES, LANES = range(7)
 STORED_POWERS, NORM_1, NORM_2, NORM_MAX = (), (1.0,), (2.0, 0.5), (math.inf, 0.0, 0.0, 0.0)
 
 
@@ -35,6 +40,14 @@ def norm_of(p: float) -> tuple[float, ...]:
     if p in (1.0, 2.0):
         return NORM_1 if p == 1.0 else NORM_2
     return (p, *inverse_of(p))
+
+
+def in_lanes(norm: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the norm of the same p whose powers LLVM can take in vector lanes, where there is one."""
+    if len(norm) != GENERAL or config.DISABLE_JIT:
+        return norm
+    is_half = norm[0] <= MOST_HALVES / 2 and norm[0] * 2 == int(norm[0] * 2)
+    return (*norm, 2.0 * norm[0], 0.0) if is_half else (*norm, 0.0, 0.0, 0.0)
 
 
 @functools.cache
@@ -92,6 +105,10 @@ def term(size, norm):
         return size
     if len(norm) == TWO:
         return size * size
+    if len(norm) == HALVES:
+        return half_power(size, int(norm[3]))
+    if len(norm) == LANES:
+        return power(size, norm[0], 0.0)
     return size ** type(size)(norm[0])
 
 
