@@ -28,19 +28,22 @@ def slope(size, norm):
         return type(size)(1)
     if len(norm) == TWO:
         return size
-    if len(norm) == HALVES:
-        result = half_power(size, abs(int(norm[3]) - 2))
-        result = result if norm[0] > 1.0 else type(size)(1) / result
-        return result if size > 0 else type(size)(0)
-    if len(norm) == LANES:
-        less = norm[0] - 1.0
-        result = power(size, less, norm[0] - (less + 1.0))
+    if len(norm) == HALVES or len(norm) == LANES:
+        result = _slope_in_lanes(size, norm)
         return result if size > 0 else type(size)(0)
     if not size > 0:
         return type(size)(0)
-    if norm[0] < 0.5:
-        return size ** norm[0] / size  # p - 1 is rounded there, and no longer p
-    return size ** (norm[0] - 1.0)
+    # Below 1/2 p - 1 is rounded, and p is not.
+    return size ** norm[0] / size if norm[0] < 0.5 else size ** (norm[0] - 1.0)
+
+
+@formula
+def _slope_in_lanes(size, norm):
+    if len(norm) == HALVES:
+        result = half_power(size, abs(int(norm[3]) - 2))
+        return result if norm[0] > 1.0 else type(size)(1) / result
+    less = norm[0] - 1.0
+    return power(size, less, norm[0] - (less + 1.0))
 
 
 @formula

@@ -78,9 +78,9 @@ def is_float32(like):
 def unit_of(size, norm, float32):
     """Return the unit in which sizes like this have powers in range; `float32` says in which range.
 
-    For p = 1 and 2 it is a power of two, whose inverse is exact; for other p it is the size itself.
+    For p = 1 and 2, and in `HALVES`, it is a power of two, whose inverse is exact; for other p the size itself.
     """
-    if len(norm) >= GENERAL:
+    if len(norm) >= GENERAL and len(norm) != HALVES:
         return size
     most = 126 if float32 else 1000
     return math.ldexp(1.0, min(max(math.frexp(size)[1], -most), most))
@@ -89,13 +89,15 @@ def unit_of(size, norm, float32):
 @formula
 def divisor(unit, norm):
     """Return the second argument of `relative` for a unit: of a power of two, the inverse."""
-    return unit if len(norm) >= GENERAL else type(unit)(1) / unit
+    is_size = len(norm) >= GENERAL and len(norm) != HALVES
+    return unit if is_size else type(unit)(1) / unit
 
 
 @formula
 def relative(size, divisor, norm):
     """Return size/unit, given the `divisor` of the unit."""
-    return size / divisor if len(norm) >= GENERAL else size * divisor
+    is_size = len(norm) >= GENERAL and len(norm) != HALVES
+    return size / divisor if is_size else size * divisor
 
 
 @formula
@@ -119,6 +121,6 @@ def root(total, norm):
         return total
     if len(norm) == TWO:
         return math.sqrt(total)
-    power = total ** norm[1]
+    result = total ** norm[1]
     # The rounding of 1/p alone changes the result by |log(total)| ulp: correct it.
-    return power + power * (math.log(total) * norm[2]) if 0.0 < power < math.inf else power
+    return result + result * (math.log(total) * norm[2]) if 0.0 < result < math.inf else result

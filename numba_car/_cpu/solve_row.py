@@ -3,10 +3,12 @@
 The functions here run interpreted for rows of `long_rows.LONG` elements or more.
 """
 
+import math
+
 from numba_car._core.coordinate import is_clipped
 from numba_car._core.double_double import two_product
 from numba_car._core.newton import conclude, in_range
-from numba_car._core.norms import GENERAL, is_float32, term
+from numba_car._core.norms import GENERAL, HALVES, is_float32, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING
 from numba_car._cpu.maxima import max_abs
 from numba_car._cpu.newton import largest_sum, solve_t, validate_and_sum
@@ -39,8 +41,24 @@ def _sum_on_grids(caps, weights, t, before, cap_grid, weight_grid):
 
 
 @rows
-def residue(terms, norm, target, t, verdict):
-    """Return the rounding error of t, for p < 2 in float64, where 1/p of the error goes to eta: eq. (23); else 0."""
+def rest_of_target(ratio, norm):
+    """Return ratio**p less its rounded value, for p = 1/2 and 3/2, which have no other unit than powers of two."""
+    if len(norm) != HALVES or norm[0] >= 2.0 or not ratio > 0:
+        return 0.0
+    square_root = math.sqrt(ratio)
+    square, lost = two_product(square_root, square_root)
+    rest = ((ratio - square) - lost) / (2.0 * square_root)
+    if norm[0] < 1.0:
+        return rest
+    return two_product(square_root, ratio)[1] + rest * ratio
+
+
+@rows
+def residue(terms, norm, target, t, verdict, rest=0.0):
+    """Return the error of t, for p < 2 in float64, where 1/p of it goes to eta: eq. (23); else 0.
+
+    `target + rest` is the target with more digits than float64 has.
+    """
     if len(norm) < GENERAL:
         return 0.0
     caps, weights, _, _ = terms
@@ -50,7 +68,7 @@ def residue(terms, norm, target, t, verdict):
         return 0.0
     # At the root the clipped caps add up to the target at most, and the free weights to target/t.
     grids = grid_of(2.0 * target), grid_of(2.0 * target / t)
-    left, left_lost, free, free_lost, just_clipped = target, 0.0, 0.0, 0.0, 0.0
+    left, left_lost, free, free_lost, just_clipped = target, rest, 0.0, 0.0, 0.0
     for start in range(0, caps.size, _EXACT):
         stop = min(start + _EXACT, caps.size)
         here = caps[start:stop], weights[start:stop], t, (1.0 - _ROUNDED) * t
@@ -94,7 +112,8 @@ def solve_valid(row, norm, eps, block, scratch):
     t, verdict = solve_t(terms, reading, norm, target, block)
     # The powers of a float32 row in float64 have digits to spare, unless p is tiny.
     is_rough = len(norm) >= GENERAL and (norm[0] < 2.0**-10 or not is_float32(row[0].dtype.type(0)))
-    lost = residue(terms, norm, target, t, verdict) if is_rough else 0.0
+    rest = rest_of_target(eps / unit, norm)
+    lost = residue(terms, norm, target, t, verdict, rest) if is_rough else 0.0
     return conclude(unit / largest, t, lost, norm, verdict)
 
 
