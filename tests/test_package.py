@@ -146,6 +146,7 @@ def test_inner_loops_vectorise(dtype, bounds):
         terms.fill_scaled: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
         maxima.max_abs: [(x,)],
         sums._sum_steps: [(row, norm_of(p), 0.5, 1.0) for p in (1.0, 2.0)],
+        sums._sum_steps_on_grid: [(row, norm, 0.5, 1.0, 1536.0) for norm in lanes],
         maxima.largest_step: [(row, 0.5)],
         maxima._largest_deltas: [(row, dtype(0.5), dtype(0.5))],
         maxima.largest_breakpoint: [(row,)],

@@ -2,9 +2,8 @@
 
 import math
 
-from numba_car._core.constants import BLOCK_CHAIN
 from numba_car._core.newton import in_range
-from numba_car._core.norms import GENERAL, MAXIMUM, root, unit_of
+from numba_car._core.norms import MAXIMUM, root, unit_of
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, SATURATED
 from numba_car._cpu.maxima import largest_breakpoint, largest_step
 from numba_car._cpu.row import rows_of
@@ -19,8 +18,6 @@ def norm_reached(row, norm, eta, block):
     if len(norm) == MAXIMUM or not 0.0 < size < math.inf:
         return size
     unit = unit_of(size, norm, False)
-    if len(norm) >= GENERAL:
-        block = BLOCK_CHAIN if norm[0] >= 2.0 else 1
     return unit * root(sum_steps(row, norm, eta, unit, block), norm)
 
 
