@@ -109,9 +109,12 @@ def _cached(dispatcher: Any) -> Any:
     return dispatcher
 
 
+FORMULA = {**_STRICT, **_INNER}  # the options of `formula`
+
+
 def formula(function: Callable[..., Any]) -> Any:
     """Jit a scalar formula: lazily typed and free of flags, so that CUDA kernels may share it."""
-    return numba.njit(**_STRICT, **_INNER)(function)
+    return numba.njit(**FORMULA)(function)
 
 
 def loop(function: Callable[..., Any]) -> Any:

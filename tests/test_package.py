@@ -15,7 +15,7 @@ import pytest
 import numba_car as car
 import numba_car._cpu
 from numba_car import _jit, _problem
-from numba_car._core.norms import STORED_POWERS, norm_of
+from numba_car._core.norms import STORED_POWERS, in_lanes, norm_of
 from numba_car._cpu import (
     active_set,
     distance,
@@ -25,6 +25,7 @@ from numba_car._cpu import (
     newton_double_double,
     pipeline,
     rescale,
+    solve_row,
     sums,
     terms,
     validate,
@@ -128,6 +129,7 @@ def test_inner_loops_vectorise(dtype, bounds):
     limits = (0.0, 1.0) if bounds == "numbers" else (np.zeros(64, dtype), np.ones(64, dtype))
     row, stored = (x, x.copy(), *limits), (x, x.copy(), dtype(0), dtype(math.inf))
     numbers, rates = (dtype(0.5), dtype(0.5), dtype(1), dtype(1e30)), (0.5, 0.5, 1.0)
+    lanes = [in_lanes(norm_of(p)) for p in (0.5, 3.0, math.pi)]
     loops = {
         newton._validate_and_sum: [
             *((row, norm_of(p), dtype(0.5)) for p in (1.0, 2.0)),
@@ -137,10 +139,14 @@ def test_inner_loops_vectorise(dtype, bounds):
             *((row, norm_of(p), dtype(0.5), dtype(0.6)) for p in (1.0, 2.0)),
             (stored, STORED_POWERS, dtype(0.5), dtype(0.6)),
         ],
-        terms.fill_powers: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
+        terms.fill_powers: [
+            (row, norm, 0.5, 1.0, x.copy(), x.copy()) for norm in (norm_of(2.0), *lanes)
+        ],
+        solve_row._sum_on_grids: [(*np.full((2, 64), 0.5), 0.5, 0.4, 1536.0, 1536.0)],
         terms.fill_scaled: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
         maxima.max_abs: [(x,)],
         sums._sum_steps: [(row, norm_of(p), 0.5, 1.0) for p in (1.0, 2.0)],
+        sums._sum_steps_on_grid: [(row, norm, 0.5, 1.0, 1536.0) for norm in lanes],
         maxima.largest_step: [(row, 0.5)],
         maxima._largest_deltas: [(row, dtype(0.5), dtype(0.5))],
         maxima.largest_breakpoint: [(row,)],
@@ -149,10 +155,12 @@ def test_inner_loops_vectorise(dtype, bounds):
         distance._largest: [(x, x)],
         jvp._eta_tangent: [(row, x, x, norm_of(p), *rates) for p in (1.0, 2.0, math.inf)],
         rescale._arrive: [(row, *numbers[:2], dtype(1e30), x.copy())],
-        active_set._gather_block: [(row, x.copy(), norm_of(2.0), dtype(0.5), dtype(1))],
+        active_set._gather_block: [
+            (row, x.copy(), norm, dtype(0.5), dtype(1)) for norm in (norm_of(2.0), *lanes)
+        ],
         vjp._write: [
-            (row, x.copy(), norm_of(p), *numbers, outputs)
-            for p in (1.0, 2.0, math.inf)
+            (row, x.copy(), norm, *numbers, outputs)
+            for norm in (*map(norm_of, (1.0, 2.0, math.inf)), *lanes)
             for outputs in ((x.copy(), x.copy(), 0.0, 0.0), (0.0, x.copy(), 0.0, 0.0))
         ],
     }
@@ -188,8 +196,12 @@ def test_a_norm_of_another_kind(monkeypatch, method):
 
     def longer(p, dtype):
         plan = plan_of(p, dtype)
-        return plan._replace(norm=(*plan.norm, 0.0, 0.0))
+        return plan._replace(norm=(*norm_of(p), *[0.0] * 5))
 
+    def general(p, dtype):
+        return plan_of(p, dtype)._replace(norm=norm_of(p))
+
+    monkeypatch.setattr(pipeline, "plan_of", general)
     expected = results(2.5)
     monkeypatch.setattr(pipeline, "plan_of", longer)
     monkeypatch.setattr(newton_double_double, "solve_rows", None)

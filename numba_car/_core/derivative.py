@@ -14,7 +14,8 @@ saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
 
 from numba_car._core.constants import LARGEST, SMALLEST_UNIT
 from numba_car._core.coordinate import room
-from numba_car._core.norms import MAXIMUM, ONE, TWO, is_float32, root
+from numba_car._core.norms import HALVES, LANES, MAXIMUM, ONE, TWO, is_float32, root
+from numba_car._core.powers import half_power, power
 from numba_car._jit import formula
 
 
@@ -27,11 +28,22 @@ def slope(size, norm):
         return type(size)(1)
     if len(norm) == TWO:
         return size
+    if len(norm) == HALVES or len(norm) == LANES:
+        result = _slope_in_lanes(size, norm)
+        return result if size > 0 else type(size)(0)
     if not size > 0:
         return type(size)(0)
-    if norm[0] < 0.5:
-        return size ** norm[0] / size  # p - 1 is rounded there, and no longer p
-    return size ** (norm[0] - 1.0)
+    # Below 1/2 p - 1 is rounded, and p is not.
+    return size ** norm[0] / size if norm[0] < 0.5 else size ** (norm[0] - 1.0)
+
+
+@formula
+def _slope_in_lanes(size, norm):
+    if len(norm) == HALVES:
+        result = half_power(size, abs(int(norm[3]) - 2))
+        return result if norm[0] > 1.0 else type(size)(1) / result
+    less = norm[0] - 1.0
+    return power(size, less, norm[0] - (less + 1.0))
 
 
 @formula
@@ -93,25 +105,28 @@ def move_of(delta, eta, inverse):
 
 
 @formula
-def by_delta(delta, norm, eta, inverse, rate):
-    """Return d eta / d delta of a free coordinate."""
-    size = rate * (eta * slope(move_of(delta, eta, inverse), norm))
+def slope_at(x, delta, lower, upper, norm, eta, inverse, free):
+    """Return the slope at u of a free coordinate, at q of a clipped: one power, which may vectorise."""
+    q = room(x, delta, lower, upper) * inverse
+    return slope(move_of(delta, eta, inverse) if free else q, norm)
+
+
+@formula
+def by_delta(delta, steepness, eta, rate):
+    """Return d eta / d delta of a free coordinate, given its slope."""
+    size = rate * (eta * steepness)
     against = -size if delta > 0 else size
     return against if delta != 0 else type(size)(0)
 
 
 @formula
-def by_room(x, delta, lower, upper, norm, inverse, rate):
-    """Return d eta / d room of a clipped coordinate."""
-    return -rate * slope(room(x, delta, lower, upper) * inverse, norm)
-
-
-@formula
 def eta_tangent(x, delta, lower, upper, norm, inverse, tangent_x, tangent_delta, eta, rate):
     """Return the contribution of one coordinate's tangents of x and delta to the tangent of eta."""
-    if is_free(x, delta, lower, upper, eta):
-        return by_delta(delta, norm, eta, inverse, rate) * tangent_delta
-    to_room = by_room(x, delta, lower, upper, norm, inverse, rate)
+    free = is_free(x, delta, lower, upper, eta)
+    steepness = slope_at(x, delta, lower, upper, norm, eta, inverse, free)
+    if free:
+        return by_delta(delta, steepness, eta, rate) * tangent_delta
+    to_room = -rate * steepness  # d eta / d room
     return (-to_room if delta > 0 else to_room) * tangent_x
 
 
@@ -144,10 +159,12 @@ def pull_back(x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rat
     """
     dtype = type(eta)
     to_x, to_delta, to_lower, to_upper = upstream, cut(eta * upstream), dtype(0), dtype(0)
-    if is_free(x, delta, lower, upper, arrived):
-        to_delta += cut(dtype(by_delta(delta, norm, eta, inverse, rate)))
+    free = is_free(x, delta, lower, upper, arrived)
+    steepness = slope_at(x, delta, lower, upper, norm, eta, inverse, free)
+    if free:
+        to_delta += cut(dtype(by_delta(delta, steepness, eta, rate)))
     else:
-        to_room = dtype(by_room(x, delta, lower, upper, norm, inverse, rate))
+        to_room = dtype(-rate * steepness)  # d eta / d room
         to_x, to_delta = (-to_room if delta > 0 else to_room), dtype(0)
         to_upper = upstream + to_room if delta > 0 else dtype(0)
         to_lower = upstream - to_room if delta < 0 else dtype(0)

@@ -12,6 +12,8 @@ kind        norm                    meaning
 `TWO`       ``(2.0, 0.5)``          p = 2
 `GENERAL`   ``(p, 1/p, error)``     any other finite p; ``error`` is what 1/p lost by rounding
 `MAXIMUM`   ``(inf, 0.0, 0.0, 0.0)``  p = inf, which has no terms
+`HALVES`    ``(p, 1/p, error, 2p, 0.0)``  p = 1/2, 3/2, 5/2, 3, 7/2 or 4, on the CPU
+`LANES`     ``(p, 1/p, error, 0.0, 0.0, 0.0)``  as `GENERAL`, on the CPU, in vector lanes
 ==========  ======================  ==============================================================
 """
 
@@ -19,11 +21,14 @@ import functools
 import math
 from fractions import Fraction
 
+from numba.core import config
+
 from numba_car._core.constants import LARGEST_P, SMALLEST_P
 from numba_car._core.double_double import two_product
+from numba_car._core.powers import MOST_HALVES, half_power, power
 from numba_car._jit import formula
 
-STORED, ONE, TWO, GENERAL, MAXIMUM = range(5)
+STORED, ONE, TWO, GENERAL, MAXIMUM, HALVES, LANES = range(7)
 STORED_POWERS, NORM_1, NORM_2, NORM_MAX = (), (1.0,), (2.0, 0.5), (math.inf, 0.0, 0.0, 0.0)
 
 
@@ -35,6 +40,14 @@ def norm_of(p: float) -> tuple[float, ...]:
     if p in (1.0, 2.0):
         return NORM_1 if p == 1.0 else NORM_2
     return (p, *inverse_of(p))
+
+
+def in_lanes(norm: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the norm of the same p whose powers LLVM can take in vector lanes, where there is one."""
+    if len(norm) != GENERAL or config.DISABLE_JIT:
+        return norm
+    is_half = norm[0] <= MOST_HALVES / 2 and norm[0] * 2 == int(norm[0] * 2)
+    return (*norm, 2.0 * norm[0], 0.0) if is_half else (*norm, 0.0, 0.0, 0.0)
 
 
 @functools.cache
@@ -65,9 +78,9 @@ def is_float32(like):
 def unit_of(size, norm, float32):
     """Return the unit in which sizes like this have powers in range; `float32` says in which range.
 
-    For p = 1 and 2 it is a power of two, whose inverse is exact; for other p it is the size itself.
+    For p = 1 and 2, and in `HALVES`, it is a power of two, whose inverse is exact; for other p the size itself.
     """
-    if len(norm) >= GENERAL:
+    if len(norm) >= GENERAL and len(norm) != HALVES:
         return size
     most = 126 if float32 else 1000
     return math.ldexp(1.0, min(max(math.frexp(size)[1], -most), most))
@@ -76,13 +89,15 @@ def unit_of(size, norm, float32):
 @formula
 def divisor(unit, norm):
     """Return the second argument of `relative` for a unit: of a power of two, the inverse."""
-    return unit if len(norm) >= GENERAL else type(unit)(1) / unit
+    is_size = len(norm) >= GENERAL and len(norm) != HALVES
+    return unit if is_size else type(unit)(1) / unit
 
 
 @formula
 def relative(size, divisor, norm):
     """Return size/unit, given the `divisor` of the unit."""
-    return size / divisor if len(norm) >= GENERAL else size * divisor
+    is_size = len(norm) >= GENERAL and len(norm) != HALVES
+    return size / divisor if is_size else size * divisor
 
 
 @formula
@@ -92,6 +107,10 @@ def term(size, norm):
         return size
     if len(norm) == TWO:
         return size * size
+    if len(norm) == HALVES:
+        return half_power(size, int(norm[3]))
+    if len(norm) == LANES:
+        return power(size, norm[0], 0.0)
     return size ** type(size)(norm[0])
 
 
@@ -102,6 +121,6 @@ def root(total, norm):
         return total
     if len(norm) == TWO:
         return math.sqrt(total)
-    power = total ** norm[1]
+    result = total ** norm[1]
     # The rounding of 1/p alone changes the result by |log(total)| ulp: correct it.
-    return power + power * (math.log(total) * norm[2]) if 0.0 < power < math.inf else power
+    return result + result * (math.log(total) * norm[2]) if 0.0 < result < math.inf else result

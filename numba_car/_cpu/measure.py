@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 
-from numba_car._core.constants import BLOCK_CHAIN
 from numba_car._core.coordinate import room
 from numba_car._core.newton import in_range
-from numba_car._core.norms import GENERAL, MAXIMUM, TWO, root, term, unit_of
+from numba_car._core.norms import MAXIMUM, TWO, root, term, unit_of
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, SATURATED
 from numba_car._cpu.maxima import largest_breakpoint, largest_step
 from numba_car._cpu.row import element, parts_of, rows_of
@@ -26,8 +25,6 @@ def norm_reached(row, norm, eta, block):
     if len(norm) == MAXIMUM or not 0.0 < size < math.inf:
         return size
     unit = unit_of(size, norm, False)
-    if len(norm) >= GENERAL:
-        block = BLOCK_CHAIN if norm[0] >= 2.0 else 1
     return unit * root(sum_steps(row, norm, eta, unit, block), norm)
 
 

@@ -11,7 +11,7 @@ from numba_car._cpu.maxima import bits_of, max_abs
 from numba_car._cpu.newton import iterate
 from numba_car._cpu.radix_select import gather_between, select
 from numba_car._cpu.row import rows_of
-from numba_car._cpu.solve_row import residue
+from numba_car._cpu.solve_row import residue, rest_of_target
 from numba_car._cpu.sums import add
 from numba_car._cpu.terms import raise_row
 from numba_car._jit import kernel, rows
@@ -155,7 +155,8 @@ def sort_row(row, norm, eps, least, block, scratch):
     t, verdict = _sorted_scan(scratch, count, target, clipped_sum, 0.0)
     if verdict == DONE:
         t, verdict = _sum_once_more(terms, STORED_POWERS, target, t, block)
-    return conclude(scale, t, residue(terms, norm, target, t, verdict), norm, verdict)
+    lost = residue(terms, norm, target, t, verdict, rest_of_target(eps / unit, norm))
+    return conclude(scale, t, lost, norm, verdict)
 
 
 @kernel

@@ -1,5 +1,7 @@
 """Sums over a row, in vectorised blocks that are added with compensation."""
 
+import math
+
 import numpy as np
 from numba.extending import register_jitable
 
@@ -8,9 +10,10 @@ from numba_car._core.coordinate import step
 from numba_car._core.double_double import two_sum
 from numba_car._core.norms import GENERAL, divisor, relative, term
 from numba_car._cpu.row import element, parts_of
-from numba_car._jit import kernel, loop, rows
+from numba_car._jit import formula, kernel, loop, rows
 
 _TOGETHER = 1024  # sums that stay in the first cache
+_EXACT = 1 << 10  # elements of one block of a sum that is exact
 _LANES = 32  # elements that a vectorised loop takes at a time, or a multiple of them
 
 
@@ -43,6 +46,18 @@ def length_of(left, block):
     return min(block, max(left - left % _LANES, chain))
 
 
+@rows
+def grid_of(largest):
+    """Return the grid for `on_grid` on which sums of non-negative numbers up to `largest` are exact."""
+    return math.ldexp(1.5, math.frexp(largest)[1] + 11)
+
+
+@formula
+def on_grid(value, grid):
+    """Return a number rounded to a multiple of the last place of `grid`; no fast-math flag may touch this."""
+    return (value + grid) - grid
+
+
 @loop
 def _sum_steps(row, norm, eta, unit):
     """Return sum (step/unit)**p at eta over a block."""
@@ -53,14 +68,36 @@ def _sum_steps(row, norm, eta, unit):
     return total
 
 
+@loop
+def _sum_steps_on_grid(row, norm, eta, unit, grid):
+    """Return sum (step/unit)**p at eta over a block in two parts, the first of which is exact."""
+    by_unit, total, rest = divisor(unit, norm), 0.0, 0.0
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        value = term(relative(step(x, delta, lower, upper, eta), by_unit, norm), norm)
+        high = on_grid(value, grid)
+        total += high
+        rest += value - high
+    return total, rest
+
+
 @rows
 def sum_steps(row, norm, eta, unit, block):
-    """Return sum (step/unit)**p at eta over a row, with compensation after each block."""
+    """Return sum (step/unit)**p at eta over a row, for steps of about the unit at most.
+
+    For p = 1 and 2 there is compensation after each block; for other p, which may magnify errors, sums are exact.
+    """
     total, lost, start = 0.0, 0.0, 0
     while start < row[0].size:
-        length = length_of(row[0].size - start, block)
-        here = parts_of(row, start, start + length)
-        total, lost = add(total, lost, _sum_steps(here, norm, eta, unit))
+        if len(norm) >= GENERAL:
+            length = min(row[0].size - start, _EXACT)
+            here = parts_of(row, start, start + length)
+            found, rest = _sum_steps_on_grid(here, norm, eta, unit, grid_of(float(_EXACT)))
+            total, lost = add(total, lost + rest, found)
+        else:
+            length = length_of(row[0].size - start, block)
+            here = parts_of(row, start, start + length)
+            total, lost = add(total, lost, _sum_steps(here, norm, eta, unit))
         start += length
     return total + lost
 

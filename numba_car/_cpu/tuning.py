@@ -8,7 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from numba_car._core.constants import BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_SMALL_P, SMALL_P
-from numba_car._core.norms import GENERAL, MAXIMUM, TWO, inverse_of, norm_of
+from numba_car._core.norms import (
+    GENERAL,
+    HALVES,
+    MAXIMUM,
+    TWO,
+    in_lanes,
+    inverse_of,
+    norm_of,
+)
 from numba_car._cpu.sums import float64_block
 from numba_car._layout import DType
 
@@ -46,16 +54,22 @@ def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[i
 @functools.lru_cache
 def plan_of(p: float, dtype: DType) -> Plan:
     """Return the plan for p and rows of that dtype, in which they are computed."""
-    norm, is_float32 = norm_of(p), dtype == np.float32
+    norm, is_float32 = in_lanes(norm_of(p)), dtype == np.float32
     p = norm[0]
     # In between, float32 holds the powers of most rows, in half the time.
-    is_moderate = 1 <= p <= _MODERATE_P and float(np.float32(p)) == p
+    is_moderate = 1 <= p <= _MODERATE_P and (len(norm) != GENERAL or float(np.float32(p)) == p)
     powers = dtype if len(norm) <= TWO or (is_float32 and is_moderate) else np.dtype(np.float64)
     if powers == np.float32:
         block = BLOCK_FLOAT32 if p >= 2 else BLOCK_SMALL_P
     else:
         block = BLOCK_FLOAT64 if is_float32 else float64_block(norm)
-    is_small_p = p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P)
+    is_small_p = p < (SMALL_P * 2.0**-29 if is_float32 else SMALL_P) and len(norm) != HALVES
     plain = _PLAIN * (4 if len(norm) == MAXIMUM else 1) // dtype.itemsize
-    at_once = _DOUBLE_DOUBLE if is_small_p else POWERS if len(norm) == GENERAL else plain
+    at_once = (
+        _DOUBLE_DOUBLE
+        if is_small_p
+        else plain
+        if len(norm) <= TWO or len(norm) == MAXIMUM
+        else POWERS
+    )
     return Plan(norm, ((p, 0.0), inverse_of(p)), block, is_small_p, powers, at_once)
