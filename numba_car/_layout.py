@@ -6,6 +6,7 @@ import math
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
@@ -15,10 +16,10 @@ DType: TypeAlias = np.dtype[Any]
 class _Memory:
     """The memory of another array, marked writeable: numba compiles once more for read-only arrays."""
 
-    def __init__(self, owner: Array, size: int) -> None:
+    def __init__(self, owner: Array, size: int, offset: int = 0) -> None:
         self.owner = owner
         self.__array_interface__ = {
-            "data": (owner.__array_interface__["data"][0], False),
+            "data": (owner.__array_interface__["data"][0] + offset, False),
             "shape": (size,),
             "typestr": owner.dtype.str,
             "version": 3,
@@ -39,7 +40,7 @@ class Rows:
     """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
 
     __slots__ = (
-        "_batch_shape", "_by_row", "_flat", "_moved", "_row_shape", "_stride", "_table",
+        "_batch_shape", "_by_row", "_flat", "_memory", "_moved", "_row_shape", "_stride", "_table",
         "count", "dtype", "is_copied", "n",
     )  # fmt: skip
 
@@ -53,6 +54,7 @@ class Rows:
             self.count, self._stride = array.size // self.n, self.n
             self._flat: Array | None = flat(array)
             self.is_copied = False  # blocks are views
+            self._memory: tuple[Array, int] | None = None
         else:
             self._lay_out(array, axes, dtype)
 
@@ -62,7 +64,7 @@ class Rows:
         self = cls.__new__(cls)
         self.dtype, self.count, self.n, self._stride = array.dtype, count, n, n
         self._flat = array.reshape(-1) if array.flags.writeable else flat(array)
-        self.is_copied = False
+        self.is_copied, self._memory = False, None
         return self
 
     def _lay_out(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
@@ -79,6 +81,7 @@ class Rows:
         self._table = _reshaped(moved, (self.count, self.n))
         self._flat, self._stride = self._direct()
         self.is_copied = self._flat is None
+        self._memory = self._strided() if self.is_copied else None
 
     def _direct(self) -> tuple[Array | None, int]:
         """Return the array's memory and the stride between rows; (None, 0) if kernels need a copy."""
@@ -91,6 +94,41 @@ class Rows:
             return None, 0
         stride = outer // size
         return np.asarray(_Memory(table, (self.count - 1) * stride + self.n)), stride
+
+    @property
+    def is_dense(self) -> bool:
+        """Return whether blocks hold n elements a row without gaps, of which no copy could be avoided."""
+        return self._stride == self.n if self._flat is not None else self._memory is None
+
+    def places(self, start: int, stop: int) -> tuple[Array, Array, Array]:
+        """Return memory, and where rows start to stop and the elements of a row are in it: their sum is the place."""
+        if self._flat is not None:
+            return self._flat, np.arange(start, stop) * self._stride, np.arange(self.n)
+        if self._memory is None:
+            copy, _ = self.block(start, stop)
+            return copy, np.arange(stop - start) * self.n, np.arange(self.n)
+        memory, first = self._memory
+        strides = [stride // self.dtype.itemsize for stride in self._moved.strides]
+        outer = len(self._batch_shape)
+        rows = np.unravel_index(np.arange(start, stop), self._batch_shape) if outer else ()
+        at = np.full(stop - start, first)
+        for index, stride in zip(rows, strides[:outer], strict=True):
+            at += index * stride
+        elements = np.zeros((), np.int64)
+        for size, stride in zip(self._row_shape, strides[outer:], strict=True):
+            elements = np.add.outer(elements, np.arange(size) * stride)
+        return memory, at, elements.reshape(-1)
+
+    def _strided(self) -> tuple[Array, int] | None:
+        """Return the memory from the array's lowest address on, and the place of its first element; None if a kernel cannot read it."""
+        array, size = self._moved, self.dtype.itemsize
+        if array.size == 0 or array.dtype != self.dtype or not array.flags.aligned:
+            return None
+        if any(stride % size for stride in array.strides):
+            return None
+        low, high = byte_bounds(array)
+        first = (array.__array_interface__["data"][0] - low) // size
+        return np.asarray(_Memory(array, (high - low) // size, -first * size)), first
 
     def _index(self, start: int, stop: int) -> tuple[Array, Any]:
         """Return an array and an index into it that together are the rows start to stop."""

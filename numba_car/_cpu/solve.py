@@ -83,10 +83,10 @@ def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
         if at_once:
             batch.rescale(block, out)
         else:
-            blocks[block.start] = block._replace(rows=())
+            blocks[block.start] = block._replace(rows=(), short=())
 
-    def write_later(start: int, stop: int) -> None:
-        batch.rescale(blocks[start]._replace(rows=batch.rows(start, stop)), out)
+    def write_later(start: int, _: int) -> None:
+        batch.rescale(batch.with_memory(blocks[start]), out)
 
     solve_blocks(batch, write)
     if not at_once:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from numba_car._core.constants import BLOCK_FLOAT32, BLOCK_FLOAT64, BLOCK_SMALL_P, SMALL_P
-from numba_car._core.norms import GENERAL, MAXIMUM, TWO, inverse_of, norm_of
+from numba_car._core.norms import GENERAL, MAXIMUM, ONE, TWO, inverse_of, norm_of
 from numba_car._cpu.sums import float64_block
 from numba_car._layout import DType
 
@@ -16,6 +16,9 @@ from numba_car._layout import DType
 # that take powers or sort, and, in bytes of x, for p = 1 and 2; for p = inf 4 times as many.
 _DOUBLE_DOUBLE, POWERS, _PLAIN = 1 << 9, 1 << 16, 1 << 21
 COPIED = 1 << 20  # bytes that a thread copies at a time at most
+SHORT = (
+    1 << 8
+)  # bytes of the longest row that is solved across the lanes of vectors, not along them
 _MODERATE_P = 4
 
 
@@ -41,6 +44,11 @@ def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[i
         tasks.append((start, stop))
         start = stop
     return tasks
+
+
+def is_short(n: int, norm: tuple[float, ...], dtype: DType) -> bool:
+    """Return whether rows of n elements are solved a tile at a time."""
+    return 0 < n * dtype.itemsize <= SHORT and len(norm) in (ONE, TWO)
 
 
 @functools.lru_cache
