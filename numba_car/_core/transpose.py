@@ -3,11 +3,12 @@
 A copy that takes one element after the other takes 5 times as long.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, overload
 
-from numba_car._jit import rows
+from numba_car._jit import kernel, rows
 
 SIDE = 8
 
@@ -71,15 +72,51 @@ def _compiled_swap(source, start, stride, target, to, step):
 
 
 @rows
-def transpose(source, start, stride, target, to, step, height, width):
-    """Store source[start + a*stride + b] in target[to + b*step + a], for a below height and b below width."""
-    whole_height, whole_width = height - height % SIDE, width - width % SIDE
-    for a in range(0, whole_height, SIDE):
-        for b in range(0, whole_width, SIDE):
-            swap(source, start + a * stride + b, stride, target, to + b * step + a, step)
-        for b in range(whole_width, width):
-            for k in range(a, a + SIDE):
-                target[to + b * step + k] = source[start + k * stride + b]
-    for a in range(whole_height, height):
-        for b in range(width):
-            target[to + b * step + a] = source[start + a * stride + b]
+def _is_even(places, first):
+    """Return whether eight places follow each other at equal distances."""
+    pitch, found = places[first + 1] - places[first], True
+    for k in range(2, SIDE):
+        found &= places[first + k] - places[first] == k * pitch
+    return found
+
+
+@rows
+def _find_runs(rows_at):
+    """Return of each eight rows whether they lie side by side in memory."""
+    runs = np.zeros(rows_at.size // SIDE + 1, np.bool_)
+    for group in range(rows_at.size // SIDE):
+        first = group * SIDE
+        runs[group] = rows_at[first + 1] - rows_at[first] == 1 and _is_even(rows_at, first)
+    return runs
+
+
+@kernel
+def gather(memory, rows_at, places, block, stride):
+    """Store element i of row r, memory[rows_at[r] + places[i]], at block[r*stride + i]."""
+    n, runs = places.size, _find_runs(rows_at)
+    for i in range(0, n, SIDE):
+        even = i + SIDE <= n and _is_even(places, i)
+        for r in range(0, rows_at.size, SIDE):
+            start = rows_at[r] + places[i]
+            if even and runs[r // SIDE]:
+                swap(memory, start, places[i + 1] - places[i], block, r * stride + i, stride)
+                continue
+            for a in range(r, min(r + SIDE, rows_at.size)):
+                for b in range(i, min(i + SIDE, n)):
+                    block[a * stride + b] = memory[rows_at[a] + places[b]]
+
+
+@kernel
+def scatter(block, stride, memory, rows_at, places):
+    """Store block[r*stride + i] as element i of row r, memory[rows_at[r] + places[i]]."""
+    n, runs = places.size, _find_runs(rows_at)
+    for i in range(0, n, SIDE):
+        even = i + SIDE <= n and _is_even(places, i)
+        for r in range(0, rows_at.size, SIDE):
+            start = rows_at[r] + places[i]
+            if even and runs[r // SIDE]:
+                swap(block, r * stride + i, stride, memory, start, places[i + 1] - places[i])
+                continue
+            for a in range(r, min(r + SIDE, rows_at.size)):
+                for b in range(i, min(i + SIDE, n)):
+                    memory[rows_at[a] + places[b]] = block[a * stride + b]

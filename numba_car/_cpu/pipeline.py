@@ -199,7 +199,7 @@ class Batch:
         """Write clip(x + eta*delta) of a block of rows."""
         start, stop, largest = block.start, block.stop, self.problem.largest
         if not block.short:
-            target = out.scratch(start, stop)
+            target: Any = out.scratch(start, stop)
             self.kernels.rescale_rows(*block.rows, block.verdict, block.eta, largest, target)
         else:
             target = out.scratch(start, stop) if out.is_dense else out.places(start, stop)

@@ -4,15 +4,16 @@ import math
 
 import numpy as np
 
-from numba_car._core.coordinate import arrive_in_range, step
+from numba_car._core.coordinate import arrive_in_range, room, step
 from numba_car._core.double_double import two_sum
 from numba_car._core.newton import in_range
 from numba_car._core.norms import MAXIMUM, is_float32, root, term
-from numba_car._core.verdicts import NEEDS_MORE_DIGITS
+from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, SATURATED
 from numba_car._cpu.active_set import fits
+from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.row import element
 from numba_car._cpu.tile import GROUP, LANES, load_tiles, place, save, save_row, tile_of, tiles_of
-from numba_car._jit import kernel, rows
+from numba_car._jit import kernel, loop, rows
 
 _TOTAL, _LOST, _LARGEST, _SCALE, _STATES = range(5)
 _SHORT, _REST, _PARTS = range(3)  # what of eta float32 holds, and the rest
@@ -48,6 +49,43 @@ def _measure_group(tiles, i, count, norm, state):
             state[place(_LOST, r)] += lost
 
 
+@rows
+def _measure_tile(tiles, n, count, norm, state):
+    """Store the sums of the powers of the steps at the scales of a tile, and the largest steps."""
+    for r in range(count):
+        state[place(_TOTAL, r)] = state[place(_LOST, r)] = state[place(_LARGEST, r)] = 0.0
+    for i in range(0, n, GROUP):
+        _measure_group(tiles, i, count, norm, state)
+
+
+@rows
+def _largest_breakpoints(tiles, i, count, state):
+    """Store the larger of the largest breakpoint so far and that of element i, rounded up, of all rows."""
+    for r in range(count):
+        x, delta, lower, upper = element(tiles, place(i, r), np.float64)
+        distance = room(x, delta, lower, upper)
+        eta = distance / abs(delta) if delta != 0 else 0.0
+        eta = size_of_bits(bits_of(eta) + ((eta * abs(delta) < distance) & (delta != 0)))
+        state[place(_LARGEST, r)] = _larger(state[place(_LARGEST, r)], eta)
+
+
+@rows
+def saturate_tile(tiles, n, count, norm, eps, eta, verdict):
+    """Set eta of the SATURATED of a tile to the largest breakpoint; leave rows that are not sure to be saturated."""
+    state = np.zeros(_STATES * LANES)
+    state[_SCALE * LANES : _SCALE * LANES + count] = math.inf
+    _measure_tile(tiles, n, count, norm, state)
+    for r in range(count):
+        state[place(_LARGEST, r)] = 0.0
+    for i in range(n):
+        _largest_breakpoints(tiles, i, count, state)
+    for r in range(count):
+        total, found = state[place(_TOTAL, r)] + state[place(_LOST, r)], state[place(_LARGEST, r)]
+        is_sure = in_range(total) and root(total, norm) <= eps[r] and in_range(found)
+        if verdict[r] == SATURATED and is_sure:
+            eta[r], verdict[r] = found, DONE
+
+
 @kernel
 def measure_short_rows(x, delta, lower, upper, n, norm, eta, reached):
     """Store the norms that a block of short rows reaches at eta; leave those whose sums need units."""
@@ -55,10 +93,8 @@ def measure_short_rows(x, delta, lower, upper, n, norm, eta, reached):
     for first in range(0, eta.size, LANES):
         count = min(LANES, eta.size - first)
         load_tiles(x, delta, lower, upper, first, count, n, tiles)
-        state[:] = 0.0
         state[_SCALE * LANES : _SCALE * LANES + count] = eta[first : first + count]
-        for i in range(0, n, GROUP):
-            _measure_group(tiles, i, count, norm, state)
+        _measure_tile(tiles, n, count, norm, state)
         for r in range(count):
             total, largest = (
                 state[place(_TOTAL, r)] + state[place(_LOST, r)],
@@ -71,26 +107,21 @@ def measure_short_rows(x, delta, lower, upper, n, norm, eta, reached):
             reached[first + r] = size if is_sure | in_range(total) else reached[first + r]
 
 
-@rows
-def _arrive_element(tiles, at, short, rest, largest):
-    x, delta, lower, upper = element(tiles, at, type(short))
-    return arrive_in_range(x + rest * delta, delta, lower, upper, short, largest)
-
-
-@rows
-def _arrive(tiles, n, count, part, largest, out):
-    """Store clip(x + eta*delta) of a tile, for eta = short + rest."""
-    for i in range(n):
-        for r in range(count):
-            short, rest = part[place(_SHORT, r)], part[place(_REST, r)]
-            moved = _arrive_element(tiles, place(i, r), short, rest, largest)
-            out[place(i, r)] = moved if short == short else short  # noqa: PLR0124 - NaN stays
+@loop
+def _arrive_element(tiles, i, count, part, largest, out):
+    """Store where an element of all rows arrives, for eta = short + rest."""
+    for r in range(count):
+        short, rest = part[place(_SHORT, r)], part[place(_REST, r)]
+        x, delta, lower, upper = element(tiles, place(i, r), type(largest))
+        out[place(i, r)] = arrive_in_range(x + rest * delta, delta, lower, upper, short, largest)
 
 
 @rows
 def _arrive_in_float64(tiles, n, lane, eta, largest, out):
     for i in range(n):
-        out[place(i, lane)] = _arrive_element(tiles, place(i, lane), eta, 0.0, largest)
+        x, delta, lower, upper = element(tiles, place(i, lane), np.float64)
+        moved = arrive_in_range(x, delta, lower, upper, eta, largest)
+        out[place(i, lane)] = eta if math.isnan(eta) else moved
 
 
 @kernel
@@ -109,12 +140,12 @@ def rescale_short_rows(x, delta, lower, upper, n, verdict, eta, largest, out):
             short = dtype(scale * (1 - 2.0**-24)) if is_float32(dtype(0)) else dtype(scale)
             part[place(_SHORT, r)] = short
             part[place(_REST, r)] = dtype(scale - np.float64(short))
-        _arrive(tiles, n, count, part, dtype(min(largest, np.finfo(dtype).max)), moved)
-        if is_float32(dtype(0)):
-            for r in range(count):
-                scale = eta[first + r]
-                if not (fits(scale) and is_short) and not math.isnan(scale):
-                    _arrive_in_float64(tiles, n, r, scale, np.float64(largest), moved)
+        for i in range(n):
+            _arrive_element(tiles, i, count, part, dtype(min(largest, np.finfo(dtype).max)), moved)
+        for r in range(count):
+            scale = eta[first + r]
+            if math.isnan(scale) or (is_float32(dtype(0)) and not (fits(scale) and is_short)):
+                _arrive_in_float64(tiles, n, r, scale, np.float64(largest), moved)
         if not skipped:
             save(moved, out, first, count, n)
             continue

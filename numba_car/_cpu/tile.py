@@ -17,7 +17,7 @@ from numba.extending import overload
 from numba_car._core.transpose import SIDE, swap
 from numba_car._jit import formula, rows
 
-LANES = 64  # rows of a tile
+LANES = 32  # rows of a tile
 GROUP = 4  # elements that a loop over the lanes takes at once: sums stay in registers
 _PLACES = 3
 
