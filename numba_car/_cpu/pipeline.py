@@ -277,8 +277,12 @@ _setup_of_small = functools.lru_cache(256)(_setup)
 
 def _short_rows(batch: Batch, block: Block) -> bool:
     """Iterate on short rows in the units of x; all but ordinary rows stay PENDING. Return whether all rows are DONE."""
-    how = block.eps, batch.norm, block.eta, block.verdict
-    return bool(short_rows.solve_short_rows(*block.short, *how))
+    answer = block.eta, block.verdict
+    if short_rows.solve_short_rows(*block.short, block.eps, batch.norm, *answer):
+        return True
+    if (block.verdict == SATURATED).any():
+        short_measures.saturate_short_rows(*block.short, batch.norm, block.eps, *answer)
+    return bool((block.verdict == DONE).all())
 
 
 def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:

@@ -69,21 +69,29 @@ def _largest_breakpoints(tiles, i, count, state):
         state[place(_LARGEST, r)] = _larger(state[place(_LARGEST, r)], eta)
 
 
-@rows
-def saturate_tile(tiles, n, count, norm, eps, eta, verdict):
-    """Set eta of the SATURATED of a tile to the largest breakpoint; leave rows that are not sure to be saturated."""
-    state = np.zeros(_STATES * LANES)
-    state[_SCALE * LANES : _SCALE * LANES + count] = math.inf
-    _measure_tile(tiles, n, count, norm, state)
-    for r in range(count):
-        state[place(_LARGEST, r)] = 0.0
-    for i in range(n):
-        _largest_breakpoints(tiles, i, count, state)
-    for r in range(count):
-        total, found = state[place(_TOTAL, r)] + state[place(_LOST, r)], state[place(_LARGEST, r)]
-        is_sure = in_range(total) and root(total, norm) <= eps[r] and in_range(found)
-        if verdict[r] == SATURATED and is_sure:
-            eta[r], verdict[r] = found, DONE
+@kernel
+def saturate_short_rows(x, delta, lower, upper, n, norm, eps, eta, verdict):
+    """Set eta of SATURATED rows to the largest breakpoint; leave rows that are not sure to be saturated."""
+    tiles, state = tiles_of(x, delta, lower, upper, n), np.zeros(_STATES * LANES)
+    for first in range(0, eta.size, LANES):
+        count = min(LANES, eta.size - first)
+        if not (verdict[first : first + count] == SATURATED).any():
+            continue
+        load_tiles(x, delta, lower, upper, first, count, n, tiles)
+        state[_SCALE * LANES :] = math.inf
+        _measure_tile(tiles, n, count, norm, state)
+        for r in range(count):
+            state[place(_LARGEST, r)] = 0.0
+        for i in range(n):
+            _largest_breakpoints(tiles, i, count, state)
+        for r in range(count):
+            total, found = (
+                state[place(_TOTAL, r)] + state[place(_LOST, r)],
+                state[place(_LARGEST, r)],
+            )
+            is_sure = in_range(total) and root(total, norm) <= eps[first + r] and in_range(found)
+            if verdict[first + r] == SATURATED and is_sure:
+                eta[first + r], verdict[first + r] = found, DONE
 
 
 @kernel

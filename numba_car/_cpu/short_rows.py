@@ -16,7 +16,6 @@ from numba_car._core.norms import is_float32, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._cpu.newton import largest_sum
 from numba_car._cpu.row import element
-from numba_car._cpu.short_measures import saturate_tile
 from numba_car._cpu.tile import GROUP, LANES, load_tiles, place, tiles_of
 from numba_car._jit import kernel, rows
 
@@ -215,9 +214,6 @@ def solve_short_rows(x, delta, lower, upper, n, eps, norm, eta, verdict):
         if not is_zero:
             _iterate(tiles, n, count, part, state, norm, 1.0 + nearness(like))
         _conclude(part, state, norm, first, count, eta, verdict)
-        answer = eta[first : first + count], verdict[first : first + count]
-        if (answer[1] == SATURATED).any():
-            load_tiles(x, delta, lower, upper, first, count, n, tiles)
-            saturate_tile(tiles, n, count, norm, eps[first : first + count], *answer)
-        all_done &= (answer[1] == DONE).all()
+        for r in range(first, first + count):
+            all_done &= verdict[r] == DONE
     return all_done
