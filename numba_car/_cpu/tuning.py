@@ -16,9 +16,8 @@ from numba_car._layout import DType
 # that take powers or sort, and, in bytes of x, for p = 1 and 2; for p = inf 4 times as many.
 _DOUBLE_DOUBLE, POWERS, _PLAIN = 1 << 9, 1 << 16, 1 << 21
 COPIED = 1 << 20  # bytes that a thread copies at a time at most
-SHORT = (
-    1 << 8
-)  # bytes of the longest row that is solved across the lanes of vectors, not along them
+# Bytes of the longest row that is solved a tile at a time, across the lanes of vectors and not along them.
+SHORT = 1 << 7
 _MODERATE_P = 4
 
 
