@@ -6,19 +6,24 @@ import math
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 DType: TypeAlias = np.dtype[Any]
 
+_MANY = 1 << 12  # elements that are not copied in a moment
+_SIDE = 8  # rows that are copied at once
+_GAP = 16  # elements between rows of a copy, so that rows of 1024 elements do not share cache lines' places
+
 
 class _Memory:
     """The memory of another array, marked writeable: numba compiles once more for read-only arrays."""
 
-    def __init__(self, owner: Array, size: int) -> None:
+    def __init__(self, owner: Array, size: int, offset: int = 0) -> None:
         self.owner = owner
         self.__array_interface__ = {
-            "data": (owner.__array_interface__["data"][0], False),
+            "data": (owner.__array_interface__["data"][0] + offset, False),
             "shape": (size,),
             "typestr": owner.dtype.str,
             "version": 3,
@@ -42,7 +47,8 @@ class Rows:
     """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
 
     __slots__ = (
-        "_batch_shape", "_by_row", "_flat", "_is_half", "_moved", "_row_shape", "_stride", "_table",
+        "_batch_shape", "_by_row", "_flat", "_is_half", "_memory", "_moved", "_row_shape", "_stride",
+        "_table",
         "count", "dtype", "is_copied", "n",
     )  # fmt: skip
 
@@ -56,6 +62,7 @@ class Rows:
             self.count, self._stride = array.size // self.n, self.n
             self._flat: Array | None = flat(array)
             self.is_copied = False  # blocks are views
+            self._memory: tuple[Array, int] | None = None
         else:
             self._lay_out(array, axes, dtype)
 
@@ -64,7 +71,7 @@ class Rows:
         """Return the rows of an array known to be plain, see `is_plain`, faster than `Rows` does."""
         self = cls.__new__(cls)
         self.dtype, self.count, self.n, self._stride = array.dtype, count, n, n
-        self._flat, self.is_copied = flat(array), False
+        self._flat, self._memory, self.is_copied = flat(array), None, False
         return self
 
     def _lay_out(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
@@ -83,6 +90,7 @@ class Rows:
         self._table = _reshaped(moved, (self.count, self.n))
         self._flat, self._stride = self._direct()
         self.is_copied = self._flat is None
+        self._memory = self._strided() if self.is_copied else None
 
     def _direct(self) -> tuple[Array | None, int]:
         """Return the array's memory and the stride between rows; (None, 0) if kernels need a copy."""
@@ -95,6 +103,41 @@ class Rows:
             return None, 0
         stride = outer // size
         return np.asarray(_Memory(table, (self.count - 1) * stride + self.n)), stride
+
+    @property
+    def is_dense(self) -> bool:
+        """Return whether blocks hold n elements a row without gaps, of which no copy could be avoided."""
+        return self._stride == self.n if self._flat is not None else self._memory is None
+
+    def places(self, start: int, stop: int) -> tuple[Array, Array, Array]:
+        """Return memory, and where rows start to stop and the elements of a row are in it: their sum is the place."""
+        if self._flat is not None:
+            return self._flat, np.arange(start, stop) * self._stride, np.arange(self.n)
+        if self._memory is None:
+            copy, _ = self.block(start, stop)
+            return copy, np.arange(stop - start) * self.n, np.arange(self.n)
+        memory, first = self._memory
+        strides = [stride // self.dtype.itemsize for stride in self._moved.strides]
+        outer = len(self._batch_shape)
+        rows = np.unravel_index(np.arange(start, stop), self._batch_shape) if outer else ()
+        at = np.full(stop - start, first)
+        for index, stride in zip(rows, strides[:outer], strict=True):
+            at += index * stride
+        elements = np.zeros((), np.int64)
+        for size, stride in zip(self._row_shape, strides[outer:], strict=True):
+            elements = np.add.outer(elements, np.arange(size) * stride)
+        return memory, at, elements.reshape(-1)
+
+    def _strided(self) -> tuple[Array, int] | None:
+        """Return the memory from the array's lowest address on, and the place of its first element; None if a kernel cannot read it."""
+        array, size = self._moved, self.dtype.itemsize
+        if array.size == 0 or array.dtype != self.dtype or not array.flags.aligned:
+            return None
+        if any(stride % size for stride in array.strides):
+            return None
+        low, high = byte_bounds(array)
+        first = (array.__array_interface__["data"][0] - low) // size
+        return np.asarray(_Memory(array, (high - low) // size, -first * size)), first
 
     def _index(self, start: int, stop: int) -> tuple[Array, Any]:
         """Return an array and an index into it that together are the rows start to stop."""
@@ -110,6 +153,12 @@ class Rows:
                 return self._flat, stride
             first = start * stride
             return self._flat[first : first + (stop - start - 1) * stride + self.n], stride
+        if self._is_quick(start, stop):
+            from numba_car._core.transpose import gather  # which imports numba
+
+            block, stride = self.scratch(start, stop)
+            gather(*self.places(start, stop), block, stride)
+            return block, stride
         array, index = self._index(start, stop)
         if self._is_half:
             from numba_car._core import half  # which imports numba
@@ -120,15 +169,27 @@ class Rows:
             np.copyto(copy, array[index], casting="unsafe")
         return copy.reshape(-1), self.n
 
+    def _is_quick(self, start: int, stop: int) -> bool:
+        """Return whether a kernel copies these rows in less time than NumPy: they lie side by side in memory."""
+        if self._memory is None or (stop - start) * self.n < _MANY or not self._batch_shape:
+            return False
+        stride = self._moved.strides[len(self._batch_shape) - 1]
+        return stride == self.dtype.itemsize and self._batch_shape[-1] >= _SIDE
+
     def scratch(self, start: int, stop: int) -> tuple[Array, int]:
         """Return where to write rows start to stop: the array's own memory, or new memory to `store` from."""
         if self._flat is not None:
             return self.block(start, stop)
-        return np.empty((stop - start) * self.n, self.dtype), self.n
+        stride = self.n + (_GAP if self._is_quick(start, stop) else 0)
+        return np.empty((stop - start) * stride, self.dtype), stride
 
     def store(self, start: int, stop: int, block: Array) -> None:
         """Store a block that was written to scratch memory."""
-        if self._flat is None:
+        if self._flat is None and self._is_quick(start, stop):
+            from numba_car._core.transpose import scatter
+
+            scatter(block, block.size // (stop - start), *self.places(start, stop))
+        elif self._flat is None:
             array, index = self._index(start, stop)
             if self._is_half:
                 from numba_car._core import half

@@ -76,7 +76,8 @@ def guess(target, weight, capacity, norm):
 
     The estimate is exact where nothing is clipped; its exponent fits uniform x and normal delta: eq. (9) and (10).
     """
-    slack = max(1.0 - target / capacity, 2.0**-10) if capacity > 0 else 1.0
+    slack = 1.0 - target / capacity if capacity > 0 else 1.0
+    slack = slack if slack > 2.0**-10 else 2.0**-10  # noqa: FURB136 - vectorises
     if len(norm) >= GENERAL:
         return target / weight * slack ** (0.5 - min(norm[0], 4.0))
     return target / weight * (term(1.0 / slack, norm) * math.sqrt(slack))

@@ -28,13 +28,15 @@ from numba_car._cpu import (
     measure,
     newton_double_double,
     rescale,
+    short_measures,
+    short_rows,
     solve_row,
     sort,
     validate,
 )
 from numba_car._cpu.sums import padded
 from numba_car._cpu.threads import default_threads, run
-from numba_car._cpu.tuning import COPIED, POWERS, Plan, plan_of, tasks_of
+from numba_car._cpu.tuning import COPIED, POWERS, Plan, is_short, plan_of, tasks_of
 from numba_car._jit import interpreted
 from numba_car._layout import Array, Rows
 from numba_car._problem import Problem
@@ -46,7 +48,8 @@ _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of i
 class Block(NamedTuple):
     """Rows start to stop as kernels take them, and their answer.
 
-    Where the verdict is NEEDS_MORE_DIGITS, the answer is mantissa * 2**exponent, which eta may not hold.
+    The rows are () until a kernel needs them, where they are short and would be copies. Where the verdict is
+    NEEDS_MORE_DIGITS, the answer is mantissa * 2**exponent, which eta may not hold.
     """
 
     start: int
@@ -57,6 +60,7 @@ class Block(NamedTuple):
     verdict: Array
     mantissa: Array
     exponent: Array
+    short: tuple[Any, ...] = ()  # the rows as kernels of short rows take them, see `tile`
 
     def discard(self, rows: Array) -> None:
         """Set eta of these rows to NaN, and keep later stages from solving them."""
@@ -92,7 +96,7 @@ class Batch:
         dtype = problem.dtype if problem.is_plain else problem.x.dtype
         found = setup(count, n, problem.is_copied, p, dtype, options.method, options.num_threads)
         self.problem = problem
-        self.plan, self.kernels, self._stages, self._threads, self.tasks = found
+        self.plan, self.kernels, self._stages, self._threads, self.tasks, self._is_short = found
         self.norm = self.plan.norm
         self.eta = np.zeros(count)
 
@@ -103,6 +107,29 @@ class Batch:
         else:
             run(lambda index: work(*self.tasks[index]), len(self.tasks), self._threads)
 
+    def short_rows(self, start: int, stop: int) -> tuple[Any, ...]:
+        """Return x, delta, lower, upper and n as kernels of short rows take them."""
+        problem = self.problem
+        if problem.is_plain:
+            return problem.rows(start, stop)
+        given: tuple[Any, ...] = problem.x, problem.delta, problem.lower, problem.upper
+        if all(part.is_dense for part in given if isinstance(part, Rows)):
+            return problem.rows(start, stop)
+        places = (part.places(start, stop) if isinstance(part, Rows) else part for part in given)
+        return *places, problem.n
+
+    def with_rows(self, block: Block) -> Block:
+        """Return a block with its rows."""
+        if block.rows:
+            return block
+        return block._replace(rows=self.problem.rows(block.start, block.stop))
+
+    def with_memory(self, block: Block) -> Block:
+        """Return a block that has let go of its rows with them."""
+        if self._is_short:
+            return block._replace(short=self.short_rows(block.start, block.stop))
+        return self.with_rows(block)
+
     def _block(self, start: int, stop: int, verdict: Array) -> Block:
         problem, eta = self.problem, self.eta
         eps = problem.eps
@@ -110,8 +137,12 @@ class Batch:
             eps, eta = eps[start:stop], eta[start:stop]
         if not problem.is_plain:
             eps = np.ascontiguousarray(eps)
-        rows = problem.rows(start, stop)
-        return Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
+        if not self._is_short:
+            rows = problem.rows(start, stop)
+            return Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
+        short = self.short_rows(start, stop)
+        rows = () if problem.is_copied else problem.rows(start, stop)
+        return Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS, short)
 
     def solved(self, start: int, stop: int) -> Block:
         """Return a block whose eta is known."""
@@ -125,12 +156,24 @@ class Batch:
             return block
         for stage in self._stages[1:]:
             if any((verdict == taken).any() for taken in stage.takes):
+                block = self.with_rows(block)
                 block = stage.run(self, block) or block
         return block
 
     def norms(self, block: Block, eta: Array) -> Array:
         """Return N(eta) of a block of rows; with eta = inf that is R."""
+        if not block.short:
+            return self._norms_of_rows(block, eta)
         reached = np.full(eta.size, -1.0)  # nothing known yet
+        short_measures.measure_short_rows(*block.short, self.norm, eta, reached)
+        reached[(block.verdict == NOT_FINITE) | np.isnan(eta)] = np.nan
+        unknown = reached < 0
+        if unknown.any():
+            reached[unknown] = self._norms_of_rows(self.with_rows(block), eta)[unknown]
+        return reached
+
+    def _norms_of_rows(self, block: Block, eta: Array) -> Array:
+        reached = np.full(eta.size, -1.0)
         if not self.plan.is_small_p:
             self.kernels.measure_rows(*block.rows, self.norm, self.plan.block, eta, reached)
         return self._with_all_digits(block, eta, reached)
@@ -141,6 +184,8 @@ class Batch:
 
     def norms_and_max_norms(self, block: Block, eta: Array) -> tuple[Array, Array]:
         """Return N(eta) and R of a block of rows."""
+        if block.short:
+            return self.norms(block, eta), self.max_norms(block)
         reached, max_norm = np.full(eta.size, -1.0), np.full(eta.size, -1.0)
         if not self.plan.is_small_p:
             how = self.norm, self.plan.block, eta
@@ -168,12 +213,23 @@ class Batch:
 
     def rescale(self, block: Block, out: Rows) -> None:
         """Write clip(x + eta*delta) of a block of rows."""
-        largest, target = self.problem.largest, out.scratch(block.start, block.stop)
-        self.kernels.rescale_rows(*block.rows, block.verdict, block.eta, largest, target)
+        start, stop, largest = block.start, block.stop, self.problem.largest
+        if not block.short:
+            target: Any = out.scratch(start, stop)
+            self.kernels.rescale_rows(*block.rows, block.verdict, block.eta, largest, target)
+        else:
+            target = out.scratch(start, stop) if out.is_dense else out.places(start, stop)
+            how = block.verdict, block.eta, largest, target
+            short_measures.rescale_short_rows(*block.short, *how)
+            if not out.is_dense:
+                if not block.exponent.size:
+                    return
+                target = out.block(start, stop)
         if block.exponent.size:
             pairs = block.verdict, block.mantissa, block.exponent
-            newton_double_double.rescale_rows(*block.rows, *pairs, largest, target)
-        out.store(block.start, block.stop, target[0])
+            rows = self.with_rows(block).rows
+            newton_double_double.rescale_rows(*rows, *pairs, largest, target)
+        out.store(start, stop, target[0])
 
     def format_outside(self) -> str:
         """Return an error message: how many x are outside their bounds, and which is the first."""
@@ -206,6 +262,7 @@ class _Setup(NamedTuple):
     stages: list[Stage]
     num_threads: int
     tasks: list[tuple[int, int]]
+    is_short: bool
 
 
 def _setup(
@@ -217,7 +274,8 @@ def _setup(
         at_once = min(at_once, COPIED // dtype.itemsize)
     if num_threads is None:
         num_threads = 1 if count * n <= at_once else default_threads()
-    stages, kernels = _stages_of(len(plan.norm), method, plan.is_small_p), _KERNELS
+    short = method != "sort" and is_short(n, plan.norm, dtype)
+    stages, kernels = _stages_of(len(plan.norm), method, plan.is_small_p, short), _KERNELS
     if n >= long_rows.LONG:
         # Only Newton's passes can be shared; other rows are one thread's work each.
         is_shared = count < _ROWS_AHEAD * num_threads and method != "sort" and not plan.is_small_p
@@ -226,11 +284,23 @@ def _setup(
         quiet = np.errstate(all="ignore")
         kernels = Kernels(*(quiet(interpreted(kernel, passes)) for kernel in _KERNELS))
         num_threads = 1 if is_shared else num_threads
-    return _Setup(plan, kernels, stages, num_threads, tasks_of(count, n, num_threads, at_once))
+    return _Setup(
+        plan, kernels, stages, num_threads, tasks_of(count, n, num_threads, at_once), short
+    )
 
 
 # One thread solves small batches, whatever the environment says when they are solved again.
 _setup_of_small = functools.lru_cache(256)(_setup)
+
+
+def _short_rows(batch: Batch, block: Block) -> bool:
+    """Iterate on short rows in the units of x; all but ordinary rows stay PENDING. Return whether all rows are DONE."""
+    answer = block.eta, block.verdict
+    if short_rows.solve_short_rows(*block.short, block.eps, batch.norm, *answer):
+        return True
+    if (block.verdict == SATURATED).any():
+        short_measures.saturate_short_rows(*block.short, batch.norm, block.eps, *answer)
+    return bool((block.verdict == DONE).all())
 
 
 def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:
@@ -301,6 +371,7 @@ class Stage(NamedTuple):
 
 # In the order in which they run.
 STAGES = {
+    "short rows": Stage(_short_rows, (PENDING,), (DONE, SATURATED, PENDING)),
     "newton": Stage(_newton, (PENDING,), (DONE, SATURATED, PENDING, NEEDS_MORE_DIGITS)),
     "validate": Stage(_validate, (PENDING,), (PENDING, NOT_FINITE, OUTSIDE, NEEDS_MORE_DIGITS)),
     "units": Stage(_newton_in_units, (PENDING,), (DONE, SATURATED, PENDING, NEEDS_MORE_DIGITS)),
@@ -312,9 +383,10 @@ STAGES = {
 
 
 @functools.cache
-def _stages_of(kind: int, method: str, is_small_p: bool) -> list[Stage]:
+def _stages_of(kind: int, method: str, is_small_p: bool, is_short: bool) -> list[Stage]:
     """Return the stages for norms of that kind, in order."""
     left_out = set() if is_small_p else {"more digits"}
+    left_out |= set() if is_short else {"short rows"}
     if kind == MAXIMUM:
         left_out |= {"sort", "saturate"}
     elif method == "sort":

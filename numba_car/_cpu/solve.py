@@ -75,10 +75,10 @@ def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
     blocks: dict[int, Block] = {}
 
     def keep(block: Block) -> None:
-        blocks[block.start] = block._replace(rows=())
+        blocks[block.start] = block._replace(rows=(), short=())
 
-    def write(start: int, stop: int) -> None:
-        batch.rescale(blocks[start]._replace(rows=problem.rows(start, stop)), out)
+    def write(start: int, _: int) -> None:
+        batch.rescale(batch.with_memory(blocks[start]), out)
 
     solve_blocks(batch, keep)
     batch.for_blocks(write)

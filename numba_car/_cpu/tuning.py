@@ -12,6 +12,7 @@ from numba_car._core.norms import (
     GENERAL,
     HALVES,
     MAXIMUM,
+    ONE,
     TWO,
     in_lanes,
     inverse_of,
@@ -24,6 +25,8 @@ from numba_car._layout import DType
 # that take powers or sort, and, in bytes of x, for p = 1 and 2; for p = inf 4 times as many.
 _DOUBLE_DOUBLE, POWERS, _PLAIN = 1 << 9, 1 << 16, 1 << 21
 COPIED = 1 << 20  # bytes that a thread copies at a time at most
+# Bytes of the longest row that is solved a tile at a time, across the lanes of vectors and not along them.
+SHORT = 1 << 7
 _MODERATE_P = 4
 
 
@@ -49,6 +52,11 @@ def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[i
         tasks.append((start, stop))
         start = stop
     return tasks
+
+
+def is_short(n: int, norm: tuple[float, ...], dtype: DType) -> bool:
+    """Return whether rows of n elements are solved a tile at a time."""
+    return 0 < n * dtype.itemsize <= SHORT and len(norm) in (ONE, TWO)
 
 
 @functools.lru_cache

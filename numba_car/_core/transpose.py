@@ -1,0 +1,122 @@
+"""Transposed copies, eight by eight elements at a time: between rows in memory and columns in memory.
+
+A copy that takes one element after the other takes 5 times as long.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from numba_car._jit import kernel, rows
+
+SIDE = 8
+
+
+def swap(source, start, stride, target, to, step):
+    """Store source[start + a*stride + b] in target[to + b*step + a], for a and b from 0 to 7."""
+    for a in range(SIDE):
+        for b in range(SIDE):
+            target[to + b * step + a] = source[start + a * stride + b]
+
+
+@intrinsic
+def _swap(_, source, start, stride, target, to, step):
+    def generate(context, builder, signature, values):
+        arrays = [
+            context.make_array(signature.args[k])(context, builder, values[k]) for k in (0, 3)
+        ]
+        number = context.get_data_type(signature.args[0].dtype)
+        vector, alignment = ir.VectorType(number, SIDE), context.get_abi_sizeof(number)
+
+        def place(array, first, by, k):
+            index = builder.add(first, builder.mul(by, ir.Constant(first.type, k)))
+            return builder.bitcast(builder.gep(array.data, [index]), vector.as_pointer())
+
+        vectors = []
+        for k in range(SIDE):
+            vectors.append(builder.load(place(arrays[0], values[1], values[2], k)))
+            vectors[-1].align = alignment
+        for far in (
+            1,
+            2,
+            4,
+        ):  # swaps this bit of the index of a row with that of the index in the row
+            for k in range(SIDE):
+                if not k & far:
+                    pair = vectors[k], vectors[k + far]
+                    vectors[k], vectors[k + far] = (
+                        builder.shuffle_vector(*pair, mask) for mask in _masks(far)
+                    )
+        for k in range(SIDE):
+            store = builder.store(vectors[k], place(arrays[1], values[4], values[5], k))
+            store.align = alignment
+        return context.get_dummy_value()
+
+    return types.void(source, start, stride, target, to, step), generate
+
+
+def _masks(far):
+    """Return which elements of two rows, `far` apart, the first and the second of them get."""
+    low = [k + SIDE - far if k & far else k for k in range(SIDE)]
+    high = [k + SIDE if k & far else k + far for k in range(SIDE)]
+    kind = ir.VectorType(ir.IntType(32), SIDE)
+    return [ir.Constant(kind, mask) for mask in (low, high)]
+
+
+@overload(swap)
+def _compiled_swap(source, start, stride, target, to, step):
+    return lambda source, start, stride, target, to, step: _swap(
+        source, start, stride, target, to, step
+    )
+
+
+@rows
+def _is_even(places, first):
+    """Return whether eight places follow each other at equal distances."""
+    pitch, found = places[first + 1] - places[first], True
+    for k in range(2, SIDE):
+        found &= places[first + k] - places[first] == k * pitch
+    return found
+
+
+@rows
+def _find_runs(rows_at):
+    """Return of each eight rows whether they lie side by side in memory."""
+    runs = np.zeros(rows_at.size // SIDE + 1, np.bool_)
+    for group in range(rows_at.size // SIDE):
+        first = group * SIDE
+        runs[group] = rows_at[first + 1] - rows_at[first] == 1 and _is_even(rows_at, first)
+    return runs
+
+
+@kernel
+def gather(memory, rows_at, places, block, stride):
+    """Store element i of row r, memory[rows_at[r] + places[i]], at block[r*stride + i]."""
+    n, runs = places.size, _find_runs(rows_at)
+    for i in range(0, n, SIDE):
+        even = i + SIDE <= n and _is_even(places, i)
+        for r in range(0, rows_at.size, SIDE):
+            start = rows_at[r] + places[i]
+            if even and runs[r // SIDE]:
+                swap(memory, start, places[i + 1] - places[i], block, r * stride + i, stride)
+                continue
+            for a in range(r, min(r + SIDE, rows_at.size)):
+                for b in range(i, min(i + SIDE, n)):
+                    block[a * stride + b] = memory[rows_at[a] + places[b]]
+
+
+@kernel
+def scatter(block, stride, memory, rows_at, places):
+    """Store block[r*stride + i] as element i of row r, memory[rows_at[r] + places[i]]."""
+    n, runs = places.size, _find_runs(rows_at)
+    for i in range(0, n, SIDE):
+        even = i + SIDE <= n and _is_even(places, i)
+        for r in range(0, rows_at.size, SIDE):
+            start = rows_at[r] + places[i]
+            if even and runs[r // SIDE]:
+                swap(block, r * stride + i, stride, memory, start, places[i + 1] - places[i])
+                continue
+            for a in range(r, min(r + SIDE, rows_at.size)):
+                for b in range(i, min(i + SIDE, n)):
+                    memory[rows_at[a] + places[b]] = block[a * stride + b]

@@ -1,0 +1,187 @@
+"""Tiles of short rows, transposed: each row is a lane of every loop, and element i of all rows lies side by side.
+
+A batch of short rows is one of the following, or one number:
+
+====================  =======================================================
+batch                 element i of row r
+====================  =======================================================
+`(flat, n)`           `flat[r*n + i]`
+`(flat, rows, places)`  `flat[rows[r] + places[i]]`, in any layout
+====================  =======================================================
+"""
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from numba_car._core.transpose import SIDE, swap
+from numba_car._jit import formula, rows
+
+LANES = 32  # rows of a tile
+GROUP = 4  # elements that a loop over the lanes takes at once: sums stay in registers
+_PLACES = 3
+
+
+@formula
+def place(index, lane):
+    """Return the place in a tile of an element of the row of that lane; unsigned, so that no loop asks for its sign."""
+    return np.uint64(index * LANES + lane)
+
+
+@rows
+def _is_run(places, first, count):
+    """Return whether rows lie side by side in memory."""
+    found = True
+    for r in range(1, count):
+        found &= places[first + r] - places[first] == r
+    return found
+
+
+@rows
+def _copy_places(flat, rows_at, places, first, count, n, tile):
+    is_run = _is_run(rows_at, first, count)
+    for i in range(n):
+        lanes = tile[i * LANES : i * LANES + count]
+        if is_run:
+            start = rows_at[first] + places[i]
+            lanes[:] = flat[start : start + count]
+        else:
+            for r in range(count):
+                lanes[r] = flat[rows_at[first + r] + places[i]]
+
+
+@rows
+def _copy_rows(flat, first, count, n, tile):
+    for r in range(0, count, SIDE):
+        start = (first + r) * n
+        for i in range(0, n, SIDE):
+            # What a vector holds beyond the end of its row, nothing reads.
+            if r + SIDE <= count and start + (SIDE - 1) * n + i + SIDE <= flat.size:
+                swap(flat, start + i, n, tile, i * LANES + r, LANES)
+            else:
+                for k in range(r, min(r + SIDE, count)):
+                    for j in range(i, min(i + SIDE, n)):
+                        tile[j * LANES + k] = flat[(first + k) * n + j]
+
+
+@rows
+def _paste_places(tile, flat, rows_at, places, first, count, n):
+    is_run = _is_run(rows_at, first, count)
+    for i in range(n):
+        lanes = tile[i * LANES : i * LANES + count]
+        if is_run:
+            start = rows_at[first] + places[i]
+            flat[start : start + count] = lanes
+        else:
+            for r in range(count):
+                flat[rows_at[first + r] + places[i]] = lanes[r]
+
+
+@rows
+def _paste_rows(tile, flat, first, count, n):
+    whole = count - count % SIDE if n % SIDE == 0 else 0
+    for r in range(0, whole, SIDE):
+        for i in range(0, n, SIDE):
+            swap(tile, i * LANES + r, LANES, flat, (first + r) * n + i, n)
+    for r in range(whole, count):
+        row = flat[(first + r) * n : (first + r + 1) * n]
+        for i in range(n):
+            row[i] = tile[i * LANES + r]
+
+
+@rows
+def save(tile, batch, first, count, n):
+    """Store a tile as `count` rows of a batch, from `first` on."""
+    if len(batch) == _PLACES:
+        _paste_places(tile, batch[0], batch[1], batch[2], first, count, n)
+    else:
+        _paste_rows(tile, batch[0], first, count, n)
+
+
+@rows
+def save_row(tile, batch, first, lane, n):
+    """Store one row of a tile as row `first + lane` of a batch."""
+    for i in range(n):
+        if len(batch) == _PLACES:
+            batch[0][batch[1][first + lane] + batch[2][i]] = tile[i * LANES + lane]
+        else:
+            batch[0][(first + lane) * n + i] = tile[i * LANES + lane]
+
+
+@rows
+def _load_rows(batch, first, count, n, tile):
+    if len(batch) == _PLACES:
+        _copy_places(batch[0], batch[1], batch[2], first, count, n, tile)
+    else:
+        _copy_rows(batch[0], first, count, n, tile)
+
+
+def tile_of(batch, n):
+    """Return an empty tile for rows of a batch; one number unchanged."""
+    if not isinstance(batch, tuple):
+        return batch
+    return np.empty((n + -n % SIDE) * LANES, batch[0].dtype)
+
+
+@overload(tile_of)
+def _tile_of(batch, n):
+    if not isinstance(batch, types.BaseTuple):
+        return lambda batch, n: batch
+    return lambda batch, n: np.empty((n + -n % SIDE) * LANES, batch[0].dtype)
+
+
+def load(batch, first, count, n, tile):
+    """Store `count` rows from `first` on in a tile; do nothing for one number."""
+    if isinstance(batch, tuple):
+        _load_rows(batch, first, count, n, tile)
+
+
+@overload(load)
+def _load(batch, first, count, n, tile):
+    if not isinstance(batch, types.BaseTuple):
+        return lambda batch, first, count, n, tile: None
+    return lambda batch, first, count, n, tile: _load_rows(batch, first, count, n, tile)
+
+
+def copy_first(tile, index):
+    """Store element 0 as element `index` too; do nothing for one number."""
+    if isinstance(tile, np.ndarray):
+        tile[index * LANES : (index + 1) * LANES] = tile[:LANES]
+
+
+@overload(copy_first)
+def _copy_first(tile, index):
+    if not isinstance(tile, types.Array):
+        return lambda tile, index: None
+
+    def implementation(tile, index):
+        tile[index * LANES : (index + 1) * LANES] = tile[:LANES]
+
+    return implementation
+
+
+@rows
+def tiles_of(x, delta, lower, upper, n):
+    """Return empty tiles for x, delta, lower and upper."""
+    return tile_of(x, n), tile_of(delta, n), tile_of(lower, n), tile_of(upper, n)
+
+
+@rows
+def pad_tiles(tiles, n):
+    """Fill a last group of elements with some that do not move."""
+    x, delta, lower, upper = tiles
+    for i in range(n, n + -n % GROUP):
+        delta[i * LANES : (i + 1) * LANES] = 0
+        copy_first(x, i)
+        copy_first(lower, i)
+        copy_first(upper, i)
+
+
+@rows
+def load_tiles(x, delta, lower, upper, first, count, n, tiles):
+    """Store `count` rows from `first` on in the tiles."""
+    load(x, first, count, n, tiles[0])
+    load(delta, first, count, n, tiles[1])
+    load(lower, first, count, n, tiles[2])
+    load(upper, first, count, n, tiles[3])
+    pad_tiles(tiles, n)
