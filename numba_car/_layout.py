@@ -104,18 +104,9 @@ class Rows:
         stride = outer // size
         return np.asarray(_Memory(table, (self.count - 1) * stride + self.n)), stride
 
-    @property
-    def is_dense(self) -> bool:
-        """Return whether blocks hold n elements a row without gaps, of which no copy could be avoided."""
-        return self._stride == self.n if self._flat is not None else self._memory is None
-
-    def places(self, start: int, stop: int) -> tuple[Array, Array, Array]:
+    def _places(self, start: int, stop: int) -> tuple[Array, Array, Array]:
         """Return memory, and where rows start to stop and the elements of a row are in it: their sum is the place."""
-        if self._flat is not None:
-            return self._flat, np.arange(start, stop) * self._stride, np.arange(self.n)
-        if self._memory is None:
-            copy, _ = self.block(start, stop)
-            return copy, np.arange(stop - start) * self.n, np.arange(self.n)
+        assert self._memory is not None
         memory, first = self._memory
         strides = [stride // self.dtype.itemsize for stride in self._moved.strides]
         outer = len(self._batch_shape)
@@ -157,7 +148,7 @@ class Rows:
             from numba_car._core.transpose import gather  # which imports numba
 
             block, stride = self.scratch(start, stop)
-            gather(*self.places(start, stop), block, stride)
+            gather(*self._places(start, stop), block, stride)
             return block, stride
         array, index = self._index(start, stop)
         if self._is_half:
@@ -188,7 +179,7 @@ class Rows:
         if self._flat is None and self._is_quick(start, stop):
             from numba_car._core.transpose import scatter
 
-            scatter(block, block.size // (stop - start), *self.places(start, stop))
+            scatter(block, block.size // (stop - start), *self._places(start, stop))
         elif self._flat is None:
             array, index = self._index(start, stop)
             if self._is_half:

@@ -121,7 +121,6 @@ def vjp(
     by_row = np.empty((3, problem.count))
 
     def differentiate(block: Block) -> None:
-        block = batch.with_rows(block)
         start, stop = block.start, block.stop
         targets: list[Any] = [output.target(start, stop) if output else 0.0 for output in outputs]
         sums = np.empty((3, stop - start))
@@ -151,7 +150,6 @@ def jvp(
     result = np.empty(problem.count)
 
     def differentiate(block: Block) -> None:
-        block = batch.with_rows(block)
         start, stop = block.start, block.stop
         by_x, by_delta = (
             t.block(start, stop) if isinstance(t, Rows) else t for t in (of_x, of_delta)

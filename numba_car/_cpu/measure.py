@@ -4,14 +4,15 @@ import math
 
 import numpy as np
 
-from numba_car._core.coordinate import room
+from numba_car._core.constants import SMALLEST_SUM
+from numba_car._core.coordinate import is_inside, room
 from numba_car._core.newton import in_range
 from numba_car._core.norms import MAXIMUM, TWO, root, term, unit_of
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, SATURATED
 from numba_car._cpu.maxima import largest_breakpoint, largest_step
 from numba_car._cpu.row import element, parts_of, rows_of
 from numba_car._cpu.sums import add, length_of, sum_steps
-from numba_car._jit import kernel, loop, rows
+from numba_car._jit import checking_loop, kernel, loop, rows
 
 
 @rows
@@ -91,8 +92,47 @@ def measure_rows(x, delta, lower, upper, n, norm, block, eta, reached):
 
 
 @kernel
-def measure_both_rows(x, delta, lower, upper, n, norm, block, eta, reached, max_norm):
-    """Store the norms that a block of rows reaches at eta, and the largest that it can reach."""
+def measure_both_rows(x, delta, lower, upper, n, norm, block, eta, verdict, reached, max_norm):
+    """Store the norms that a block of rows reaches at eta, and the largest that it can reach.
+
+    Return whether all rows are DONE, and all norms large enough that no step lost digits, or 0 for eta = 0.
+    """
+    all_known = True
     for r in range(eta.size):
         row = rows_of(x, delta, lower, upper, r, n)
         reached[r], max_norm[r] = norms_reached(row, norm, eta[r], block)
+        is_known = max_norm[r] >= SMALLEST_SUM and (reached[r] >= SMALLEST_SUM or eta[r] == 0)
+        is_known &= eta[r] >= 0
+        all_known &= is_known and verdict[r] == DONE
+    return all_known
+
+
+@checking_loop
+def _sum_valid_rooms(row, norm, largest):
+    """Return sum room**p of all that moves over a block, infinite if x is not finite and inside its bounds."""
+    total, infinite = 0.0, math.inf
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        valid = is_inside(x, lower, upper, largest) & (abs(delta) <= largest)
+        way = (upper if delta > 0 else lower) - x
+        power = term(abs(way) if delta != 0 else 0.0, norm)
+        total += power if valid else infinite
+    return total
+
+
+@kernel
+def max_norm_rows(x, delta, lower, upper, n, norm, block, max_norm):
+    """Store R of the ordinary of a block of rows, -1 for others, for p = 1 or 2; return whether all are ordinary."""
+    all_known, largest = True, np.float64(np.finfo(x[0].dtype).max)
+    for r in range(max_norm.size):
+        row = rows_of(x, delta, lower, upper, r, n)
+        total, lost, start = 0.0, 0.0, 0
+        while start < n:
+            length = length_of(n - start, block)
+            here = parts_of(row, start, start + length)
+            total, lost = add(total, lost, _sum_valid_rooms(here, norm, largest))
+            start += length
+        is_known = in_range(total)
+        max_norm[r] = root(total + lost, norm) if is_known else -1.0
+        all_known &= is_known
+    return all_known

@@ -48,8 +48,7 @@ _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of i
 class Block(NamedTuple):
     """Rows start to stop as kernels take them, and their answer.
 
-    The rows are () until a kernel needs them, where they are short and would be copies. Where the verdict is
-    NEEDS_MORE_DIGITS, the answer is mantissa * 2**exponent, which eta may not hold.
+    Where the verdict is NEEDS_MORE_DIGITS, the answer is mantissa * 2**exponent, which eta may not hold.
     """
 
     start: int
@@ -60,7 +59,6 @@ class Block(NamedTuple):
     verdict: Array
     mantissa: Array
     exponent: Array
-    short: tuple[Any, ...] = ()  # the rows as kernels of short rows take them, see `tile`
 
     def discard(self, rows: Array) -> None:
         """Set eta of these rows to NaN, and keep later stages from solving them."""
@@ -107,29 +105,6 @@ class Batch:
         else:
             run(lambda index: work(*self.tasks[index]), len(self.tasks), self._threads)
 
-    def short_rows(self, start: int, stop: int) -> tuple[Any, ...]:
-        """Return x, delta, lower, upper and n as kernels of short rows take them."""
-        problem = self.problem
-        if problem.is_plain:
-            return problem.rows(start, stop)
-        given: tuple[Any, ...] = problem.x, problem.delta, problem.lower, problem.upper
-        if all(part.is_dense for part in given if isinstance(part, Rows)):
-            return problem.rows(start, stop)
-        places = (part.places(start, stop) if isinstance(part, Rows) else part for part in given)
-        return *places, problem.n
-
-    def with_rows(self, block: Block) -> Block:
-        """Return a block with its rows."""
-        if block.rows:
-            return block
-        return block._replace(rows=self.problem.rows(block.start, block.stop))
-
-    def with_memory(self, block: Block) -> Block:
-        """Return a block that has let go of its rows with them."""
-        if self._is_short:
-            return block._replace(short=self.short_rows(block.start, block.stop))
-        return self.with_rows(block)
-
     def _block(self, start: int, stop: int, verdict: Array) -> Block:
         problem, eta = self.problem, self.eta
         eps = problem.eps
@@ -137,12 +112,8 @@ class Batch:
             eps, eta = eps[start:stop], eta[start:stop]
         if not problem.is_plain:
             eps = np.ascontiguousarray(eps)
-        if not self._is_short:
-            rows = problem.rows(start, stop)
-            return Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
-        short = self.short_rows(start, stop)
-        rows = () if problem.is_copied else problem.rows(start, stop)
-        return Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS, short)
+        rows = problem.rows(start, stop)
+        return Block(start, stop, rows, eps, eta, verdict, _NO_FLOATS, _NO_INTEGERS)
 
     def solved(self, start: int, stop: int) -> Block:
         """Return a block whose eta is known."""
@@ -156,20 +127,19 @@ class Batch:
             return block
         for stage in self._stages[1:]:
             if any((verdict == taken).any() for taken in stage.takes):
-                block = self.with_rows(block)
                 block = stage.run(self, block) or block
         return block
 
     def norms(self, block: Block, eta: Array) -> Array:
         """Return N(eta) of a block of rows; with eta = inf that is R."""
-        if not block.short:
+        if not self._is_short:
             return self._norms_of_rows(block, eta)
         reached = np.full(eta.size, -1.0)  # nothing known yet
-        short_measures.measure_short_rows(*block.short, self.norm, eta, reached)
+        short_measures.measure_short_rows(*block.rows, self.norm, eta, reached)
         reached[(block.verdict == NOT_FINITE) | np.isnan(eta)] = np.nan
         unknown = reached < 0
         if unknown.any():
-            reached[unknown] = self._norms_of_rows(self.with_rows(block), eta)[unknown]
+            reached[unknown] = self._norms_of_rows(block, eta)[unknown]
         return reached
 
     def _norms_of_rows(self, block: Block, eta: Array) -> Array:
@@ -178,18 +148,28 @@ class Batch:
             self.kernels.measure_rows(*block.rows, self.norm, self.plan.block, eta, reached)
         return self._with_all_digits(block, eta, reached)
 
+    def quick_max_norms(self, start: int, stop: int) -> tuple[Array, bool]:
+        """Return R of ordinary rows, which are not solved, -1 for others, and whether there are no others."""
+        found = np.full(stop - start, -1.0)
+        is_long = self.problem.n >= long_rows.LONG
+        if len(self.norm) > TWO or self._is_short or is_long or self.problem.n == 0:
+            return found, False
+        how = self.norm, self.plan.block, found
+        return found, measure.max_norm_rows(*self.problem.rows(start, stop), *how)
+
     def max_norms(self, block: Block) -> Array:
         """Return R of a block of rows."""
         return self.norms(block, np.full(block.eta.size, np.inf))
 
     def norms_and_max_norms(self, block: Block, eta: Array) -> tuple[Array, Array]:
         """Return N(eta) and R of a block of rows."""
-        if block.short:
+        if self._is_short:
             return self.norms(block, eta), self.max_norms(block)
         reached, max_norm = np.full(eta.size, -1.0), np.full(eta.size, -1.0)
         if not self.plan.is_small_p:
-            how = self.norm, self.plan.block, eta
-            self.kernels.measure_both_rows(*block.rows, *how, reached, max_norm)
+            how = self.norm, self.plan.block, eta, block.verdict
+            if self.kernels.measure_both_rows(*block.rows, *how, reached, max_norm):
+                return reached, max_norm
         infinite = np.full(eta.size, np.inf)
         max_norm = self._with_all_digits(block, infinite, max_norm)
         return self._with_all_digits(block, eta, reached), max_norm
@@ -213,23 +193,14 @@ class Batch:
 
     def rescale(self, block: Block, out: Rows) -> None:
         """Write clip(x + eta*delta) of a block of rows."""
-        start, stop, largest = block.start, block.stop, self.problem.largest
-        if not block.short:
-            target: Any = out.scratch(start, stop)
-            self.kernels.rescale_rows(*block.rows, block.verdict, block.eta, largest, target)
-        else:
-            target = out.scratch(start, stop) if out.is_dense else out.places(start, stop)
-            how = block.verdict, block.eta, largest, target
-            short_measures.rescale_short_rows(*block.short, *how)
-            if not out.is_dense:
-                if not block.exponent.size:
-                    return
-                target = out.block(start, stop)
+        largest, target = self.problem.largest, out.scratch(block.start, block.stop)
+        is_short = self._is_short
+        write = short_measures.rescale_short_rows if is_short else self.kernels.rescale_rows
+        write(*block.rows, block.verdict, block.eta, largest, target)
         if block.exponent.size:
             pairs = block.verdict, block.mantissa, block.exponent
-            rows = self.with_rows(block).rows
-            newton_double_double.rescale_rows(*rows, *pairs, largest, target)
-        out.store(start, stop, target[0])
+            newton_double_double.rescale_rows(*block.rows, *pairs, largest, target)
+        out.store(block.start, block.stop, target[0])
 
     def format_outside(self) -> str:
         """Return an error message: how many x are outside their bounds, and which is the first."""
@@ -296,10 +267,10 @@ _setup_of_small = functools.lru_cache(256)(_setup)
 def _short_rows(batch: Batch, block: Block) -> bool:
     """Iterate on short rows in the units of x; all but ordinary rows stay PENDING. Return whether all rows are DONE."""
     answer = block.eta, block.verdict
-    if short_rows.solve_short_rows(*block.short, block.eps, batch.norm, *answer):
+    if short_rows.solve_short_rows(*block.rows, block.eps, batch.norm, *answer):
         return True
     if (block.verdict == SATURATED).any():
-        short_measures.saturate_short_rows(*block.short, batch.norm, block.eps, *answer)
+        short_measures.saturate_short_rows(*block.rows, batch.norm, block.eps, *answer)
     return bool((block.verdict == DONE).all())
 
 

@@ -40,12 +40,21 @@ class _Infeasible:
             )
 
 
-def solve_blocks(batch: Batch, each: Callable[[Block], None] | None = None) -> Array:
-    """Solve all blocks, call `each` while a block is in the cache, and return eta; raise after the last block."""
+def solve_blocks(
+    batch: Batch,
+    each: Callable[[Block], None] | None = None,
+    unless: Callable[[int, int], bool] | None = None,
+) -> Array:
+    """Solve all blocks, call `each` while a block is in the cache, and return eta; raise after the last block.
+
+    A block of rows start to stop is left out if `unless(start, stop)` has done all that is wanted of it.
+    """
     rule = batch.problem.options.infeasible
     infeasible = None if rule == "saturate" else _Infeasible(batch, rule)
 
     def work(start: int, stop: int) -> None:
+        if unless and unless(start, stop):
+            return
         block = batch.solve(start, stop)
         if infeasible:
             infeasible(block)
@@ -75,10 +84,10 @@ def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
     blocks: dict[int, Block] = {}
 
     def keep(block: Block) -> None:
-        blocks[block.start] = block._replace(rows=(), short=())
+        blocks[block.start] = block._replace(rows=())
 
-    def write(start: int, _: int) -> None:
-        batch.rescale(batch.with_memory(blocks[start]), out)
+    def write(start: int, stop: int) -> None:
+        batch.rescale(blocks[start]._replace(rows=problem.rows(start, stop)), out)
 
     solve_blocks(batch, keep)
     batch.for_blocks(write)
@@ -109,9 +118,17 @@ def max_norm(problem: Problem) -> Array:
     """Return R; the problem's eps is 0."""
     batch, result = Batch(problem), np.empty(problem.count, problem.dtype)
 
-    def store(block: Block) -> None:
+    def store_quick(start: int, stop: int) -> bool:
+        found, are_all = batch.quick_max_norms(start, stop)
         with np.errstate(over="ignore"):
-            result[block.start : block.stop] = batch.max_norms(block)
+            result[start:stop] = found
+        return are_all
 
-    solve_blocks(batch, store)
+    def store_others(block: Block) -> None:
+        rows = result[block.start : block.stop]
+        others = rows < 0
+        with np.errstate(over="ignore"):
+            rows[others] = batch.max_norms(block)[others]
+
+    solve_blocks(batch, store_others, store_quick)
     return result

@@ -1,13 +1,6 @@
 """Tiles of short rows, transposed: each row is a lane of every loop, and element i of all rows lies side by side.
 
-A batch of short rows is one of the following, or one number:
-
-====================  =======================================================
-batch                 element i of row r
-====================  =======================================================
-`(flat, n)`           `flat[r*n + i]`
-`(flat, rows, places)`  `flat[rows[r] + places[i]]`, in any layout
-====================  =======================================================
+Batches are those of `row`: (flat array, stride between rows), or one number.
 """
 
 import numpy as np
@@ -19,7 +12,6 @@ from numba_car._jit import formula, rows
 
 LANES = 32  # rows of a tile
 GROUP = 4  # elements that a loop over the lanes takes at once: sums stay in registers
-_PLACES = 3
 
 
 @formula
@@ -29,91 +21,38 @@ def place(index, lane):
 
 
 @rows
-def _is_run(places, first, count):
-    """Return whether rows lie side by side in memory."""
-    found = True
-    for r in range(1, count):
-        found &= places[first + r] - places[first] == r
-    return found
-
-
-@rows
-def _copy_places(flat, rows_at, places, first, count, n, tile):
-    is_run = _is_run(rows_at, first, count)
-    for i in range(n):
-        lanes = tile[i * LANES : i * LANES + count]
-        if is_run:
-            start = rows_at[first] + places[i]
-            lanes[:] = flat[start : start + count]
-        else:
-            for r in range(count):
-                lanes[r] = flat[rows_at[first + r] + places[i]]
-
-
-@rows
-def _copy_rows(flat, first, count, n, tile):
+def _copy_rows(flat, stride, first, count, n, tile):
     for r in range(0, count, SIDE):
-        start = (first + r) * n
+        start = (first + r) * stride
         for i in range(0, n, SIDE):
             # What a vector holds beyond the end of its row, nothing reads.
-            if r + SIDE <= count and start + (SIDE - 1) * n + i + SIDE <= flat.size:
-                swap(flat, start + i, n, tile, i * LANES + r, LANES)
+            if r + SIDE <= count and start + (SIDE - 1) * stride + i + SIDE <= flat.size:
+                swap(flat, start + i, stride, tile, i * LANES + r, LANES)
             else:
                 for k in range(r, min(r + SIDE, count)):
                     for j in range(i, min(i + SIDE, n)):
-                        tile[j * LANES + k] = flat[(first + k) * n + j]
-
-
-@rows
-def _paste_places(tile, flat, rows_at, places, first, count, n):
-    is_run = _is_run(rows_at, first, count)
-    for i in range(n):
-        lanes = tile[i * LANES : i * LANES + count]
-        if is_run:
-            start = rows_at[first] + places[i]
-            flat[start : start + count] = lanes
-        else:
-            for r in range(count):
-                flat[rows_at[first + r] + places[i]] = lanes[r]
-
-
-@rows
-def _paste_rows(tile, flat, first, count, n):
-    whole = count - count % SIDE if n % SIDE == 0 else 0
-    for r in range(0, whole, SIDE):
-        for i in range(0, n, SIDE):
-            swap(tile, i * LANES + r, LANES, flat, (first + r) * n + i, n)
-    for r in range(whole, count):
-        row = flat[(first + r) * n : (first + r + 1) * n]
-        for i in range(n):
-            row[i] = tile[i * LANES + r]
+                        tile[j * LANES + k] = flat[(first + k) * stride + j]
 
 
 @rows
 def save(tile, batch, first, count, n):
     """Store a tile as `count` rows of a batch, from `first` on."""
-    if len(batch) == _PLACES:
-        _paste_places(tile, batch[0], batch[1], batch[2], first, count, n)
-    else:
-        _paste_rows(tile, batch[0], first, count, n)
+    flat, stride = batch
+    whole = count - count % SIDE if n % SIDE == 0 else 0
+    for r in range(0, whole, SIDE):
+        for i in range(0, n, SIDE):
+            swap(tile, i * LANES + r, LANES, flat, (first + r) * stride + i, stride)
+    for r in range(whole, count):
+        save_row(tile, batch, first, r, n)
 
 
 @rows
 def save_row(tile, batch, first, lane, n):
     """Store one row of a tile as row `first + lane` of a batch."""
+    flat, stride = batch
+    row = flat[(first + lane) * stride : (first + lane) * stride + n]
     for i in range(n):
-        if len(batch) == _PLACES:
-            batch[0][batch[1][first + lane] + batch[2][i]] = tile[i * LANES + lane]
-        else:
-            batch[0][(first + lane) * n + i] = tile[i * LANES + lane]
-
-
-@rows
-def _load_rows(batch, first, count, n, tile):
-    if len(batch) == _PLACES:
-        _copy_places(batch[0], batch[1], batch[2], first, count, n, tile)
-    else:
-        _copy_rows(batch[0], first, count, n, tile)
+        row[i] = tile[i * LANES + lane]
 
 
 def tile_of(batch, n):
@@ -133,14 +72,16 @@ def _tile_of(batch, n):
 def load(batch, first, count, n, tile):
     """Store `count` rows from `first` on in a tile; do nothing for one number."""
     if isinstance(batch, tuple):
-        _load_rows(batch, first, count, n, tile)
+        _copy_rows(batch[0], batch[1], first, count, n, tile)
 
 
 @overload(load)
 def _load(batch, first, count, n, tile):
     if not isinstance(batch, types.BaseTuple):
         return lambda batch, first, count, n, tile: None
-    return lambda batch, first, count, n, tile: _load_rows(batch, first, count, n, tile)
+    return lambda batch, first, count, n, tile: _copy_rows(
+        batch[0], batch[1], first, count, n, tile
+    )
 
 
 def copy_first(tile, index):
