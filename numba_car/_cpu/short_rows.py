@@ -45,48 +45,36 @@ def _raise_element(tiles, at, norm, largest):
 
 
 @rows
-def _raise_group(tiles, i, count, norm, largest, part):
-    """Replace x and delta of four elements of all rows by c and w, and add these to the sums of all."""
+def _raise_tile(tiles, n, norm, largest, part):
+    """Replace x and delta of all rows by c and w, and store the sums of all."""
     caps, weights = tiles[0], tiles[1]
-    for r in range(count):
-        w0, c0, v0 = _raise_element(tiles, place(i, r), norm, largest)
-        w1, c1, v1 = _raise_element(tiles, place(i + 1, r), norm, largest)
-        w2, c2, v2 = _raise_element(tiles, place(i + 2, r), norm, largest)
-        w3, c3, v3 = _raise_element(tiles, place(i + 3, r), norm, largest)
-        caps[place(i, r)], caps[place(i + 1, r)] = c0, c1
-        caps[place(i + 2, r)], caps[place(i + 3, r)] = c2, c3
-        weights[place(i, r)], weights[place(i + 1, r)] = w0, w1
-        weights[place(i + 2, r)], weights[place(i + 3, r)] = w2, w3
-        part[place(_ALL_WEIGHTS, r)] += (v0 + v1) + (v2 + v3)
-        part[place(_ALL_CAPS, r)] += (c0 + c1) + (c2 + c3)
+    for r in range(LANES):
+        part[place(_ALL_WEIGHTS, r)] = part[place(_ALL_CAPS, r)] = 0
+    for i in range(n):
+        for r in range(LANES):
+            weight, cap, checked = _raise_element(tiles, place(i, r), norm, largest)
+            caps[place(i, r)], weights[place(i, r)] = cap, weight
+            part[place(_ALL_WEIGHTS, r)] += checked
+            part[place(_ALL_CAPS, r)] += cap
 
 
 @rows
-def _add_term(tiles, at, t):
-    """Return the cap of a term clipped at t, or 0, and its weight if free at t, or 0."""
-    cap, weight = tiles[0][at], tiles[1][at]
-    clipped = is_clipped(weight, cap, t)
-    nothing = type(cap)(0)
-    return cap if clipped else nothing, nothing if clipped else weight
+def _sum_group(tiles, i, stop, part):
+    """Store the sums at t of the terms i to stop of all rows: of the caps clipped, and of the free weights."""
+    for r in range(LANES):
+        part[place(_CLIPPED, r)] = part[place(_WEIGHT, r)] = 0
+    for k in range(i, stop):
+        for r in range(LANES):
+            cap, weight = tiles[0][place(k, r)], tiles[1][place(k, r)]
+            clipped, nothing = is_clipped(weight, cap, part[place(_HERE, r)]), type(cap)(0)
+            part[place(_CLIPPED, r)] += cap if clipped else nothing
+            part[place(_WEIGHT, r)] += nothing if clipped else weight
 
 
 @rows
-def _sum_group(tiles, i, count, part):
-    """Store the sums at t of four terms of all rows."""
-    for r in range(count):
-        t = part[place(_HERE, r)]
-        c0, w0 = _add_term(tiles, place(i, r), t)
-        c1, w1 = _add_term(tiles, place(i + 1, r), t)
-        c2, w2 = _add_term(tiles, place(i + 2, r), t)
-        c3, w3 = _add_term(tiles, place(i + 3, r), t)
-        part[place(_CLIPPED, r)] = (c0 + c1) + (c2 + c3)
-        part[place(_WEIGHT, r)] = (w0 + w1) + (w2 + w3)
-
-
-@rows
-def _add_group(part, state, count):
+def _add_group(part, state):
     """Add the sums of a group to those of the rows, of which float64 has as many digits as its terms."""
-    for r in range(count):
+    for r in range(LANES):
         clipped, weight = part[place(_CLIPPED, r)], part[place(_WEIGHT, r)]
         if is_float32(clipped):
             state[place(_EXCESS, r)] += np.float64(clipped)
@@ -101,24 +89,24 @@ def _add_group(part, state, count):
 
 
 @rows
-def _sum_tile(tiles, n, count, part, state):
+def _sum_tile(tiles, n, part, state):
     """Store the sums of the caps clipped at t, less the target, and of the weights free at t."""
     dtype = part.dtype.type
-    for r in range(count):
+    for r in range(LANES):
         part[place(_HERE, r)] = dtype(state[place(_T, r)])
         state[place(_EXCESS, r)] = -state[place(_TARGET, r)]
         state[place(_EXCESS_LOST, r)] = 0.0
         state[place(_FREE, r)] = 0.0
         state[place(_FREE_LOST, r)] = 0.0
     for i in range(0, n, GROUP):
-        _sum_group(tiles, i, count, part)
-        _add_group(part, state, count)
+        _sum_group(tiles, i, min(i + GROUP, n), part)
+        _add_group(part, state)
 
 
 @rows
-def _start(part, state, count, norm):
+def _start(part, state, norm):
     """Store the start."""
-    for r in range(count):
+    for r in range(LANES):
         weight, cap = (
             np.float64(part[place(_ALL_WEIGHTS, r)]),
             np.float64(part[place(_ALL_CAPS, r)]),
@@ -134,9 +122,9 @@ def _sums(state, r):
 
 
 @rows
-def _first_step(part, state, count):
+def _first_step(part, state):
     """Go from the start to a t at or left of the root, or stay where no term is free."""
-    for r in range(count):
+    for r in range(LANES):
         remaining, free_sum = _sums(state, r)
         t = state[place(_T, r)]
         least = state[place(_TARGET, r)] / np.float64(part[place(_ALL_WEIGHTS, r)]) * _ROUGH
@@ -147,10 +135,10 @@ def _first_step(part, state, count):
 
 
 @rows
-def _step(state, count, nearest):
+def _step(state, nearest):
     """Go on from a t left of the root, but not by less than `nearest` - 1 of it; return how many rows do."""
     moved = 0
-    for r in range(count):
+    for r in range(LANES):
         remaining, free_sum = _sums(state, r)
         t, following = state[place(_T, r)], remaining / free_sum
         # Otherwise the exact iterates have ended, and the rest is rounding.
@@ -182,14 +170,14 @@ def _conclude(part, state, norm, first, count, eta, verdict):
 
 
 @rows
-def _iterate(tiles, n, count, part, state, norm, nearest):
+def _iterate(tiles, n, part, state, norm, nearest):
     """Iterate until all rows of a tile have ended, or are slow."""
-    _start(part, state, count, norm)
-    _sum_tile(tiles, n, count, part, state)
-    _first_step(part, state, count)
+    _start(part, state, norm)
+    _sum_tile(tiles, n, part, state)
+    _first_step(part, state)
     for _ in range(_MOST_PASSES):
-        _sum_tile(tiles, n, count, part, state)
-        if _step(state, count, nearest) == 0:
+        _sum_tile(tiles, n, part, state)
+        if _step(state, nearest) == 0:
             break
 
 
@@ -203,16 +191,14 @@ def solve_short_rows(x, delta, lower, upper, n, eps, norm, eta, verdict):
     for first in range(0, eps.size, LANES):
         count = min(LANES, eps.size - first)
         load_tiles(x, delta, lower, upper, first, count, n, tiles)
-        part[:] = 0
         state[:] = 0.0
-        for i in range(0, n, GROUP):
-            _raise_group(tiles, i, count, norm, largest, part)
+        _raise_tile(tiles, n, norm, largest, part)
         is_zero = True
         for r in range(count):
             state[place(_TARGET, r)] = term(eps[first + r], norm)
             is_zero &= eps[first + r] == 0
         if not is_zero:
-            _iterate(tiles, n, count, part, state, norm, 1.0 + nearness(like))
+            _iterate(tiles, n, part, state, norm, 1.0 + nearness(like))
         _conclude(part, state, norm, first, count, eta, verdict)
         for r in range(first, first + count):
             all_done &= verdict[r] == DONE

@@ -56,17 +56,17 @@ def save_row(tile, batch, first, lane, n):
 
 
 def tile_of(batch, n):
-    """Return an empty tile for rows of a batch; one number unchanged."""
+    """Return a tile of zeros for rows of a batch; one number unchanged."""
     if not isinstance(batch, tuple):
         return batch
-    return np.empty((n + -n % SIDE) * LANES, batch[0].dtype)
+    return np.zeros((n + -n % SIDE) * LANES, batch[0].dtype)
 
 
 @overload(tile_of)
 def _tile_of(batch, n):
     if not isinstance(batch, types.BaseTuple):
         return lambda batch, n: batch
-    return lambda batch, n: np.empty((n + -n % SIDE) * LANES, batch[0].dtype)
+    return lambda batch, n: np.zeros((n + -n % SIDE) * LANES, batch[0].dtype)
 
 
 def load(batch, first, count, n, tile):
@@ -103,7 +103,7 @@ def _copy_first(tile, index):
 
 @rows
 def tiles_of(x, delta, lower, upper, n):
-    """Return empty tiles for x, delta, lower and upper."""
+    """Return tiles of zeros for x, delta, lower and upper."""
     return tile_of(x, n), tile_of(delta, n), tile_of(lower, n), tile_of(upper, n)
 
 
