@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from numba_car._core.constants import SMALLEST_SUM
 from numba_car._core.coordinate import is_inside, room
 from numba_car._core.newton import in_range
 from numba_car._core.norms import MAXIMUM, TWO, root, term, unit_of
@@ -56,16 +55,6 @@ def sum_steps_and_rooms(row, norm, eta, block):
 
 
 @rows
-def norms_reached(row, norm, eta, block):
-    """Return N(eta) and R, in one pass where p is 1 or 2."""
-    if len(norm) <= TWO and eta < math.inf:
-        steps, rooms = sum_steps_and_rooms(row, norm, eta, block)
-        if in_range(steps) and in_range(rooms):
-            return root(steps, norm), root(rooms, norm)
-    return norm_reached(row, norm, eta, block), norm_reached(row, norm, math.inf, block)
-
-
-@rows
 def saturate_row(row, norm, eps, block):
     """Return the largest breakpoint, 0 if R > eps, and the verdict: NEEDS_MORE_DIGITS if R > eps or out of range."""
     # A row whose free weights all underflowed is SATURATED, too.
@@ -93,17 +82,18 @@ def measure_rows(x, delta, lower, upper, n, norm, block, eta, reached):
 
 @kernel
 def measure_both_rows(x, delta, lower, upper, n, norm, block, eta, verdict, reached, max_norm):
-    """Store the norms that a block of rows reaches at eta, and the largest that it can reach.
+    """Store N(eta) and R of a block of rows for p = 1 or 2, -1 where the sums of a row are out of range.
 
     Return whether all rows are DONE, and all norms large enough that no step lost digits, or 0 for eta = 0.
     """
     all_known = True
     for r in range(eta.size):
         row = rows_of(x, delta, lower, upper, r, n)
-        reached[r], max_norm[r] = norms_reached(row, norm, eta[r], block)
-        is_known = max_norm[r] >= SMALLEST_SUM and (reached[r] >= SMALLEST_SUM or eta[r] == 0)
-        is_known &= eta[r] >= 0
-        all_known &= is_known and verdict[r] == DONE
+        steps, rooms = sum_steps_and_rooms(row, norm, eta[r], block)
+        is_sure = eta[r] < math.inf and in_range(rooms) and (in_range(steps) or eta[r] == 0)
+        reached[r] = root(steps, norm) if is_sure else -1.0
+        max_norm[r] = root(rooms, norm) if is_sure else -1.0
+        all_known &= is_sure and verdict[r] == DONE
     return all_known
 
 

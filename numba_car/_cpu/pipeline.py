@@ -163,16 +163,17 @@ class Batch:
 
     def norms_and_max_norms(self, block: Block, eta: Array) -> tuple[Array, Array]:
         """Return N(eta) and R of a block of rows."""
-        if self._is_short:
-            return self.norms(block, eta), self.max_norms(block)
         reached, max_norm = np.full(eta.size, -1.0), np.full(eta.size, -1.0)
-        if not self.plan.is_small_p:
+        if len(self.norm) <= TWO and not self._is_short:
             how = self.norm, self.plan.block, eta, block.verdict
             if self.kernels.measure_both_rows(*block.rows, *how, reached, max_norm):
                 return reached, max_norm
-        infinite = np.full(eta.size, np.inf)
-        max_norm = self._with_all_digits(block, infinite, max_norm)
-        return self._with_all_digits(block, eta, reached), max_norm
+        for found, at in ((reached, eta), (max_norm, np.full(eta.size, np.inf))):
+            unknown = found < 0
+            if unknown.any():
+                found[unknown] = self.norms(block, at)[unknown]
+            found[block.verdict == NOT_FINITE] = np.nan
+        return reached, max_norm
 
     def _with_all_digits(self, block: Block, eta: Array, reached: Array) -> Array:
         """Return norms reached, those that are not known yet, or too small for float64, in double-double."""
