@@ -30,7 +30,7 @@ def test_the_batch_is_not_copied(layout, method):
     delta = np.broadcast_to(np.float32([1, -1] * (SHAPE[1] // 2)), SHAPE)
     bounds = (0, 255) if layout == "uint8" else (0, 1)
     options = {"bounds": bounds, "method": method, "num_threads": 2}
-    car.eta(x[:2], delta[:2], 5.0, **options)  # compiles
+    car.eta(x[:16], delta[:16], 5.0, **options)  # compiles
     tracemalloc.start()
     try:
         car.eta(x, delta, 5.0, **options)

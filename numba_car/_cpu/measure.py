@@ -4,21 +4,55 @@ import math
 
 import numpy as np
 
-from numba_car._core.coordinate import is_inside, room
+from numba_car._core.coordinate import is_inside
 from numba_car._core.newton import in_range
 from numba_car._core.norms import MAXIMUM, TWO, root, term, unit_of
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, SATURATED
 from numba_car._cpu.maxima import largest_breakpoint, largest_step
 from numba_car._cpu.row import element, parts_of, rows_of
 from numba_car._cpu.sums import add, length_of, sum_steps
-from numba_car._jit import checking_loop, kernel, loop, rows
+from numba_car._jit import checking_loop, kernel, rows
+
+
+@checking_loop
+def _sum_steps_and_rooms(row, norm, eta, largest):
+    """Return sum step**p at eta, and sum room**p of all that moves, over a block; eta may be inf for the second alone.
+
+    Both are infinite if some x is not finite and inside its bounds, or delta is not finite.
+    """
+    step_sum, room_sum, infinite = 0.0, 0.0, math.inf
+    for i in range(row[0].size):
+        x, delta, lower, upper = element(row, i, np.float64)
+        valid = is_inside(x, lower, upper, largest) & (abs(delta) <= largest)
+        way = (upper if delta > 0 else lower) - x
+        distance, reach = abs(way) if delta != 0 else 0.0, eta * abs(delta)
+        size = distance if distance < reach else reach  # noqa: FURB136 - vectorises
+        step_sum += term(size, norm) if valid else infinite
+        room_sum += term(distance, norm) if valid else infinite
+    return step_sum, room_sum
+
+
+@rows
+def sum_steps_and_rooms(row, norm, eta, block):
+    """Return the sums of `_sum_steps_and_rooms` over a row, for p = 1 or 2."""
+    steps, steps_lost, rooms, rooms_lost, start = 0.0, 0.0, 0.0, 0.0, 0
+    largest = np.float64(np.finfo(row[0].dtype).max)
+    while start < row[0].size:
+        length = length_of(row[0].size - start, block)
+        here = parts_of(row, start, start + length)
+        step_sum, room_sum = _sum_steps_and_rooms(here, norm, eta, largest)
+        steps, steps_lost = add(steps, steps_lost, step_sum)
+        rooms, rooms_lost = add(rooms, rooms_lost, room_sum)
+        start += length
+    return steps + steps_lost, rooms + rooms_lost  # NaN where a sum is infinite
 
 
 @rows
 def norm_reached(row, norm, eta, block):
     """Return N(eta); with eta = inf that is R."""
     if len(norm) <= TWO:
-        total = sum_steps(row, norm, eta, 1.0, block)
+        steps, rooms = sum_steps_and_rooms(row, norm, eta, block)
+        total = rooms if eta == math.inf else steps
         if in_range(total):
             return root(total, norm)
     size = largest_step(row, eta)
@@ -26,32 +60,6 @@ def norm_reached(row, norm, eta, block):
         return size
     unit = unit_of(size, norm, False)
     return unit * root(sum_steps(row, norm, eta, unit, block), norm)
-
-
-@loop
-def _sum_steps_and_rooms(row, norm, eta):
-    """Return sum step**p at eta, and sum room**p of all that moves, over a block."""
-    step_sum, room_sum = 0.0, 0.0
-    for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, np.float64)
-        distance = room(x, delta, lower, upper) if delta != 0 else 0.0
-        reach = eta * abs(delta)
-        step_sum += term(distance if distance < reach else reach, norm)  # noqa: FURB136
-        room_sum += term(distance, norm)
-    return step_sum, room_sum
-
-
-@rows
-def sum_steps_and_rooms(row, norm, eta, block):
-    """Return sum step**p at a finite eta, and sum room**p of all that moves, over a row, for p = 1 or 2."""
-    steps, steps_lost, rooms, rooms_lost, start = 0.0, 0.0, 0.0, 0.0, 0
-    while start < row[0].size:
-        length = length_of(row[0].size - start, block)
-        step_sum, room_sum = _sum_steps_and_rooms(parts_of(row, start, start + length), norm, eta)
-        steps, steps_lost = add(steps, steps_lost, step_sum)
-        rooms, rooms_lost = add(rooms, rooms_lost, room_sum)
-        start += length
-    return steps + steps_lost, rooms + rooms_lost
 
 
 @rows
@@ -97,32 +105,14 @@ def measure_both_rows(x, delta, lower, upper, n, norm, block, eta, verdict, reac
     return all_known
 
 
-@checking_loop
-def _sum_valid_rooms(row, norm, largest):
-    """Return sum room**p of all that moves over a block, infinite if x is not finite and inside its bounds."""
-    total, infinite = 0.0, math.inf
-    for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, np.float64)
-        valid = is_inside(x, lower, upper, largest) & (abs(delta) <= largest)
-        way = (upper if delta > 0 else lower) - x
-        power = term(abs(way) if delta != 0 else 0.0, norm)
-        total += power if valid else infinite
-    return total
-
-
 @kernel
 def max_norm_rows(x, delta, lower, upper, n, norm, block, max_norm):
     """Store R of the ordinary of a block of rows, -1 for others, for p = 1 or 2; return whether all are ordinary."""
-    all_known, largest = True, np.float64(np.finfo(x[0].dtype).max)
+    all_known = True
     for r in range(max_norm.size):
         row = rows_of(x, delta, lower, upper, r, n)
-        total, lost, start = 0.0, 0.0, 0
-        while start < n:
-            length = length_of(n - start, block)
-            here = parts_of(row, start, start + length)
-            total, lost = add(total, lost, _sum_valid_rooms(here, norm, largest))
-            start += length
-        is_known = in_range(total)
-        max_norm[r] = root(total + lost, norm) if is_known else -1.0
+        rooms = sum_steps_and_rooms(row, norm, math.inf, block)[1]
+        is_known = in_range(rooms)
+        max_norm[r] = root(rooms, norm) if is_known else -1.0
         all_known &= is_known
     return all_known

@@ -246,7 +246,7 @@ def _setup(
         at_once = min(at_once, COPIED // dtype.itemsize)
     if num_threads is None:
         num_threads = 1 if count * n <= at_once else default_threads()
-    short = method != "sort" and is_short(n, plan.norm, dtype)
+    short = is_short(n, plan.norm, dtype)
     stages, kernels = _stages_of(len(plan.norm), method, plan.is_small_p, short), _KERNELS
     if n >= long_rows.LONG:
         # Only Newton's passes can be shared; other rows are one thread's work each.
@@ -362,5 +362,5 @@ def _stages_of(kind: int, method: str, is_small_p: bool, is_short: bool) -> list
     if kind == MAXIMUM:
         left_out |= {"sort", "saturate"}
     elif method == "sort":
-        left_out |= {"newton", "units"}
+        left_out |= {"short rows", "newton", "units"}
     return [stage for name, stage in STAGES.items() if name not in left_out]

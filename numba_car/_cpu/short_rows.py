@@ -150,7 +150,7 @@ def _step(state, nearest):
 
 
 @rows
-def _conclude(part, state, norm, first, count, eta, verdict):
+def _conclude(part, state, norm, eps, first, count, eta, verdict):
     """Store eta and the verdicts of a tile."""
     like = part.dtype.type(0)
     most, shift = largest_sum(like), first
@@ -164,7 +164,7 @@ def _conclude(part, state, norm, first, count, eta, verdict):
             is_usual &= is_safe(t, target - remaining, free_sum)
         found, result = conclude(1.0, t, 0.0, norm, DONE if free_sum > 0 else SATURATED)
         is_usual &= result != NEEDS_MORE_DIGITS
-        is_zero = (target == 0) & (weight <= most)
+        is_zero = (eps[first + r] == 0) & (weight <= most)
         eta[shift + r] = found if is_usual else 0.0
         verdict[shift + r] = DONE if is_zero else (result if is_usual else PENDING)
 
@@ -199,7 +199,7 @@ def solve_short_rows(x, delta, lower, upper, n, eps, norm, eta, verdict):
             is_zero &= eps[first + r] == 0
         if not is_zero:
             _iterate(tiles, n, part, state, norm, 1.0 + nearness(like))
-        _conclude(part, state, norm, first, count, eta, verdict)
+        _conclude(part, state, norm, eps, first, count, eta, verdict)
         for r in range(first, first + count):
             all_done &= verdict[r] == DONE
     return all_done

@@ -17,6 +17,9 @@ from numba_car.interop.closed_form import Arrays
 from numba_car.interop.torch_operators import differentiate, gradients, is_on_host, tensor_of
 
 _PLAIN = (Tensor, torch.nn.Parameter)
+_BATCHED = (
+    torch._C.DispatchKey.Batched
+)  # by autograd's own vmap, which is no transform of torch.func
 
 
 def is_transformed() -> bool:
@@ -28,7 +31,11 @@ def serves(*tensors: Tensor | None) -> bool:
     """Return whether NumPy may compute on these tensors now; None is ignored."""
     if torch.compiler.is_compiling() or is_transformed() or torch._C._len_torch_dispatch_stack():
         return False
-    return all(t is None or (type(t) in _PLAIN and is_on_host(t)) for t in tensors)
+    return all(
+        t is None
+        or (type(t) in _PLAIN and is_on_host(t) and not torch._C._dispatch_keys(t).has(_BATCHED))
+        for t in tensors
+    )
 
 
 class Solve(torch.autograd.Function):  # type: ignore[misc]
