@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from numba_car._core.norms import STORED_POWERS, TWO
-from numba_car._cpu import maxima, measure, newton, rescale, solve_row, sums, terms, validate
+from numba_car._cpu import maxima, newton, rescale, solve_row, sums, terms, validate
 from numba_car._cpu.row import parts_of
 from numba_car._cpu.threads import run
 from numba_car._jit import entry, interpreted, kernel
@@ -22,7 +22,6 @@ _CHUNK = 1 << 18
 # Kernels for one chunk. Loops need a function around them that has no fast-math flags.
 _validate_and_sum, _sum_terms = entry(newton.validate_and_sum), entry(newton.sum_terms)
 _sum_steps, _residue = entry(sums.sum_steps), entry(solve_row.residue)
-_sum_steps_and_rooms = entry(measure.sum_steps_and_rooms)
 _largest_deltas, _needs_validation = entry(maxima.largest_deltas), entry(validate.needs_validation)
 _rescale_row = entry(rescale.rescale_row)
 
@@ -95,9 +94,6 @@ def passes(n: int, num_threads: int) -> dict[Any, Callable[..., Any]]:
         found = each_chunk(lambda chunk: (_sum_steps(chunk, *options),), row)
         return added(found)[0]
 
-    def sum_steps_and_rooms(row: Any, *options: Any) -> Any:
-        return added(each_chunk(lambda chunk: _sum_steps_and_rooms(chunk, *options), row))
-
     def prepare(row: Any, norm: Any, eps: float, max_abs_delta: float, scratch: Any) -> Any:
         like = scratch.dtype.type(0) if len(norm) > TWO else 0.0
         units = _unit_in(like, eps, norm), _unit_in(like, max_abs_delta, norm)
@@ -120,7 +116,6 @@ def passes(n: int, num_threads: int) -> dict[Any, Callable[..., Any]]:
         newton.validate_and_sum: validate_and_sum,
         newton.sum_terms: sum_terms,
         sums.sum_steps: sum_steps,
-        measure.sum_steps_and_rooms: sum_steps_and_rooms,
         terms.prepare: prepare,
         solve_row.residue: residue,
         validate.needs_validation: largest(_needs_validation),

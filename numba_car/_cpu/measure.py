@@ -2,57 +2,21 @@
 
 import math
 
-import numpy as np
-
-from numba_car._core.coordinate import is_inside
 from numba_car._core.newton import in_range
-from numba_car._core.norms import MAXIMUM, TWO, root, term, unit_of
+from numba_car._core.norms import MAXIMUM, TWO, root, unit_of
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, SATURATED
 from numba_car._cpu.maxima import largest_breakpoint, largest_step
-from numba_car._cpu.row import element, parts_of, rows_of
-from numba_car._cpu.sums import add, length_of, sum_steps
-from numba_car._jit import checking_loop, kernel, rows
-
-
-@checking_loop
-def _sum_steps_and_rooms(row, norm, eta, largest):
-    """Return sum step**p at eta, and sum room**p of all that moves, over a block; eta may be inf for the second alone.
-
-    Both are infinite if some x is not finite and inside its bounds, or delta is not finite.
-    """
-    step_sum, room_sum, infinite = 0.0, 0.0, math.inf
-    for i in range(row[0].size):
-        x, delta, lower, upper = element(row, i, np.float64)
-        valid = is_inside(x, lower, upper, largest) & (abs(delta) <= largest)
-        way = (upper if delta > 0 else lower) - x
-        distance, reach = abs(way) if delta != 0 else 0.0, eta * abs(delta)
-        size = distance if distance < reach else reach  # noqa: FURB136 - vectorises
-        step_sum += term(size, norm) if valid else infinite
-        room_sum += term(distance, norm) if valid else infinite
-    return step_sum, room_sum
-
-
-@rows
-def sum_steps_and_rooms(row, norm, eta, block):
-    """Return the sums of `_sum_steps_and_rooms` over a row, for p = 1 or 2."""
-    steps, steps_lost, rooms, rooms_lost, start = 0.0, 0.0, 0.0, 0.0, 0
-    largest = np.float64(np.finfo(row[0].dtype).max)
-    while start < row[0].size:
-        length = length_of(row[0].size - start, block)
-        here = parts_of(row, start, start + length)
-        step_sum, room_sum = _sum_steps_and_rooms(here, norm, eta, largest)
-        steps, steps_lost = add(steps, steps_lost, step_sum)
-        rooms, rooms_lost = add(rooms, rooms_lost, room_sum)
-        start += length
-    return steps + steps_lost, rooms + rooms_lost  # NaN where a sum is infinite
+from numba_car._cpu.row import rows_of
+from numba_car._cpu.sums import sum_steps
+from numba_car._cpu.validate import needs_validation
+from numba_car._jit import kernel, rows
 
 
 @rows
 def norm_reached(row, norm, eta, block):
     """Return N(eta); with eta = inf that is R."""
     if len(norm) <= TWO:
-        steps, rooms = sum_steps_and_rooms(row, norm, eta, block)
-        total = rooms if eta == math.inf else steps
+        total = sum_steps(row, norm, eta, 1.0, block)
         if in_range(total):
             return root(total, norm)
     size = largest_step(row, eta)
@@ -97,7 +61,8 @@ def measure_both_rows(x, delta, lower, upper, n, norm, block, eta, verdict, reac
     all_known = True
     for r in range(eta.size):
         row = rows_of(x, delta, lower, upper, r, n)
-        steps, rooms = sum_steps_and_rooms(row, norm, eta[r], block)
+        steps = sum_steps(row, norm, eta[r], 1.0, block)
+        rooms = sum_steps(row, norm, math.inf, 1.0, block)
         is_sure = eta[r] < math.inf and in_range(rooms) and (in_range(steps) or eta[r] == 0)
         reached[r] = root(steps, norm) if is_sure else -1.0
         max_norm[r] = root(rooms, norm) if is_sure else -1.0
@@ -111,8 +76,8 @@ def max_norm_rows(x, delta, lower, upper, n, norm, block, max_norm):
     all_known = True
     for r in range(max_norm.size):
         row = rows_of(x, delta, lower, upper, r, n)
-        rooms = sum_steps_and_rooms(row, norm, math.inf, block)[1]
-        is_known = in_range(rooms)
+        rooms = sum_steps(row, norm, math.inf, 1.0, block)
+        is_known = in_range(rooms) and not needs_validation(row)
         max_norm[r] = root(rooms, norm) if is_known else -1.0
         all_known &= is_known
     return all_known
