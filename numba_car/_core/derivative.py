@@ -12,6 +12,8 @@ come multiplied by what is upstream. Where one coordinate j alone decides (p = i
 saturated), eta = eps/|delta_j| or eta = room_j/|delta_j|.
 """
 
+import numpy as np
+
 from numba_car._core.constants import LARGEST, SMALLEST_UNIT
 from numba_car._core.coordinate import room
 from numba_car._core.norms import HALVES, LANES, MAXIMUM, ONE, TWO, is_float32, root
@@ -42,8 +44,9 @@ def _slope_in_lanes(size, norm):
     if len(norm) == HALVES:
         result = half_power(size, abs(int(norm[3]) - 2))
         return result if norm[0] > 1.0 else type(size)(1) / result
+    # In float64: a slope below float32's range may have a factor that brings it back.
     less = norm[0] - 1.0
-    return power(size, less, norm[0] - (less + 1.0))
+    return power(np.float64(size), less, norm[0] - (less + 1.0))
 
 
 @formula

@@ -108,7 +108,7 @@ def _log2(x):
 
 @formula
 def _power64(x, p, p_low):
-    """Return x**(p + p_low) in float64, within 1 ulp; 0 for a result below 2**-1022."""
+    """Return x**(p + p_low) in float64, within 1 ulp; a subnormal result is rounded twice."""
     high, low = _log2(x)
     y = p * high
     y_low = _fma(p, low, _fma(p_low, high, _fma(p, high, -y)))
@@ -126,8 +126,10 @@ def _power64(x, p, p_low):
     value = _fma(r, value, 0.055504108664821625)
     value = _fma(r, value, 0.24022650695910072)
     value = _fma(r, value, 0.6931471805599453)
-    value = _times_power_of_two(_fma(r, value, 1.0), whole)
-    value = value if total > -1022.0 else 0.0
+    shift = 128.0 if total < -900.0 else 0.0
+    value = _times_power_of_two(_fma(r, value, 1.0), whole + shift)
+    value = value * (2.0**-128 if total < -900.0 else 1.0)
+    value = value if total > -1075.0 else 0.0
     value = value if total < 1024.0 else math.inf
     return value if (x > 0.0) & (x < math.inf) else x
 
