@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from numba_car._core.constants import BLOCK_FLOAT32, BLOCK_FLOAT64, LARGEST
-from numba_car._core.coordinate import room
+from numba_car._core.coordinate import breakpoint_of, room
 from numba_car._core.derivative import (
     hold,
     inverse_unit,
@@ -88,9 +88,8 @@ def _largest_breakpoint(row):
     largest = np.int64(-1)
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, np.float64)
-        distance = room(x, delta, lower, upper)
-        here = bits_of(distance / abs(delta))
-        largest = max(largest, here if (delta != 0) & (distance > 0) else np.int64(-1))
+        # Of a coordinate that never moves the breakpoint is -1, whose bits are less than -1 as an integer.
+        largest = max(largest, bits_of(breakpoint_of(x, delta, lower, upper)))
     return largest
 
 
