@@ -36,7 +36,7 @@ from numba_car._cpu import (
 )
 from numba_car._cpu.sums import padded
 from numba_car._cpu.threads import default_threads, run
-from numba_car._cpu.tuning import COPIED, POWERS, Plan, is_short, plan_of, tasks_of
+from numba_car._cpu.tuning import COPIED, POWERS, Plan, in_tiles, plan_of, tasks_of
 from numba_car._jit import interpreted
 from numba_car._layout import Array, Rows
 from numba_car._problem import Problem
@@ -94,7 +94,7 @@ class Batch:
         dtype = problem.dtype if problem.is_plain else problem.x.dtype
         found = setup(count, n, problem.is_copied, p, dtype, options.method, options.num_threads)
         self.problem = problem
-        self.plan, self.kernels, self._stages, self._threads, self.tasks, self._is_short = found
+        self.plan, self.kernels, self._stages, self._threads, self.tasks, self._in_tiles = found
         self.norm = self.plan.norm
         self.eta = np.zeros(count)
 
@@ -132,7 +132,7 @@ class Batch:
 
     def norms(self, block: Block, eta: Array) -> Array:
         """Return N(eta) of a block of rows; with eta = inf that is R."""
-        if not self._is_short:
+        if not self._in_tiles:
             return self._norms_of_rows(block, eta)
         reached = np.full(eta.size, -1.0)  # nothing known yet
         short_measures.measure_short_rows(*block.rows, self.norm, eta, reached)
@@ -152,7 +152,7 @@ class Batch:
         """Return R of ordinary rows, which are not solved, -1 for others, and whether there are no others."""
         found = np.full(stop - start, -1.0)
         is_long = self.problem.n >= long_rows.LONG
-        if len(self.norm) > TWO or self._is_short or is_long or self.problem.n == 0:
+        if len(self.norm) > TWO or self._in_tiles or is_long or self.problem.n == 0:
             return found, False
         how = self.norm, self.plan.block, found
         return found, measure.max_norm_rows(*self.problem.rows(start, stop), *how)
@@ -164,7 +164,7 @@ class Batch:
     def norms_and_max_norms(self, block: Block, eta: Array) -> tuple[Array, Array]:
         """Return N(eta) and R of a block of rows."""
         reached, max_norm = np.full(eta.size, -1.0), np.full(eta.size, -1.0)
-        if len(self.norm) <= TWO and not self._is_short:
+        if len(self.norm) <= TWO and not self._in_tiles:
             how = self.norm, self.plan.block, eta, block.verdict
             if self.kernels.measure_both_rows(*block.rows, *how, reached, max_norm):
                 return reached, max_norm
@@ -195,8 +195,9 @@ class Batch:
     def rescale(self, block: Block, out: Rows) -> None:
         """Write clip(x + eta*delta) of a block of rows."""
         largest, target = self.problem.largest, out.scratch(block.start, block.stop)
-        is_short = self._is_short
-        write = short_measures.rescale_short_rows if is_short else self.kernels.rescale_rows
+        write = self.kernels.rescale_rows
+        if self._in_tiles:
+            write = short_measures.rescale_short_rows
         write(*block.rows, block.verdict, block.eta, largest, target)
         if block.exponent.size:
             pairs = block.verdict, block.mantissa, block.exponent
@@ -234,7 +235,7 @@ class _Setup(NamedTuple):
     stages: list[Stage]
     num_threads: int
     tasks: list[tuple[int, int]]
-    is_short: bool
+    in_tiles: bool
 
 
 def _setup(
@@ -246,7 +247,7 @@ def _setup(
         at_once = min(at_once, COPIED // dtype.itemsize)
     if num_threads is None:
         num_threads = 1 if count * n <= at_once else default_threads()
-    short = is_short(n, plan.norm, dtype)
+    short = in_tiles(n, plan.norm, dtype)
     stages, kernels = _stages_of(len(plan.norm), method, plan.is_small_p, short), _KERNELS
     if n >= long_rows.LONG:
         # Only Newton's passes can be shared; other rows are one thread's work each.
@@ -355,10 +356,10 @@ STAGES = {
 
 
 @functools.cache
-def _stages_of(kind: int, method: str, is_small_p: bool, is_short: bool) -> list[Stage]:
+def _stages_of(kind: int, method: str, is_small_p: bool, in_tiles: bool) -> list[Stage]:
     """Return the stages for norms of that kind, in order."""
     left_out = set() if is_small_p else {"more digits"}
-    left_out |= set() if is_short else {"short rows"}
+    left_out |= set() if in_tiles else {"short rows"}
     if kind == MAXIMUM:
         left_out |= {"sort", "saturate"}
     elif method == "sort":

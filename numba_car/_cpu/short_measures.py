@@ -7,7 +7,7 @@ import numpy as np
 from numba_car._core.coordinate import arrive_in_range, room, step
 from numba_car._core.double_double import two_sum
 from numba_car._core.newton import in_range
-from numba_car._core.norms import MAXIMUM, is_float32, root, term
+from numba_car._core.norms import is_float32, root, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, SATURATED
 from numba_car._cpu.active_set import fits
 from numba_car._cpu.maxima import bits_of, size_of_bits
@@ -16,7 +16,7 @@ from numba_car._cpu.tile import GROUP, LANES, load_tiles, place, save, save_row,
 from numba_car._jit import kernel, loop, rows
 
 _TOTAL, _LOST, _LARGEST, _SCALE, _STATES = range(5)
-_SHORT, _REST, _PARTS = range(3)  # what of eta float32 holds, and the rest
+_HIGH, _REST, _PARTS = range(3)  # what of eta float32 holds, and the rest
 
 
 @rows
@@ -24,7 +24,7 @@ def _power(tiles, at, eta, norm):
     """Return an element's step, and its power."""
     x, delta, lower, upper = element(tiles, at, np.float64)
     size = step(x, delta, lower, upper, eta)
-    return size, size if len(norm) == MAXIMUM else term(size, norm)
+    return size, term(size, norm)
 
 
 @rows
@@ -43,10 +43,9 @@ def _measure_group(tiles, i, count, norm, state):
         s3, p3 = _power(tiles, place(i + 3, r), eta, norm)
         largest = _larger(_larger(s0, s1), _larger(s2, s3))
         state[place(_LARGEST, r)] = _larger(state[place(_LARGEST, r)], largest)
-        if len(norm) != MAXIMUM:
-            total, lost = two_sum(state[place(_TOTAL, r)], (p0 + p1) + (p2 + p3))
-            state[place(_TOTAL, r)] = total
-            state[place(_LOST, r)] += lost
+        total, lost = two_sum(state[place(_TOTAL, r)], (p0 + p1) + (p2 + p3))
+        state[place(_TOTAL, r)] = total
+        state[place(_LOST, r)] += lost
 
 
 @rows
@@ -110,18 +109,18 @@ def measure_short_rows(x, delta, lower, upper, n, norm, eta, reached):
             )
             # Where nothing moves although eta is positive, products were too small for float64.
             is_sure = (largest == 0) & ((eta[first + r] == 0) | (eta[first + r] == math.inf))
-            is_sure |= (largest == math.inf) | ((len(norm) == MAXIMUM) & in_range(largest))
+            is_sure |= largest == math.inf
             size = largest if is_sure else root(total, norm)
             reached[first + r] = size if is_sure | in_range(total) else reached[first + r]
 
 
 @loop
 def _arrive_element(tiles, i, count, part, largest, out):
-    """Store where an element of all rows arrives, for eta = short + rest."""
+    """Store where an element of all rows arrives, for eta = high + rest."""
     for r in range(count):
-        short, rest = part[place(_SHORT, r)], part[place(_REST, r)]
+        high, rest = part[place(_HIGH, r)], part[place(_REST, r)]
         x, delta, lower, upper = element(tiles, place(i, r), type(largest))
-        out[place(i, r)] = arrive_in_range(x + rest * delta, delta, lower, upper, short, largest)
+        out[place(i, r)] = arrive_in_range(x + rest * delta, delta, lower, upper, high, largest)
 
 
 @rows
@@ -137,7 +136,7 @@ def rescale_short_rows(x, delta, lower, upper, n, verdict, eta, largest, out):
     """Rescale those of a block of short rows that are not NEEDS_MORE_DIGITS; out may be x or delta."""
     tiles, moved = tiles_of(x, delta, lower, upper, n), tile_of(x, n)
     part, dtype = np.zeros(_PARTS * LANES, moved.dtype), moved.dtype.type
-    is_short = is_float32(dtype(0)) and largest <= np.finfo(dtype).max
+    in_float32 = is_float32(dtype(0)) and largest <= np.finfo(dtype).max
     for first in range(0, eta.size, LANES):
         count = min(LANES, eta.size - first)
         load_tiles(x, delta, lower, upper, first, count, n, tiles)
@@ -145,14 +144,14 @@ def rescale_short_rows(x, delta, lower, upper, n, verdict, eta, largest, out):
         for r in range(count):
             scale = eta[first + r]
             skipped |= verdict[first + r] == NEEDS_MORE_DIGITS
-            short = dtype(scale * (1 - 2.0**-24)) if is_float32(dtype(0)) else dtype(scale)
-            part[place(_SHORT, r)] = short
-            part[place(_REST, r)] = dtype(scale - np.float64(short))
+            high = dtype(scale * (1 - 2.0**-24)) if is_float32(dtype(0)) else dtype(scale)
+            part[place(_HIGH, r)] = high
+            part[place(_REST, r)] = dtype(scale - np.float64(high))
         for i in range(n):
             _arrive_element(tiles, i, count, part, dtype(min(largest, np.finfo(dtype).max)), moved)
         for r in range(count):
             scale = eta[first + r]
-            if math.isnan(scale) or (is_float32(dtype(0)) and not (fits(scale) and is_short)):
+            if math.isnan(scale) or (is_float32(dtype(0)) and not (fits(scale) and in_float32)):
                 _arrive_in_float64(tiles, n, r, scale, np.float64(largest), moved)
         if not skipped:
             save(moved, out, first, count, n)

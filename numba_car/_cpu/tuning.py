@@ -54,7 +54,7 @@ def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[i
     return tasks
 
 
-def is_short(n: int, norm: tuple[float, ...], dtype: DType) -> bool:
+def in_tiles(n: int, norm: tuple[float, ...], dtype: DType) -> bool:
     """Return whether rows of n elements are solved a tile at a time."""
     return 0 < n * dtype.itemsize <= SHORT and len(norm) in (ONE, TWO)
 

@@ -17,9 +17,8 @@ from numba_car.interop.closed_form import Arrays
 from numba_car.interop.torch_operators import differentiate, gradients, is_on_host, tensor_of
 
 _PLAIN = (Tensor, torch.nn.Parameter)
-_BATCHED = torch._C._parse_dispatch_key(
-    "Batched"
-)  # by autograd's own vmap, which is no transform of torch.func
+# The key of tensors under the vmap of autograd itself, which is no transform of torch.func.
+_BATCHED = torch._C._parse_dispatch_key("Batched")
 
 
 def is_transformed() -> bool:
