@@ -5,9 +5,9 @@ For each row of a batch, find the scale eta with ``||clip(x + eta*delta, lower, 
 
 from typing import TYPE_CHECKING, Any
 
-from numba_car._api import eta, max_norm, rescale, solve
+from numba_car._api import eta, max_norm, norm, rescale, solve
 from numba_car._derivatives import eta_jvp, eta_vjp, rescale_jvp, rescale_vjp
-from numba_car._options import Gradients, Solution
+from numba_car._options import Gradients, Rescaled, Solution
 
 if TYPE_CHECKING:
     from numba_car import kernels
@@ -16,12 +16,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Gradients",
+    "Rescaled",
     "Solution",
     "eta",
     "eta_jvp",
     "eta_vjp",
     "kernels",
     "max_norm",
+    "norm",
     "rescale",
     "rescale_jvp",
     "rescale_vjp",

@@ -38,7 +38,8 @@ def eta(
     delta : array_like
         The directions; broadcast against `x`.
     eps : array_like
-        Target norms, finite and >= 0, in the units of `x`: a scalar, or one per row.
+        Target norms, finite and >= 0, in the units of `x`: a scalar, or one per row. Leading axes
+        that the rows do not have are a sweep: results have them too, one solve for each entry.
     p : float, optional
         Order of the norm, in (0, inf]; below 1 a quasi-norm.
     bounds : pair of array_like or None, optional
@@ -48,8 +49,9 @@ def eta(
         The axes that make up one row. By default all but the first, or the only one.
     keepdims : bool, optional
         Keep the axes of a row as axes of length 1.
-    infeasible : {"saturate", "nan", "raise"}, optional
-        What a row with ``eps > R`` gets: the smallest eta that reaches `R`, NaN, or a ValueError.
+    infeasible : {"saturate", "warn", "nan", "raise"}, optional
+        What a row with ``eps > R`` gets: the smallest eta that reaches `R`, the same and a
+        RuntimeWarning that counts such rows, NaN, or a ValueError.
     method : {"auto", "newton", "sort"}, optional
         "newton" iterates on the free set, and sorts only if that is slow; "sort" sorts and scans as
         the paper does. They agree to within rounding; "auto" is "newton".
@@ -106,6 +108,7 @@ def rescale(
     method: str = "auto",
     num_threads: int | None = None,
     out: Array | None = None,
+    full_output: bool = False,
 ) -> Any:
     r"""Perturb x along delta by exactly eps, inside the bounds.
 
@@ -123,12 +126,15 @@ def rescale(
         As for `eta`.
     out : ndarray, optional
         Where to store the result; it may be `x` or `delta`. It is not touched if there is an error.
+    full_output : bool, optional
+        Return what `solve` returns too, for one solve of both.
 
     Returns
     -------
-    ndarray
+    ndarray or Rescaled
         `out`, or a new array of the shape that x and delta broadcast to. It never leaves the bounds.
-        Rows without an eta are NaN.
+        Rows without an eta are NaN. With `full_output`, the named tuple
+        ``(out, eta, norm, max_norm, saturated)``.
 
     Raises
     ------
@@ -149,7 +155,7 @@ def rescale(
     """
     options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads)
     library = library_of(x, delta, eps, *options.bounds, out)
-    return library.rescale(x, delta, eps, options, out)
+    return library.rescale(x, delta, eps, options, out, full_output=full_output)
 
 
 def solve(
@@ -234,3 +240,50 @@ def max_norm(
     """
     options = Options(p, pair(bounds), axis, keepdims, num_threads=num_threads)
     return library_of(x, delta, *options.bounds).max_norm(x, delta, options)
+
+
+def norm(
+    x: ArrayLike,
+    delta: ArrayLike,
+    eta: ArrayLike,
+    *,
+    p: float = 2,
+    bounds: Bounds = (0.0, 1.0),
+    axis: Axis = None,
+    keepdims: bool = False,
+    num_threads: int | None = None,
+) -> Any:
+    r"""Norm that given scales reach inside the bounds.
+
+    .. math:: N(\eta) = \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p
+
+    Parameters
+    ----------
+    x, delta, p, bounds, axis, keepdims, num_threads
+        As for `eta`.
+    eta : array_like
+        Scales >= 0: a scalar, one per row, or a sweep as eps of `eta` may be. inf gives `max_norm`,
+        NaN gives NaN.
+
+    Returns
+    -------
+    ndarray or scalar
+        One norm per row, for each entry of a sweep, of the dtype of the result of `eta`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As for `eta`, and if a scale is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numba_car as car
+    >>> x, delta = np.array([[0.9, 0.5]]), np.array([[1.0, -1.0]])
+    >>> car.norm(x, delta, np.array([[0.1], [0.3], [np.inf]]), p=1)
+    array([[0.2],
+           [0.4],
+           [0.6]])
+    """
+    options = Options(p, pair(bounds), axis, keepdims, num_threads=num_threads)
+    return library_of(x, delta, eta, *options.bounds).norm(x, delta, eta, options)

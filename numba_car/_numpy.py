@@ -6,6 +6,7 @@ The modules of `interop` have the same functions for other libraries' arrays.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike
 from numba_car._cpu import derivatives
 from numba_car._cpu import solve as solver
 from numba_car._layout import Array, Rows
-from numba_car._options import Gradients, Options, Solution, pair
+from numba_car._options import Gradients, Options, Rescaled, Solution, pair
 from numba_car._problem import (
     Problem,
     as_numeric,
@@ -49,10 +50,18 @@ def eta(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Any
 
 
 def rescale(
-    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    options: Options,
+    out: Array | None = None,
+    *,
+    full_output: bool = False,
 ) -> Any:
     """Return `numba_car.rescale` of NumPy arrays."""
-    return _rescale(problem(x, delta, eps, options), out)[1]
+    task = problem(x, delta, eps, options)
+    found, result = _rescale(task, out, solver.rescale_and_solve if full_output else solver.rescale)
+    return Rescaled(result, *(restore(values, task) for values in found)) if full_output else result
 
 
 def rescale_with_eta(
@@ -60,19 +69,19 @@ def rescale_with_eta(
 ) -> tuple[Any, Any]:
     """Return eta in float64, one per row, and the rescaled batch, for one solve of both."""
     task = problem(x, delta, eps, options)
-    eta, result = _rescale(task, out)
+    eta, result = _rescale(task, out, solver.rescale)
     return restore(eta, task), result
 
 
-def _rescale(task: Problem, out: Array | None) -> tuple[Array, Any]:
-    """Return eta, flat, and the rescaled batch."""
+def _rescale(task: Problem, out: Array | None, rescale: Callable[..., Any]) -> tuple[Any, Any]:
+    """Return what a function of the solver returns, flat, and the rescaled batch, which it writes."""
     result, rows, at_once = result_rows(task, out)
-    eta = solver.rescale(task, rows, at_once=at_once)
+    found = rescale(task, rows, at_once=at_once)
     if out is None:
-        return eta, result[()]
+        return found, result[()]
     if result is not out:
         out[...] = result
-    return eta, out
+    return found, out
 
 
 def solve(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Solution:
@@ -85,6 +94,13 @@ def max_norm(x: ArrayLike, delta: ArrayLike, options: Options) -> Any:
     """Return `numba_car.max_norm` of NumPy arrays."""
     task = problem(x, delta, 0.0, options)
     return restore(solver.max_norm(task), task)
+
+
+def norm(x: ArrayLike, delta: ArrayLike, eta: ArrayLike, options: Options) -> Any:
+    """Return `numba_car.norm` of NumPy arrays."""
+    task = problem(x, delta, eta, options, "eta")
+    scales, task.eps = task.eps, np.zeros(task.count)
+    return restore(solver.norm(task, scales), task)
 
 
 def eta_vjp(

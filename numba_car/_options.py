@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 Axis: TypeAlias = int | Sequence[int] | None
 Bounds: TypeAlias = tuple[ArrayLike | None, ArrayLike | None]
 
-RULES, METHODS = ("saturate", "nan", "raise"), ("auto", "newton", "sort")
+RULES, METHODS = ("saturate", "warn", "nan", "raise"), ("auto", "newton", "sort")
 
 
 class Options(NamedTuple):
@@ -44,6 +44,24 @@ class Solution(NamedTuple):
         Whether ``eps > max_norm``: everything that can move is at its bound.
     """
 
+    eta: NDArray[Any]
+    norm: NDArray[Any]
+    max_norm: NDArray[Any]
+    saturated: NDArray[Any]
+
+
+class Rescaled(NamedTuple):
+    """Result of `rescale` under ``full_output=True``.
+
+    Attributes
+    ----------
+    out : ndarray
+        The rescaled batch.
+    eta, norm, max_norm, saturated : ndarray
+        One value per row, as in `Solution`.
+    """
+
+    out: NDArray[Any]
     eta: NDArray[Any]
     norm: NDArray[Any]
     max_norm: NDArray[Any]

@@ -189,6 +189,18 @@ def common_shape(
     return shape, _axes(axis, len(shape))
 
 
+def swept_shape(
+    eps: tuple[int, ...], shape: tuple[int, ...], axes: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return shape and axes with the leading axes of eps that the rows do not have, over which it is swept."""
+    kept, batch = eps[-len(shape) :], batch_of(shape, axes, keepdims=False)
+    has_axes = len(kept) == len(shape) and all(kept[axis] == 1 for axis in axes)
+    has_axes = has_axes and broadcasts(batch_of(kept, axes, keepdims=False), batch)
+    rows = len(shape) if has_axes else len(batch)
+    sweep = eps[: max(len(eps) - rows, 0)]
+    return sweep + shape, tuple(axis + len(sweep) for axis in axes)
+
+
 def broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
     """Return whether an array of that shape broadcasts to the full one; None, in a graph, is any size."""
     pairs = zip(reversed(shape), reversed(full), strict=False)
@@ -240,6 +252,14 @@ def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
         raise ValueError(
             f"{name} of shape {array.shape} does not broadcast to x, of shape {task.shape}"
         ) from None
+
+
+def check_eta(array: Array) -> None:
+    """Raise if a scale is negative; NaN stands for a row without one."""
+    if (array < 0).any():
+        place = np.unravel_index(np.argmax(array < 0), array.shape)
+        where = f" at index {tuple(map(int, place))}" if array.ndim else ""
+        raise ValueError(f"eta must not be negative, found {array[place]}{where}")
 
 
 def check_eps(array: Array) -> None:
@@ -328,17 +348,23 @@ def _bounds(
         return rows(lower), rows(upper)
 
 
-def problem(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Problem:
-    """Return the problem of a call; all but the values of x and delta, which the kernels check, is checked."""
+def problem(
+    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, name: str = "eps"
+) -> Problem:
+    """Return the problem of a call; all but the values of x and delta, which the kernels check, is checked.
+
+    Under the name "eta", eps holds scales, which may be infinite or NaN.
+    """
     if plain := plain_problem(x, delta, eps, options):
         return plain
     options = options._replace(p=check_p(options.p), num_threads=check_options(options))
     x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
     dtype = result_dtype((x, x_array), (delta, delta_array))
     compute = _FLOAT32 if dtype.itemsize == 2 else dtype
+    eps_array = as_numeric(name, eps)
+    (check_eps if name == "eps" else check_eta)(eps_array)
     shape, axes = common_shape(x_array.shape, delta_array.shape, options.axis)
-    eps_array = as_numeric("eps", eps)
-    check_eps(eps_array)
+    shape, axes = swept_shape(eps_array.shape, shape, axes)
     lower, upper = _bound_arrays(options.bounds)
     check_bounds(lower, upper, compute)
     lower_rows, upper_rows = _bounds(lower, upper, shape, axes, dtype, compute)
@@ -349,7 +375,7 @@ def problem(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) ->
         delta=Rows(_broadcast(delta_array, shape), axes, compute),
         lower=lower_rows,
         upper=upper_rows,
-        eps=by_row("eps", eps_array, shape, axes),
+        eps=by_row(name, eps_array, shape, axes),
         p=options.p,
         axes=axes,
         shape=shape,

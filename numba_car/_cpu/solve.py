@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -11,8 +13,16 @@ from numba_car._layout import Array, Rows
 from numba_car._problem import Problem, check_order
 
 
+def _frames_inside() -> int:
+    """Return the stack level of the first caller outside the package, for a warning."""
+    package, level, frame = __package__.partition(".")[0], 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 class _Infeasible:
-    """The rule for rows whose eps cannot be reached: "nan" or "raise"."""
+    """The rule for rows whose eps cannot be reached: "warn", "nan" or "raise"."""
 
     def __init__(self, batch: Batch, rule: str) -> None:
         self._batch, self._rule = batch, rule
@@ -29,15 +39,18 @@ class _Infeasible:
             self._found.append((block.start + first, rows.size, block.eps[first], max_norm[first]))
 
     def close(self) -> None:
-        """Raise a ValueError if rows were recorded."""
-        if self._found:
-            row, _, eps, max_norm = min(self._found)
-            problem = self._batch.problem
-            raise ValueError(
-                "eps must be reachable where infeasible='raise': "
-                f"it is not in {sum(size for _, size, _, _ in self._found)} of {problem.count} rows, "
-                f"the first at index {problem.row_index(row)}: eps {eps} > max_norm {max_norm}"
-            )
+        """Raise a ValueError, or warn, if rows were recorded."""
+        if not self._found:
+            return
+        row, _, eps, max_norm = min(self._found)
+        problem = self._batch.problem
+        where = (
+            f"in {sum(size for _, size, _, _ in self._found)} of {problem.count} rows, "
+            f"the first at index {problem.row_index(row)}: eps {eps} > max_norm {max_norm}"
+        )
+        if self._rule == "raise":
+            raise ValueError(f"eps must be reachable where infeasible='raise': it is not {where}")
+        warnings.warn(f"eps cannot be reached {where}", RuntimeWarning, stacklevel=_frames_inside())
 
 
 def solve_blocks(
@@ -76,29 +89,11 @@ def eta(problem: Problem) -> Array:
     return solve_blocks(Batch(problem))
 
 
-def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
-    """Store the rescaled rows in `out`, block by block or only once no error can occur; return eta in float64."""
-    batch = Batch(problem)
-    if at_once or (len(batch.tasks) == 1 and problem.options.infeasible != "raise"):
-        return solve_blocks(batch, lambda block: batch.rescale(block, out))
-    blocks: dict[int, Block] = {}
-
-    def keep(block: Block) -> None:
-        blocks[block.start] = block._replace(rows=())
-
-    def write(start: int, stop: int) -> None:
-        batch.rescale(blocks[start]._replace(rows=problem.rows(start, stop)), out)
-
-    solve_blocks(batch, keep)
-    batch.for_blocks(write)
-    return batch.eta
-
-
-def solve(problem: Problem) -> tuple[Array, Array, Array, Array]:
-    """Return eta, the norm that it reaches, max_norm and saturated; floats rounded to the result's dtype."""
-    batch = Batch(problem)
-    eta, norm, max_norm = (np.empty(problem.count, problem.dtype) for _ in range(3))
-    saturated = np.empty(problem.count, bool)
+def _solution(batch: Batch) -> tuple[tuple[Array, ...], Callable[[Block], None]]:
+    """Return arrays for what `solve` returns, and the function that fills them from solved blocks."""
+    count, dtype = batch.problem.count, batch.problem.dtype
+    eta, norm, max_norm = (np.empty(count, dtype) for _ in range(3))
+    saturated = np.empty(count, bool)
 
     def store(block: Block) -> None:
         rows = slice(block.start, block.stop)
@@ -108,10 +103,69 @@ def solve(problem: Problem) -> tuple[Array, Array, Array, Array]:
             max_norm[rows] = reachable
         saturated[rows] = batch.is_unreachable(block, reachable)
         # The norm asked for is finite; only the rounding of eta can make it overflow.
-        norm[rows] = np.minimum(reached, problem.largest)
+        norm[rows] = np.minimum(reached, batch.problem.largest)
+
+    return (eta, norm, max_norm, saturated), store
+
+
+def _ignore(_: Block) -> None:
+    pass
+
+
+def solve(problem: Problem) -> tuple[Array, ...]:
+    """Return eta, the norm that it reaches, max_norm and saturated; floats rounded to the result's dtype."""
+    batch = Batch(problem)
+    found, store = _solution(batch)
+    solve_blocks(batch, store)
+    return found
+
+
+def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
+    """Store the rescaled rows in `out`, block by block or only once no error can occur; return eta in float64."""
+    return _rescale(Batch(problem), out, at_once, _ignore)
+
+
+def rescale_and_solve(problem: Problem, out: Rows, *, at_once: bool) -> tuple[Array, ...]:
+    """Store the rescaled rows in `out` as `rescale` does, and return what `solve` returns."""
+    batch = Batch(problem)
+    found, store = _solution(batch)
+    _rescale(batch, out, at_once, store)
+    return found
+
+
+def _rescale(batch: Batch, out: Rows, at_once: bool, each: Callable[[Block], None]) -> Array:
+    """Store the rescaled rows in `out`, and return eta; `each` is called with solved blocks before."""
+    problem, blocks = batch.problem, dict[int, Block]()
+
+    def solve_and_write(block: Block) -> None:
+        each(block)
+        batch.rescale(block, out)
+
+    def keep(block: Block) -> None:
+        each(block)
+        blocks[block.start] = block._replace(rows=())
+
+    def write(start: int, stop: int) -> None:
+        batch.rescale(blocks[start]._replace(rows=problem.rows(start, stop)), out)
+
+    if at_once or (len(batch.tasks) == 1 and problem.options.infeasible != "raise"):
+        return solve_blocks(batch, solve_and_write)
+    solve_blocks(batch, keep)
+    batch.for_blocks(write)
+    return batch.eta
+
+
+def norm(problem: Problem, eta: Array) -> Array:
+    """Return N(eta); the problem's eps is 0."""
+    batch, result = Batch(problem), np.empty(problem.count, problem.dtype)
+
+    def store(block: Block) -> None:
+        at = np.ascontiguousarray(eta[block.start : block.stop])
+        with np.errstate(over="ignore"):
+            result[block.start : block.stop] = batch.norms(block, at)
 
     solve_blocks(batch, store)
-    return eta, norm, max_norm, saturated
+    return result
 
 
 def max_norm(problem: Problem) -> Array:
