@@ -107,6 +107,7 @@ def rescale(
     infeasible: str = "saturate",
     method: str = "auto",
     num_threads: int | None = None,
+    side: str = "nearest",
     out: Array | None = None,
     full_output: bool = False,
 ) -> Any:
@@ -124,6 +125,9 @@ def rescale(
         Accepted as by `eta`, but the result always has the shape of x.
     infeasible, method, num_threads
         As for `eta`.
+    side : {"nearest", "inside"}, optional
+        Where rounding may put the result: to within a few units in the last place of eps, on either
+        side, or, as it is stored, never farther than eps from x in exact arithmetic.
     out : ndarray, optional
         Where to store the result; it may be `x` or `delta`. It is not touched if there is an error.
     full_output : bool, optional
@@ -153,7 +157,7 @@ def rescale(
     >>> print(f"{np.linalg.norm(v - x):.15f}")
     0.250000000000000
     """
-    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads)
+    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads, side)
     library = library_of(x, delta, eps, *options.bounds, out)
     return library.rescale(x, delta, eps, options, out, full_output=full_output)
 

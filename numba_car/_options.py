@@ -15,6 +15,7 @@ Axis: TypeAlias = int | Sequence[int] | None
 Bounds: TypeAlias = tuple[ArrayLike | None, ArrayLike | None]
 
 RULES, METHODS = ("saturate", "warn", "nan", "raise"), ("auto", "newton", "sort")
+SIDES = ("nearest", "inside")
 
 
 class Options(NamedTuple):
@@ -27,6 +28,7 @@ class Options(NamedTuple):
     infeasible: str = "saturate"
     method: str = "auto"
     num_threads: int | None = None
+    side: str = "nearest"
 
 
 class Solution(NamedTuple):
@@ -109,10 +111,11 @@ def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
 
 
 def check_options(options: Options) -> int | None:
-    """Check infeasible, method and num_threads; return the last as an int or None."""
+    """Check infeasible, method, side and num_threads; return the last as an int or None."""
     for name, value, allowed in (
         ("infeasible", options.infeasible, RULES),
         ("method", options.method, METHODS),
+        ("side", options.side, SIDES),
     ):
         if not isinstance(value, str) or value not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, found {value!r}")

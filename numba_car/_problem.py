@@ -14,7 +14,17 @@ from numpy.typing import ArrayLike
 
 from numba_car._core.constants import LARGEST_P, SLACK
 from numba_car._layout import Array, DType, Rows, flat, is_plain
-from numba_car._options import METHODS, RULES, Axis, Bounds, Options, check_options, check_p, pair
+from numba_car._options import (
+    METHODS,
+    RULES,
+    SIDES,
+    Axis,
+    Bounds,
+    Options,
+    check_options,
+    check_p,
+    pair,
+)
 
 
 class Precision(NamedTuple):
@@ -53,6 +63,7 @@ class Problem:
     axes: tuple[int, ...]
     shape: tuple[int, ...]
     dtype: DType
+    stored: str  # name of the dtype that results are rounded to in the end
     largest: float  # finite result
     slack: float  # how far x may lie outside its bounds, relative to their size
     inputs: tuple[Array, ...]  # whatever memory is read from
@@ -380,6 +391,7 @@ def problem(
         axes=axes,
         shape=shape,
         dtype=dtype,
+        stored=dtype.name,
         largest=precision.largest,
         slack=SLACK * max(precision.rounding, of_x.rounding),
         inputs=(x_array, delta_array, lower, upper),
@@ -411,7 +423,7 @@ def plain_problem(x: Any, delta: Any, eps: Any, options: Options) -> Problem | N
 @functools.lru_cache(256)
 def _known_of_plain(options: Options, dtype: DType, shape: tuple[int, ...]) -> Any:
     """Return the fields that problems of plain calls with these options share; None if such a call is not plain."""
-    p, (lower, upper), axis, _, infeasible, method, num_threads = options
+    p, (lower, upper), axis, _, infeasible, method, num_threads, side = options
     if not (
         dtype in _PLAIN
         and len(shape) > 1
@@ -423,6 +435,7 @@ def _known_of_plain(options: Options, dtype: DType, shape: tuple[int, ...]) -> A
         and lower <= upper  # type: ignore[operator]
         and infeasible in RULES
         and method in METHODS
+        and side in SIDES
     ):
         return None
     return {
@@ -434,6 +447,7 @@ def _known_of_plain(options: Options, dtype: DType, shape: tuple[int, ...]) -> A
         "axes": tuple(range(1, len(shape))),
         "shape": shape,
         "dtype": dtype,
+        "stored": dtype.name,
         "largest": _PLAIN[dtype].largest,
         "slack": SLACK * _PLAIN[dtype].rounding,
         "inputs": (np.asarray(lower), np.asarray(upper)),

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numba_car._core import half
 from numba_car._core.constants import MOST_SORTED, SMALL_P, SMALLEST_SUM
 from numba_car._core.norms import MAXIMUM, TWO
 from numba_car._core.verdicts import (
@@ -23,6 +24,7 @@ from numba_car._core.verdicts import (
     SATURATED,
 )
 from numba_car._cpu import (
+    inside,
     long_rows,
     maximum_norm,
     measure,
@@ -194,14 +196,37 @@ class Batch:
 
     def rescale(self, block: Block, out: Rows) -> None:
         """Write clip(x + eta*delta) of a block of rows."""
-        largest, target = self.problem.largest, out.scratch(block.start, block.stop)
-        write = self.kernels.rescale_rows
-        if self._in_tiles:
-            write = short_measures.rescale_short_rows
-        write(*block.rows, block.verdict, block.eta, largest, target)
+
+        def write(target: tuple[Array, int]) -> None:
+            write_rows = self.kernels.rescale_rows
+            if self._in_tiles:
+                write_rows = short_measures.rescale_short_rows
+            write_rows(*block.rows, block.verdict, block.eta, self.problem.largest, target)
+            self.rescale_pairs(block, target)
+
+        self.store(block, out, write)
+
+    def rescale_pairs(self, block: Block, target: tuple[Array, int]) -> None:
+        """Write clip(x + eta*delta) of those rows of a block whose verdict is NEEDS_MORE_DIGITS."""
         if block.exponent.size:
             pairs = block.verdict, block.mantissa, block.exponent
-            newton_double_double.rescale_rows(*block.rows, *pairs, largest, target)
+            newton_double_double.rescale_rows(*block.rows, *pairs, self.problem.largest, target)
+
+    def store(
+        self, block: Block, out: Rows, write: Callable[[tuple[Array, int]], None]
+    ) -> None:
+        """Store the results of a block that `write` writes to where it is told, by the rule of `side`."""
+        target = out.scratch(block.start, block.stop)
+        if self.problem.options.side == "nearest":
+            write(target)
+        else:
+            (x, stride), stored = block.rows[0], self.problem.stored
+            x = x.copy() if np.may_share_memory(x, target[0]) else x
+            write(target)
+            if inside.STORED[stored]:
+                target = half.rounded(target[0], stored), target[1]
+            how = self.problem.n, self.norm, block.eps, block.eta, inside.STORED[stored]
+            inside.keep_rows_inside((x, stride), *how, target)
         out.store(block.start, block.stop, target[0])
 
     def format_outside(self) -> str:

@@ -43,6 +43,7 @@ class Task(NamedTuple):
     infeasible: str = "saturate"
     method: str = "auto"
     num_threads: int | None = None
+    side: str = "nearest"
 
     def limits(self) -> Precision:
         """Return the rounding error of the less precise of x and the result, and the largest result."""
@@ -88,6 +89,7 @@ def _problem(arrays: Arrays, task: Task, *, is_checked: bool = False) -> Problem
         axes=axes,
         shape=shape,
         dtype=x.dtype,
+        stored=task.precision,
         largest=limits.largest,
         slack=SLACK * limits.rounding,
         inputs=(x, delta, lower, upper),
