@@ -212,9 +212,7 @@ class Batch:
             pairs = block.verdict, block.mantissa, block.exponent
             newton_double_double.rescale_rows(*block.rows, *pairs, self.problem.largest, target)
 
-    def store(
-        self, block: Block, out: Rows, write: Callable[[tuple[Array, int]], None]
-    ) -> None:
+    def store(self, block: Block, out: Rows, write: Callable[[tuple[Array, int]], None]) -> None:
         """Store the results of a block that `write` writes to where it is told, by the rule of `side`."""
         target = out.scratch(block.start, block.stop)
         if self.problem.options.side == "nearest":
