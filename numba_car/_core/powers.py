@@ -25,7 +25,7 @@ _BITS = {  # bits of the mantissa, bias of the exponent, and bits of sqrt(1/2)
 
 
 @intrinsic
-def _fma(context, a, b, c):
+def fma(context, a, b, c):
     """Return a*b + c, rounded once."""
     return a(a, a, a), lambda context, builder, signature, values: builder.fma(*values)
 
@@ -88,20 +88,20 @@ def _log2(x):
     under = 2.0 + f
     inverse = 1.0 / under
     s = f * inverse
-    s_low = inverse * (_fma(-s, under, f) - s * (f - (under - 2.0)))
+    s_low = inverse * (fma(-s, under, f) - s * (f - (under - 2.0)))
     z = s * s
-    series = _fma(z, 0.18880010645463566, 0.19142793205820222)
-    series = _fma(z, series, 0.22197651717179617)
-    series = _fma(z, series, 0.2623078640447632)
-    series = _fma(z, series, 0.3205989004205735)
-    series = _fma(z, series, 0.41219858310211616)
-    series = _fma(z, series, 0.577078016355598)
-    series = _fma(z, series, 0.9617966939259756)
+    series = fma(z, 0.18880010645463566, 0.19142793205820222)
+    series = fma(z, series, 0.22197651717179617)
+    series = fma(z, series, 0.2623078640447632)
+    series = fma(z, series, 0.3205989004205735)
+    series = fma(z, series, 0.41219858310211616)
+    series = fma(z, series, 0.577078016355598)
+    series = fma(z, series, 0.9617966939259756)
     product = s * 2.8853900817779268  # 2/log(2), of which the rest follows
-    low = _fma(s, 2.8853900817779268, -product)
-    low = _fma(s, 4.0710547481862066e-17, low)
-    low = _fma(s_low, 2.8853900817779268, low)
-    low = _fma(s * z, series, low)
+    low = fma(s, 2.8853900817779268, -product)
+    low = fma(s, 4.0710547481862066e-17, low)
+    low = fma(s_low, 2.8853900817779268, low)
+    low = fma(s * z, series, low)
     high = whole + product
     return high, (product - (high - whole)) + low
 
@@ -111,23 +111,23 @@ def _power64(x, p, p_low):
     """Return x**(p + p_low) in float64, within 1 ulp; a subnormal result is rounded twice."""
     high, low = _log2(x)
     y = p * high
-    y_low = _fma(p, low, _fma(p_low, high, _fma(p, high, -y)))
+    y_low = fma(p, low, fma(p_low, high, fma(p, high, -y)))
     total = y + y_low
     whole = _nearest(total)
     r = (y - whole) + y_low
-    value = _fma(r, 2.5729324371667712e-11, 4.4558179475918685e-10)
-    value = _fma(r, value, 7.054897304046204e-09)
-    value = _fma(r, value, 1.017805708751313e-07)
-    value = _fma(r, value, 1.3215486808705774e-06)
-    value = _fma(r, value, 1.5252733841557202e-05)
-    value = _fma(r, value, 0.00015403530393370734)
-    value = _fma(r, value, 0.001333355814640647)
-    value = _fma(r, value, 0.00961812910762848)
-    value = _fma(r, value, 0.055504108664821625)
-    value = _fma(r, value, 0.24022650695910072)
-    value = _fma(r, value, 0.6931471805599453)
+    value = fma(r, 2.5729324371667712e-11, 4.4558179475918685e-10)
+    value = fma(r, value, 7.054897304046204e-09)
+    value = fma(r, value, 1.017805708751313e-07)
+    value = fma(r, value, 1.3215486808705774e-06)
+    value = fma(r, value, 1.5252733841557202e-05)
+    value = fma(r, value, 0.00015403530393370734)
+    value = fma(r, value, 0.001333355814640647)
+    value = fma(r, value, 0.00961812910762848)
+    value = fma(r, value, 0.055504108664821625)
+    value = fma(r, value, 0.24022650695910072)
+    value = fma(r, value, 0.6931471805599453)
     shift = 128.0 if total < -900.0 else 0.0
-    value = _times_power_of_two(_fma(r, value, 1.0), whole + shift)
+    value = _times_power_of_two(fma(r, value, 1.0), whole + shift)
     value = value * (2.0**-128 if total < -900.0 else 1.0)
     value = value if total > -1075.0 else 0.0
     value = value if total < 1024.0 else math.inf
@@ -163,18 +163,18 @@ def _power32(x, p, p_low):
     whole = whole - _GROWN if x < _TINY else whole
     # log2(1 + f) = f/log(2) - f**2/(2 log(2)) + f**3 * series, where the first three are sums of two numbers.
     f = mantissa - _ONE
-    series = _fma(f, _LOG[8], _LOG[7])
-    series = _fma(f, series, _LOG[6])
-    series = _fma(f, series, _LOG[5])
-    series = _fma(f, series, _LOG[4])
-    series = _fma(f, series, _LOG[3])
-    series = _fma(f, series, _LOG[2])
-    series = _fma(f, series, _LOG[1])
-    series = _fma(f, series, _LOG[0])
+    series = fma(f, _LOG[8], _LOG[7])
+    series = fma(f, series, _LOG[6])
+    series = fma(f, series, _LOG[5])
+    series = fma(f, series, _LOG[4])
+    series = fma(f, series, _LOG[3])
+    series = fma(f, series, _LOG[2])
+    series = fma(f, series, _LOG[1])
+    series = fma(f, series, _LOG[0])
     square = f * f
     first, second = f * _LOG2E[0], square * _SECOND[0]
-    low = _fma(f, _LOG2E[1], _fma(f, _LOG2E[0], -first))
-    low += _fma(_fma(f, f, -square), _SECOND[0], _fma(square, _SECOND[0], -second))
+    low = fma(f, _LOG2E[1], fma(f, _LOG2E[0], -first))
+    low += fma(fma(f, f, -square), _SECOND[0], fma(square, _SECOND[0], -second))
     third = square * f * series
     high = first + second
     low += second - (high - first)
@@ -183,16 +183,16 @@ def _power32(x, p, p_low):
     high = whole + more
     low += more - (high - whole)
     y = p * high
-    y_low = _fma(p, low, _fma(p_low, high, _fma(p, high, -y)))
+    y_low = fma(p, low, fma(p_low, high, fma(p, high, -y)))
     total = y + y_low
     whole = _nearest(total)
     r = (y - whole) + y_low
-    value = _fma(r, _EXP[5], _EXP[4])
-    value = _fma(r, value, _EXP[3])
-    value = _fma(r, value, _EXP[2])
-    value = _fma(r, value, _EXP[1])
-    value = _fma(r, value, _EXP[0])
-    value = _times_power_of_two(_fma(r, value, _ONE), whole)
+    value = fma(r, _EXP[5], _EXP[4])
+    value = fma(r, value, _EXP[3])
+    value = fma(r, value, _EXP[2])
+    value = fma(r, value, _EXP[1])
+    value = fma(r, value, _EXP[0])
+    value = _times_power_of_two(fma(r, value, _ONE), whole)
     value = value if total > _LEAST else _ZERO
     value = value if total < _MOST else _INFINITE
     return value if (x > _ZERO) & (x < _INFINITE) else x

@@ -10,16 +10,18 @@ import numpy as np
 
 from numba_car._core import bfloat16, float16
 from numba_car._core.double_double import two_product, two_sum
-from numba_car._core.norms import GENERAL, MAXIMUM, ONE, is_float32, term
+from numba_car._core.norms import MAXIMUM, ONE, TWO, is_float32, term
+from numba_car._core.powers import fma
+from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.row import row_of
 from numba_car._jit import formula, kernel, loop, rows
 
 STORED = {"float16": 1, "bfloat16": 2, "float32": 0, "float64": 0}  # what `toward` steps in
 
-_CHUNK, _POWERS = 4096, 64  # elements that are summed without compensation
-_ROUGH = 2.0**-40  # relative: more than the rounding of a sum of a chunk
-_EXACT = 2.0**-90  # of pairs
-_FINE = 2.0**-45  # of powers, which are good to one last place
+_CHUNK = 4096  # elements that are summed without compensation
+_LANES = 64  # sums that are added to in turn, so that loops vectorise
+# More than the relative errors of the sum of a chunk, of sums of pairs by element, and of sums of other powers.
+_ROUGH, _EXACT, _FINE = 2.0**-40, 2.0**-100, 2.0**-51 + 2.0**-60
 _MORE = 1 + 2.0**-30
 
 
@@ -50,7 +52,7 @@ def _distance(v, x):
 
 
 @loop
-def _sum_quickly(x, v, norm, scale):
+def _sum_chunk(x, v, norm, scale):
     total = 0.0
     for i in range(x.size):
         total += term(abs(np.float64(v[i]) - np.float64(x[i])) * scale, norm)
@@ -58,47 +60,72 @@ def _sum_quickly(x, v, norm, scale):
 
 
 @rows
-def _sum(x, v, norm, scale, chunk):
-    """Return the sum of (|v - x|*scale)**p."""
+def _sum_quickly(x, v, norm, scale):
+    """Return the sum of (|v - x|*scale)**p, good to `_ROUGH`."""
     total, lost = 0.0, 0.0
-    for start in range(0, x.size, chunk):
-        part = slice(start, min(start + chunk, x.size))
-        total, error = two_sum(total, _sum_quickly(x[part], v[part], norm, scale))
+    for start in range(0, x.size, _CHUNK):
+        part = slice(start, min(start + _CHUNK, x.size))
+        total, error = two_sum(total, _sum_chunk(x[part], v[part], norm, scale))
         lost += error
     return total + lost
 
 
 @rows
-def _excess_of_pairs(x, v, norm, scale, target):
-    """Return the sum of (|v - x|*scale)**p less the target, for p = 1 and 2, in pairs of float64."""
-    high, low, total = -target[0], -target[1], 0.0
-    for i in range(x.size):
-        distance, rest = _distance(v[i], x[i])
-        distance, rest = distance * scale, rest * scale
-        if len(norm) > ONE:
-            square, lost = two_product(distance, distance)
-            distance, rest = square, lost + 2.0 * distance * rest
-        high, lost = two_sum(high, distance)
-        low += lost + rest
-        total += distance
-    excess = high + low
-    # Where nothing is lost, as in a row of one element, the sum is exact.
-    return excess if low == 0 else excess + _EXACT * x.size * total
+def _add_powers(x, v, norm, scale, sums, lost):
+    """Add the powers of |v - x|*scale of some elements to the sums of as many lanes, each with what it has lost."""
+    for lane in range(x.size):
+        distance, rest = _distance(v[lane], x[lane])
+        power, rest = distance * scale, rest * scale
+        if len(norm) == TWO:
+            square = power * power
+            power, rest = square, fma(power, power, -square) + 2.0 * power * rest
+        elif len(norm) > TWO:
+            size, power = power, term(power, norm)
+            rest = norm[0] * (power / size) * rest if size > 0 else 0.0
+        sums[lane], error = two_sum(sums[lane], power)
+        lost[lane] += error + rest
 
 
 @rows
-def _excess(x, v, norm, eps, scale):
+def _sum_exactly(x, v, norm, scale, lanes):
+    """Return the sum of (|v - x|*scale)**p as a pair, but for the rounding of powers that are not 1 or 2."""
+    sums, lost = lanes
+    sums[:], lost[:] = 0.0, 0.0
+    for start in range(0, x.size, _LANES):
+        part = slice(start, min(start + _LANES, x.size))
+        _add_powers(x[part], v[part], norm, scale, sums, lost)
+    high, low = 0.0, 0.0
+    for lane in range(_LANES):
+        high, error = two_sum(high, sums[lane])
+        low += error + lost[lane]
+    return two_sum(high, low)
+
+
+@rows
+def _excess(x, v, norm, eps, scale, lanes):
     """Return by how much the p-th power of ||v - x||*scale is beyond that of eps*scale; at most 0 if it is not."""
     size = eps * scale
     target = term(size, norm)
     if is_float32(x[0]):
-        total = _sum(x, v, norm, scale, _CHUNK)
+        total = _sum_quickly(x, v, norm, scale)
         if abs(total - target) > _ROUGH * target:
             return total - target
-    if len(norm) >= GENERAL:
-        return _sum(x, v, norm, scale, _POWERS) * (1 + _FINE) - target
-    pair = (size, 0.0) if len(norm) == ONE else two_product(size, size)
-    return _excess_of_pairs(x, v, norm, scale, pair)
+    high, low = _sum_exactly(x, v, norm, scale, lanes)
+    if len(norm) > TWO:
+        return high * (1 + _FINE) - target
+    rest = two_product(size, size)[1] if len(norm) == TWO else 0.0
+    excess = (high - target) + (low - rest)
+    # Where nothing is lost, as in a row of one element, the sums are exact.
+    return excess if low == 0 else excess + _EXACT * x.size * high
+
+
+@rows
+def _least_fall(before, after, norm):
+    """Return no more than before**p - after**p, without the cancellation of digits."""
+    if len(norm) == ONE or after == 0:
+        return term(before, norm) - term(after, norm)
+    flatter = after if norm[0] >= 1 else before
+    return norm[0] * (term(flatter, norm) / flatter) * (before - after)
 
 
 @rows
@@ -109,36 +136,45 @@ def _go_back(x, v, norm, scale, excess, stored):
         if v[i] != x[i]:
             before = _distance(v[i], x[i])[0] * scale
             v[i] = toward(v[i], x[i], stored)
-            after = _distance(v[i], x[i])[0] * scale
-            if len(norm) == ONE:
-                fallen += before - after
-            else:
-                fallen += term(before, norm) - term(after, norm)
+            fallen += _least_fall(before, _distance(v[i], x[i])[0] * scale, norm)
             if fallen > excess:
                 return
+
+
+@loop
+def _largest_distance(x, v):
+    largest = np.int64(0)
+    for i in range(x.size):
+        largest = max(largest, bits_of(abs(np.float64(v[i]) - np.float64(x[i]))))
+    return size_of_bits(largest)
 
 
 @rows
 def _keep_largest_inside(x, v, eps, stored):
     """Move elements towards x that are farther than eps."""
-    for i in range(x.size):
-        distance = _distance(v[i], x[i])
-        while distance[0] > eps or (distance[0] == eps and distance[1] > 0):
-            v[i] = toward(v[i], x[i], stored)
-            distance = _distance(v[i], x[i])
+    for start in range(0, x.size, _LANES):
+        stop = min(start + _LANES, x.size)
+        if _largest_distance(x[start:stop], v[start:stop]) >= eps:
+            for i in range(start, stop):
+                high, low = _distance(v[i], x[i])
+                while high > eps or (high == eps and low > 0):
+                    v[i] = toward(v[i], x[i], stored)
+                    high, low = _distance(v[i], x[i])
 
 
 @rows
-def _keep_inside(x, v, norm, eps, stored):
+def _keep_inside(x, v, norm, eps, stored, lanes):
     if len(norm) == MAXIMUM:
         _keep_largest_inside(x, v, eps, stored)
     elif x.size > 0 and eps > 0:
         # A power of two loses nothing, and keeps powers in range.
         scale = math.ldexp(1.0, -max(math.frexp(eps)[1], -1000))
-        excess = _excess(x, v, norm, eps, scale)
+        excess = _excess(x, v, norm, eps, scale, lanes)
         while excess > 0:
-            _go_back(x, v, norm, scale, excess * _MORE, stored)
-            excess = _excess(x, v, norm, eps, scale)
+            # The rounding of other powers may hide what is left: go a little further.
+            more = _FINE * term(eps * scale, norm) if len(norm) > TWO else 0.0
+            _go_back(x, v, norm, scale, excess * _MORE + more, stored)
+            excess = _excess(x, v, norm, eps, scale, lanes)
 
 
 @kernel
@@ -148,6 +184,7 @@ def keep_rows_inside(x, n, norm, eps, eta, stored, out):
     `stored` is the kind of the dtype in which results are stored, which those in `out` are rounded to.
     Rows whose eta is NaN are left as they are.
     """
+    lanes = np.empty(_LANES), np.empty(_LANES)
     for r in range(eps.size):
         if not math.isnan(eta[r]):
-            _keep_inside(row_of(x, r, n), row_of(out, r, n), norm, eps[r], stored)
+            _keep_inside(row_of(x, r, n), row_of(out, r, n), norm, eps[r], stored, lanes)
