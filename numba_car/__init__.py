@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numba_car._api import eta, max_norm, norm, rescale, solve
 from numba_car._derivatives import eta_jvp, eta_vjp, rescale_jvp, rescale_vjp
 from numba_car._options import Gradients, Rescaled, Solution
+from numba_car._steps import maximize, project
 
 if TYPE_CHECKING:
     from numba_car import kernels
@@ -23,7 +24,9 @@ __all__ = [
     "eta_vjp",
     "kernels",
     "max_norm",
+    "maximize",
     "norm",
+    "project",
     "rescale",
     "rescale_jvp",
     "rescale_vjp",

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from numba_car._dispatch import library_of
 from numba_car._layout import Array
-from numba_car._options import Axis, Bounds, Options, Solution, pair
+from numba_car._options import Axis, Bounds, Options, Rescaled, Solution, pair
 
 
 def eta(
@@ -159,7 +159,14 @@ def rescale(
     """
     options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads, side)
     library = library_of(x, delta, eps, *options.bounds, out)
-    return library.rescale(x, delta, eps, options, out, full_output=full_output)
+    if not full_output:
+        return library.rescale(x, delta, eps, options, out)
+    if hasattr(library, "rescale_and_solve"):
+        return library.rescale_and_solve(x, delta, eps, options, out)
+    # Solved first, since `out` may be x.
+    quiet = "saturate" if infeasible == "warn" else infeasible
+    solution = library.solve(x, delta, eps, options._replace(infeasible=quiet))
+    return Rescaled(library.rescale(x, delta, eps, options, out), *solution)
 
 
 def solve(

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from numba_car._cpu import derivatives
 from numba_car._cpu import solve as solver
 from numba_car._layout import Array, Rows
+from numba_car._numpy_steps import maximize, project
 from numba_car._options import Gradients, Options, Rescaled, Solution, pair
 from numba_car._problem import (
     Problem,
@@ -25,6 +26,8 @@ from numba_car._problem import (
     problem,
     result_rows,
 )
+
+__all__ = ["maximize", "project"]  # which stand in a module of their own
 
 
 def restore(flat: Array, task: Problem) -> Any:
@@ -50,18 +53,19 @@ def eta(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Any
 
 
 def rescale(
-    x: ArrayLike,
-    delta: ArrayLike,
-    eps: ArrayLike,
-    options: Options,
-    out: Array | None = None,
-    *,
-    full_output: bool = False,
+    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
 ) -> Any:
     """Return `numba_car.rescale` of NumPy arrays."""
+    return _rescale(problem(x, delta, eps, options), out, solver.rescale)[1]
+
+
+def rescale_and_solve(
+    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
+) -> Rescaled:
+    """Return `numba_car.rescale` with full output of NumPy arrays."""
     task = problem(x, delta, eps, options)
-    found, result = _rescale(task, out, solver.rescale_and_solve if full_output else solver.rescale)
-    return Rescaled(result, *(restore(values, task) for values in found)) if full_output else result
+    found, result = _rescale(task, out, solver.rescale_and_solve)
+    return Rescaled(result, *(restore(values, task) for values in found))
 
 
 def rescale_with_eta(

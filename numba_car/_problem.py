@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +86,11 @@ class Problem:
         if isinstance(lower, Rows):
             lower, upper = lower.block(start, stop), upper.block(start, stop)
         return self.x.block(start, stop), self.delta.block(start, stop), lower, upper, self.n
+
+    def along(self, delta: Rows) -> Problem:
+        """Return the same problem with other directions."""
+        given = {field.name: getattr(self, field.name) for field in fields(Problem)}
+        return Problem(**{**given, "delta": delta})
 
     @property
     def batch_shape(self) -> tuple[int, ...]:

@@ -195,16 +195,14 @@ class Batch:
         return block.eps > np.maximum(max_norm, shown)
 
     def rescale(self, block: Block, out: Rows) -> None:
+        """Store clip(x + eta*delta) of a block of rows."""
+        self.store(block, out, functools.partial(self.fill, block))
+
+    def fill(self, block: Block, target: tuple[Array, int]) -> None:
         """Write clip(x + eta*delta) of a block of rows."""
-
-        def write(target: tuple[Array, int]) -> None:
-            write_rows = self.kernels.rescale_rows
-            if self._in_tiles:
-                write_rows = short_measures.rescale_short_rows
-            write_rows(*block.rows, block.verdict, block.eta, self.problem.largest, target)
-            self.rescale_pairs(block, target)
-
-        self.store(block, out, write)
+        write = short_measures.rescale_short_rows if self._in_tiles else self.kernels.rescale_rows
+        write(*block.rows, block.verdict, block.eta, self.problem.largest, target)
+        self.rescale_pairs(block, target)
 
     def rescale_pairs(self, block: Block, target: tuple[Array, int]) -> None:
         """Write clip(x + eta*delta) of those rows of a block whose verdict is NEEDS_MORE_DIGITS."""

@@ -122,36 +122,47 @@ def solve(problem: Problem) -> tuple[Array, ...]:
 
 def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
     """Store the rescaled rows in `out`, block by block or only once no error can occur; return eta in float64."""
-    return _rescale(Batch(problem), out, at_once, _ignore)
+    batch = Batch(problem)
+    return write_blocks(batch, out, batch.rescale, at_once=at_once)
 
 
 def rescale_and_solve(problem: Problem, out: Rows, *, at_once: bool) -> tuple[Array, ...]:
     """Store the rescaled rows in `out` as `rescale` does, and return what `solve` returns."""
     batch = Batch(problem)
     found, store = _solution(batch)
-    _rescale(batch, out, at_once, store)
+    write_blocks(batch, out, batch.rescale, at_once=at_once, each=store)
     return found
 
 
-def _rescale(batch: Batch, out: Rows, at_once: bool, each: Callable[[Block], None]) -> Array:
-    """Store the rescaled rows in `out`, and return eta; `each` is called with solved blocks before."""
+def write_blocks(
+    batch: Batch,
+    out: Rows,
+    write: Callable[[Block, Rows], None],
+    *,
+    at_once: bool,
+    each: Callable[[Block], None] = _ignore,
+) -> Array:
+    """Solve all blocks, call `each` and then `write` with each, and return eta.
+
+    Unless `at_once`, nothing is written before no error can occur.
+    """
     problem, blocks = batch.problem, dict[int, Block]()
 
     def solve_and_write(block: Block) -> None:
         each(block)
-        batch.rescale(block, out)
+        write(block, out)
 
     def keep(block: Block) -> None:
         each(block)
         blocks[block.start] = block._replace(rows=())
 
-    def write(start: int, stop: int) -> None:
-        batch.rescale(blocks[start]._replace(rows=problem.rows(start, stop)), out)
+    def write_kept(start: int, stop: int) -> None:
+        write(blocks[start]._replace(rows=problem.rows(start, stop)), out)
 
     if at_once or (len(batch.tasks) == 1 and problem.options.infeasible != "raise"):
         return solve_blocks(batch, solve_and_write)
     solve_blocks(batch, keep)
-    batch.for_blocks(write)
+    batch.for_blocks(write_kept)
     return batch.eta
 
 

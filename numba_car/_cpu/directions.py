@@ -1,0 +1,91 @@
+"""Directions that are computed from other arrays, a block of rows at a time, and never held for a whole batch."""
+
+import math
+
+import numpy as np
+
+from numba_car._core.norms import STORED, in_lanes, norm_of, term
+from numba_car._cpu.maxima import max_abs
+from numba_car._cpu.row import row_of
+from numba_car._jit import kernel, rows
+from numba_car._layout import Array, Rows
+
+
+@rows
+def _subtract(z, x, most, out):
+    for i in range(out.size):
+        difference = z[i] - x[i]
+        # A difference of finite numbers that overflows is cut; what is not finite stays so.
+        limit = most if abs(z[i]) <= most else z.dtype.type(math.inf)
+        out[i] = min(max(difference, -limit), limit)
+
+
+@kernel
+def _subtract_rows(z, x, n, out):
+    most = out.dtype.type(np.finfo(out.dtype).max)
+    for r in range(out.size // max(n, 1)):
+        _subtract(row_of(z, r, n), row_of(x, r, n), most, out[r * n : r * n + n])
+
+
+@rows
+def _raise(g, norm, largest, least, out):
+    """Store sign(g) * (|g|/largest)**q; return whether some g other than 0 has a power below `least`."""
+    is_lost = False
+    for i in range(out.size):
+        size = abs(g[i]) / largest
+        power = type(size)(1) if len(norm) == STORED else term(size, norm)
+        is_small = power < least
+        is_lost |= is_small & (g[i] != 0)
+        power = type(size)(0) if is_small | (g[i] == 0) else power
+        out[i] = -power if g[i] < 0 else power
+    return is_lost
+
+
+@kernel
+def _raise_rows(g, n, norm, out, lost):
+    dtype = out.dtype.type
+    least = dtype(np.finfo(out.dtype).tiny)
+    for r in range(lost.size):
+        row, target = row_of(g, r, n), out[r * n : r * n + n]
+        largest = max_abs(row)
+        if 0 < largest < math.inf:
+            lost[r] = _raise(row, norm, dtype(largest), least, target)
+        else:
+            target[:] = row
+
+
+class Difference(Rows):
+    """The rows z - x."""
+
+    __slots__ = ("_x", "z")
+
+    def __init__(self, z: Rows, x: Rows) -> None:
+        self.dtype, self.count, self.n, self.is_copied = x.dtype, x.count, x.n, True
+        self.z, self._x = z, x
+
+    def block(self, start: int, stop: int) -> tuple[Array, int]:
+        """Return rows start to stop as a flat array and the stride between rows."""
+        block = np.empty((stop - start) * self.n, self.dtype)
+        _subtract_rows(self.z.block(start, stop), self._x.block(start, stop), self.n, block)
+        return block, self.n
+
+
+class Ascent(Rows):
+    """The rows sign(g)*|g|**q in units of the largest |g|**q of the row, q = 1/(p - 1).
+
+    Along them a first-order gain <g, v - x> is largest for a given p-norm.
+    """
+
+    __slots__ = ("_g", "_norm", "lost")
+
+    def __init__(self, g: Rows, p: float) -> None:
+        self.dtype, self.count, self.n, self.is_copied = g.dtype, g.count, g.n, True
+        self._g = g
+        self._norm = () if p == math.inf else in_lanes(norm_of(1 / (p - 1)))
+        self.lost = np.zeros(g.count, bool)  # rows in which some power is too small for the dtype
+
+    def block(self, start: int, stop: int) -> tuple[Array, int]:
+        """Return rows start to stop as a flat array and the stride between rows."""
+        block = np.empty((stop - start) * self.n, self.dtype)
+        _raise_rows(self._g.block(start, stop), self.n, self._norm, block, self.lost[start:stop])
+        return block, self.n
