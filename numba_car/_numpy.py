@@ -102,7 +102,7 @@ def max_norm(x: ArrayLike, delta: ArrayLike, options: Options) -> Any:
 
 def norm(x: ArrayLike, delta: ArrayLike, eta: ArrayLike, options: Options) -> Any:
     """Return `numba_car.norm` of NumPy arrays."""
-    task = problem(x, delta, eta, options, "eta")
+    task = problem(x, delta, eta, options, "norm")
     scales, task.eps = task.eps, np.zeros(task.count)
     return restore(solver.norm(task, scales), task)
 

@@ -17,17 +17,17 @@ def project(
     x: ArrayLike, z: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
 ) -> Any:
     """Return `numba_car.project` of NumPy arrays."""
-    return _step(steps.project, problem(x, z, eps, options), out)
+    return _step(steps.project, problem(x, z, eps, options, "project"), out)
 
 
 def maximize(
     x: ArrayLike, g: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
 ) -> Any:
     """Return `numba_car.maximize` of NumPy arrays."""
-    return _step(steps.maximize, problem(x, g, eps, options), out)
+    return _step(steps.maximize, problem(x, g, eps, options, "maximize"), out)
 
 
-def _step(store: Callable[..., None], task: Problem, out: Array | None) -> Any:
+def _step(store: Callable[..., Array], task: Problem, out: Array | None) -> Any:
     """Return the results that a function of the solver stores."""
     result, rows, at_once = result_rows(task, out)
     store(task, rows, at_once=at_once)

@@ -88,6 +88,15 @@ class Gradients(NamedTuple):
     upper: Any
 
 
+# What functions call the arguments that stand in the place of delta and eps.
+NAMES = {"project": ("z", "eps"), "maximize": ("g", "eps"), "norm": ("delta", "eta")}
+
+
+def names_of(function: str) -> tuple[str, str]:
+    """Return what the function of that name calls delta and eps."""
+    return NAMES.get(function, ("delta", "eps"))
+
+
 def check_p(p: float) -> float:
     """Return p as a float in (0, inf]."""
     try:

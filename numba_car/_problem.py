@@ -23,6 +23,7 @@ from numba_car._options import (
     Options,
     check_options,
     check_p,
+    names_of,
     pair,
 )
 
@@ -167,7 +168,7 @@ def as_numeric(name: str, value: ArrayLike) -> Array:
     return array
 
 
-def result_dtype(*given: tuple[ArrayLike, Array]) -> DType:
+def result_dtype(*given: tuple[ArrayLike, Array], name: str = "delta") -> DType:
     """Return the dtype that NumPy promotes to: Python numbers adapt, and integers alone become float64."""
     first, second = (array.dtype for _, array in given)
     if first is second and first in (_FLOAT32, _FLOAT64):
@@ -177,7 +178,7 @@ def result_dtype(*given: tuple[ArrayLike, Array]) -> DType:
     dtype = _FLOAT64 if dtype.kind in "biu" else dtype
     if precision_of(dtype) is None:
         allowed = ", ".join(PRECISIONS)
-        raise TypeError(f"x and delta must promote to one of {allowed}, found {dtype}")
+        raise TypeError(f"x and {name} must promote to one of {allowed}, found {dtype}")
     return dtype.newbyteorder("=")
 
 
@@ -195,13 +196,13 @@ def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
 
 
 def common_shape(
-    x: tuple[int, ...], delta: tuple[int, ...], axis: Axis
+    x: tuple[int, ...], delta: tuple[int, ...], axis: Axis, name: str = "delta"
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shape that arrays of these shapes broadcast to, and the axes of a row in it."""
     try:
         shape = x if x == delta else np.broadcast_shapes(x, delta)
     except ValueError:
-        raise ValueError(f"x of shape {x} and delta of shape {delta} do not broadcast") from None
+        raise ValueError(f"x of shape {x} and {name} of shape {delta} do not broadcast") from None
     return shape, _axes(axis, len(shape))
 
 
@@ -365,21 +366,23 @@ def _bounds(
 
 
 def problem(
-    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, name: str = "eps"
+    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, function: str = "eta"
 ) -> Problem:
     """Return the problem of a call; all but the values of x and delta, which the kernels check, is checked.
 
-    Under the name "eta", eps holds scales, which may be infinite or NaN.
+    Errors call the arguments what the function of that name does. For `norm`, eps holds scales, which may be infinite
+    or NaN.
     """
     if plain := plain_problem(x, delta, eps, options):
         return plain
     options = options._replace(p=check_p(options.p), num_threads=check_options(options))
-    x_array, delta_array = as_numeric("x", x), as_numeric("delta", delta)
-    dtype = result_dtype((x, x_array), (delta, delta_array))
+    of_delta, of_eps = names_of(function)
+    x_array, delta_array = as_numeric("x", x), as_numeric(of_delta, delta)
+    dtype = result_dtype((x, x_array), (delta, delta_array), name=of_delta)
     compute = _FLOAT32 if dtype.itemsize == 2 else dtype
-    eps_array = as_numeric(name, eps)
-    (check_eps if name == "eps" else check_eta)(eps_array)
-    shape, axes = common_shape(x_array.shape, delta_array.shape, options.axis)
+    eps_array = as_numeric(of_eps, eps)
+    (check_eta if function == "norm" else check_eps)(eps_array)
+    shape, axes = common_shape(x_array.shape, delta_array.shape, options.axis, of_delta)
     shape, axes = swept_shape(eps_array.shape, shape, axes)
     lower, upper = _bound_arrays(options.bounds)
     check_bounds(lower, upper, compute)
@@ -391,7 +394,7 @@ def problem(
         delta=Rows(_broadcast(delta_array, shape), axes, compute),
         lower=lower_rows,
         upper=upper_rows,
-        eps=by_row(name, eps_array, shape, axes),
+        eps=by_row(of_eps, eps_array, shape, axes),
         p=options.p,
         axes=axes,
         shape=shape,

@@ -92,7 +92,7 @@ def _rests(
     if not lost.any():
         return {}
     max_norm = batch.max_norms(block)
-    rows = np.flatnonzero(lost & batch.is_unreachable(block, max_norm))
+    rows = np.flatnonzero(lost & batch.is_unreachable(block, max_norm)).tolist()
     return {row: _rest(problem, ascent, block.start + row, max_norm[row]) for row in rows}
 
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from numba_car._core.constants import SLACK
-from numba_car._cpu import derivatives, solve
+from numba_car._cpu import derivatives, solve, steps
 from numba_car._layout import Array, Rows, flat
 from numba_car._numpy import sum_to
-from numba_car._options import Options
+from numba_car._options import Options, names_of
 from numba_car._problem import (
     PRECISIONS,
     Precision,
@@ -19,18 +19,24 @@ from numba_car._problem import (
     by_row,
     check_bounds,
     check_eps,
+    check_eta,
     plain_problem,
     precision_of,
 )
 from numba_car.interop.closed_form import Arrays, Setting
 
-# The outputs of each function: its result is the last one, but for `solve`, whose result is all of them.
+# The outputs of each function: its result is the last one, but for `solve`, whose result is all of them. Functions
+# take x, delta and eps: `norm` has eta in the place of eps, `project` z and `maximize` g in the place of delta.
 OUTPUTS = {
     "eta": ("eta",),
     "rescale": ("eta", "out"),
     "solve": ("eta", "norm", "max_norm", "saturated"),
     "max_norm": ("max_norm",),
+    "norm": ("norm",),
+    "project": ("eta", "out"),
+    "maximize": ("eta", "out"),
 }
+WITH_OUT = [name for name, outputs in OUTPUTS.items() if "out" in outputs]
 
 
 class Task(NamedTuple):
@@ -60,7 +66,9 @@ class Task(NamedTuple):
         return Setting(shape, tuple(len(shape) + axis for axis in self.axes), self.p)
 
 
-def _problem(arrays: Arrays, task: Task, *, is_checked: bool = False) -> Problem:
+def _problem(
+    arrays: Arrays, task: Task, *, is_checked: bool = False, function: str = "eta"
+) -> Problem:
     """Return the `Problem` of arrays; checks the values of eps and of the bounds unless `is_checked`."""
     x, delta, *others = arrays
     if all(array.size == 1 for array in others) and task.is_plain(x):
@@ -71,7 +79,7 @@ def _problem(arrays: Arrays, task: Task, *, is_checked: bool = False) -> Problem
     shape, axes, p = task.setting(np.broadcast(*arrays).shape)
     eps, lower, upper = (array.reshape(()) if array.size == 1 else array for array in others)
     if not is_checked:
-        check_eps(eps)
+        (check_eta if function == "norm" else check_eps)(eps)
         check_bounds(lower, upper, x.dtype)
 
     def rows(array: Array) -> Rows:
@@ -84,7 +92,7 @@ def _problem(arrays: Arrays, task: Task, *, is_checked: bool = False) -> Problem
         delta=rows(delta),
         lower=lower.item() if has_numbers else rows(lower),
         upper=upper.item() if has_numbers else rows(upper),
-        eps=by_row("eps", eps, shape, axes),
+        eps=by_row(names_of(function)[1], eps, shape, axes),
         p=p,
         axes=axes,
         shape=shape,
@@ -97,21 +105,31 @@ def _problem(arrays: Arrays, task: Task, *, is_checked: bool = False) -> Problem
     )
 
 
+_STORING = {
+    "rescale": solve.rescale,
+    "project": steps.project,
+    "maximize": steps.maximize,
+}
+
+
 def compute(name: str, arrays: Arrays, task: Task, out: Array | None = None) -> tuple[Array, ...]:
     """Return the OUTPUTS of function `name`, with the axes of a row kept; `out` is memory for the output "out".
 
-    The functions "eta" and "rescale" give eta as float64; other floats are of the dtype of x.
+    All but "solve" give eta as float64; other floats are of the dtype of x.
     """
-    rows = _problem(arrays, task)
+    rows = _problem(arrays, task, function=name)
     found: tuple[Array, ...]
-    if name == "rescale":
+    if name in WITH_OUT:
         out = np.empty(rows.shape, rows.dtype) if out is None else out
-        eta = solve.rescale(rows, Rows(out, rows.axes, rows.x.dtype), at_once=True)
+        eta = _STORING[name](rows, Rows(out, rows.axes, rows.x.dtype), at_once=True)
         return eta.reshape(rows.batch_shape_kept), out
     if name == "solve":
         found = solve.solve(rows)
     elif name == "max_norm":
         found = (solve.max_norm(rows),)
+    elif name == "norm":
+        eta, rows.eps = rows.eps, np.zeros(rows.count)
+        found = (solve.norm(rows, eta),)
     else:
         found = (solve.eta(rows),)
     return tuple(values.reshape(rows.batch_shape_kept) for values in found)

@@ -26,7 +26,8 @@ import numpy as np
 from numba_car._dispatch import library_of
 from numba_car._layout import Array, DType
 from numba_car._options import Options, Solution
-from numba_car._problem import batch_of, kept_shape, problem
+from numba_car._problem import batch_of, kept_shape, problem, swept_shape
+from numba_car.interop.backend_cpu import WITH_OUT
 
 
 def _as_dask(name: str, value: Any) -> Any:
@@ -100,6 +101,8 @@ def _apply(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
     checked = options._replace(bounds=tuple(bounds))
     task = problem(_stand_in(x), _stand_in(delta), number, checked)
     shape, axes = task.shape, task.axes
+    if eps and isinstance(eps[0], da.Array):
+        shape, axes = swept_shape(eps[0].shape, shape, axes)
     for label, value in zip(names[:4], arrays[:4], strict=True):
         _check_chunks(label, value, axes, len(shape))
     if eps and isinstance(eps[0], da.Array):
@@ -117,15 +120,20 @@ def _apply(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
         functools.partial(_on_block, name, of_block._replace(bounds=(None, None))),
         labels,
         *given,
-        adjust_chunks={} if name == "rescale" else dict.fromkeys(axes, 1),
+        adjust_chunks={} if name in WITH_OUT else dict.fromkeys(axes, 1),
         dtype=dtype,
         meta=np.empty((0,) * len(shape), dtype),
         name=None,
         token=f"numba_car-{name}",
     )
-    if name == "rescale" or options.keepdims:
+    if name in WITH_OUT or options.keepdims:
         return found
     return found.reshape(batch_of(shape, axes, keepdims=False))
+
+
+def _check_no_out(out: Any) -> None:
+    if out is not None:
+        raise TypeError("out must be None for dask arrays, which are returned")
 
 
 def eta(x: Any, delta: Any, eps: Any, options: Options) -> da.Array:
@@ -135,8 +143,7 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> da.Array:
 
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: None = None) -> da.Array:
     """Return `numba_car.rescale`; a dask array cannot be written to, so out must be None."""
-    if out is not None:
-        raise TypeError("out must be None for dask arrays, which are returned")
+    _check_no_out(out)
     return _apply("rescale", (x, delta, eps), options)
 
 
@@ -149,3 +156,20 @@ def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
 def max_norm(x: Any, delta: Any, options: Options) -> da.Array:
     """Return `numba_car.max_norm`, chunked as the rows are."""
     return _apply("max_norm", (x, delta), options)
+
+
+def norm(x: Any, delta: Any, eta: Any, options: Options) -> da.Array:
+    """Return `numba_car.norm` of dask arrays."""
+    return _apply("norm", (x, delta, eta), options)
+
+
+def project(x: Any, z: Any, eps: Any, options: Options, out: None = None) -> da.Array:
+    """Return `numba_car.project` of dask arrays."""
+    _check_no_out(out)
+    return _apply("project", (x, z, eps), options)
+
+
+def maximize(x: Any, g: Any, eps: Any, options: Options, out: None = None) -> da.Array:
+    """Return `numba_car.maximize` of dask arrays."""
+    _check_no_out(out)
+    return _apply("maximize", (x, g, eps), options)

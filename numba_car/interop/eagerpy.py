@@ -46,3 +46,18 @@ def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
 def max_norm(x: Any, delta: Any, options: Options) -> ep.Tensor:
     """Return `numba_car.max_norm` of EagerPy tensors."""
     return _tensor(_call("max_norm", (x, delta), options))
+
+
+def norm(x: Any, delta: Any, eta: Any, options: Options) -> ep.Tensor:
+    """Return `numba_car.norm` of EagerPy tensors."""
+    return _tensor(_call("norm", (x, delta, eta), options))
+
+
+def project(x: Any, z: Any, eps: Any, options: Options, out: Any = None) -> ep.Tensor:
+    """Return `numba_car.project` of EagerPy tensors."""
+    return _tensor(_call("project", (x, z, eps), options, _raw(out)))
+
+
+def maximize(x: Any, g: Any, eps: Any, options: Options, out: Any = None) -> ep.Tensor:
+    """Return `numba_car.maximize` of EagerPy tensors."""
+    return _tensor(_call("maximize", (x, g, eps), options, _raw(out)))

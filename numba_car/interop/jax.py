@@ -20,7 +20,7 @@ from jax.dtypes import float0
 
 from numba_car import _numpy
 from numba_car._options import Options, Solution
-from numba_car.interop import backend_cpu, closed_form, xla_ffi
+from numba_car.interop import backend_cpu, formulas, xla_ffi
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays
 from numba_car.interop.protocol import one_device, prepare
@@ -164,10 +164,10 @@ def _push(
     """Return the tangents of all outputs that are floats, those of their closed forms."""
     setting = task.setting(np.broadcast_shapes(*(array.shape for array in arrays)))
 
-    def formulas(arrays: Arrays) -> tuple[Array, ...]:
-        return closed_form.outputs(_jax, name, arrays, found, setting)
+    def outputs(arrays: Arrays) -> tuple[Array, ...]:
+        return formulas.outputs(_jax, name, arrays, found, setting)
 
-    pushed: tuple[Array, ...] = jax.jvp(formulas, (arrays,), (tangents,))[1]
+    pushed: tuple[Array, ...] = jax.jvp(outputs, (arrays,), (tangents,))[1]
     return pushed
 
 
@@ -226,9 +226,14 @@ def _call(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
     if not any(isinstance(value, Tracer) for value in (*arguments, *options.bounds)):
         return _solve_now(name, arguments, options)
     x, delta, *eps = arguments
-    prepared = prepare(_jax, x, delta, eps[0] if eps else 0.0, options)
+    prepared = prepare(_jax, x, delta, eps[0] if eps else 0.0, options, name)
     outputs = OUTPUTS[name] if name == "solve" else OUTPUTS[name][-1:]
     return prepared.restore(_jax, name, _solve(name, prepared.task, outputs, prepared.arrays))
+
+
+def _check_no_out(out: Any) -> None:
+    if out is not None:
+        raise TypeError("out must be None for JAX arrays, which nothing can be stored in")
 
 
 def eta(x: Any, delta: Any, eps: Any, options: Options) -> Array:
@@ -238,8 +243,7 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> Array:
 
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> Array:
     """Return `numba_car.rescale` of JAX arrays."""
-    if out is not None:
-        raise TypeError("out must be None for JAX arrays, which nothing can be stored in")
+    _check_no_out(out)
     return _call("rescale", (x, delta, eps), options)
 
 
@@ -252,3 +256,20 @@ def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
 def max_norm(x: Any, delta: Any, options: Options) -> Array:
     """Return `numba_car.max_norm` of JAX arrays."""
     return _call("max_norm", (x, delta), options)
+
+
+def norm(x: Any, delta: Any, eta: Any, options: Options) -> Array:
+    """Return `numba_car.norm` of JAX arrays."""
+    return _call("norm", (x, delta, eta), options)
+
+
+def project(x: Any, z: Any, eps: Any, options: Options, out: Any = None) -> Array:
+    """Return `numba_car.project` of JAX arrays."""
+    _check_no_out(out)
+    return _call("project", (x, z, eps), options)
+
+
+def maximize(x: Any, g: Any, eps: Any, options: Options, out: Any = None) -> Array:
+    """Return `numba_car.maximize` of JAX arrays."""
+    _check_no_out(out)
+    return _call("maximize", (x, g, eps), options)

@@ -6,9 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from numba_car._options import Options, Solution, check_options, check_p
-from numba_car._problem import PRECISIONS, batch_of, broadcasts, common_shape, kept_shape
-from numba_car.interop.backend_cpu import OUTPUTS, Task
+from numba_car._options import Options, Solution, check_options, check_p, names_of
+from numba_car._problem import (
+    PRECISIONS,
+    batch_of,
+    broadcasts,
+    common_shape,
+    kept_shape,
+    swept_shape,
+)
+from numba_car.interop.backend_cpu import OUTPUTS, WITH_OUT, Task
 from numba_car.interop.closed_form import Arrays, Setting
 
 
@@ -62,7 +69,7 @@ class Arguments(NamedTuple):
 
     def restore(self, lib: Library, name: str, found: Sequence[Any]) -> Any:
         """Return the result of the function of that name, given its OUTPUTS, or the last of them."""
-        if name == "rescale":
+        if name in WITH_OUT:
             return lib.cast(found[-1], self.dtype)
         by_row = [
             values if output == "saturated" else lib.cast(values, self.dtype)
@@ -85,19 +92,26 @@ def _shape(array: Any) -> tuple[int, ...]:
     return tuple(array.shape)
 
 
-def prepare(lib: Library, x: Any, delta: Any, eps: Any, options: Options) -> Arguments:
-    """Return a call in which all is checked but values, which a traced array does not have."""
+def prepare(
+    lib: Library, x: Any, delta: Any, eps: Any, options: Options, function: str
+) -> Arguments:
+    """Return a call in which all is checked but values, which a traced array does not have.
+
+    Errors call the arguments what the function of that name does.
+    """
+    of_delta, of_eps = names_of(function)
     num_threads, p = check_options(options), check_p(options.p)
     lower, upper = options.bounds
-    x, delta, eps = lib.array("x", x), lib.array("delta", delta), lib.array("eps", eps)
+    x, delta, eps = lib.array("x", x), lib.array(of_delta, delta), lib.array(of_eps, eps)
     lower = lib.array("the lower of bounds", -math.inf if lower is None else lower)
     upper = lib.array("the upper of bounds", math.inf if upper is None else upper)
     dtype, precision = lib.result_type(x, delta)
     _, of_x = lib.result_type(x, x)
     if precision not in PRECISIONS:
         allowed = ", ".join(PRECISIONS)
-        raise TypeError(f"x and delta must promote to one of {allowed}, found {precision}")
-    shape, axes = common_shape(_shape(x), _shape(delta), options.axis)
+        raise TypeError(f"x and {of_delta} must promote to one of {allowed}, found {precision}")
+    shape, axes = common_shape(_shape(x), _shape(delta), options.axis, of_delta)
+    shape, axes = swept_shape(_shape(eps), shape, axes)
     compute = lib.compute_type(dtype)
 
     for found in (_shape(lower), _shape(upper)):
@@ -109,10 +123,11 @@ def prepare(lib: Library, x: Any, delta: Any, eps: Any, options: Options) -> Arg
         sizes = (1,) * (len(shape) - len(_shape(array))) + _shape(array)
         return lib.cast(lib.cast(lib.reshape(array, sizes), dtype), compute)
 
-    by_row = lib.cast(lib.reshape(eps, kept_shape("eps", _shape(eps), shape, axes)), lib.eps_dtype)
+    by_row = lib.cast(lib.reshape(eps, kept_shape(of_eps, _shape(eps), shape, axes)), lib.eps_dtype)
     x, delta, lower, upper = (by_element(array) for array in (x, delta, lower, upper))
     from_last = tuple(axis - len(shape) for axis in axes)
-    task = Task(p, from_last, precision, of_x, options.infeasible, options.method, num_threads)
+    how = options.infeasible, options.method, num_threads, options.side
+    task = Task(p, from_last, precision, of_x, *how)
     batch_shape = batch_of(shape, axes, keepdims=options.keepdims)
     arrays = Arrays(x, delta, by_row, lower, upper)
     return Arguments(arrays, Setting(shape, axes, p), task, dtype, batch_shape)

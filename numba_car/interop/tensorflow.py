@@ -19,9 +19,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import forwardprop_util
 
-from numba_car._options import Options, Solution
+from numba_car._options import Options, Solution, names_of
 from numba_car._problem import broadcasts
-from numba_car.interop import backend_cpu, closed_form
+from numba_car.interop import backend_cpu, formulas
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays
 from numba_car.interop.protocol import Arguments, prepare
@@ -130,7 +130,7 @@ def _differentiable(
     arrays, setting = arguments.arrays, arguments.setting
     if forwardprop_util.pack_tangents(list(arrays)).tangents:
         # Inside a graph, forward mode takes the tangent of a function with a custom gradient for 0.
-        return closed_form.with_derivatives(_tensorflow, name, arrays, found, setting)
+        return formulas.with_derivatives(_tensorflow, name, arrays, found, setting)
     floats = [values for values in found if values.dtype != tf.bool]
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
@@ -138,10 +138,10 @@ def _differentiable(
         def gradient(*upstream: tf.Tensor) -> list[tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(arrays)
-                formulas = closed_form.outputs(_tensorflow, name, Arrays(*arrays), found, setting)
+                outputs = formulas.outputs(_tensorflow, name, Arrays(*arrays), found, setting)
             zero = tf.UnconnectedGradients.ZERO
             pulled: list[tf.Tensor] = tape.gradient(
-                formulas, arrays, upstream, unconnected_gradients=zero
+                outputs, arrays, upstream, unconnected_gradients=zero
             )
             return pulled
 
@@ -161,13 +161,15 @@ def _of_kind(name: str, value: Any, other: Any) -> tf.Tensor:
     return tf.cast(tensor, dtype if dtype.is_floating else tf.float32)
 
 
-def _prepare(x: Any, delta: Any, eps: Any, options: Options) -> Arguments:
+def _prepare(name: str, x: Any, delta: Any, eps: Any, options: Options) -> Arguments:
     """Return the checked call."""
-    x, delta = _of_kind("x", x, delta), _of_kind("delta", delta, x)
+    x, delta = _of_kind("x", x, delta), _of_kind(names_of(name)[0], delta, x)
     shapes = tuple(x.shape), tuple(delta.shape)
     if shapes[0] != shapes[1] and None in shapes[0] + shapes[1]:
-        raise ValueError(f"x and delta must share axes of unknown size, found shapes {shapes}")
-    arguments = prepare(_tensorflow, x, delta, eps, options)
+        raise ValueError(
+            f"x and {names_of(name)[0]} must share axes of unknown size, found shapes {shapes}"
+        )
+    arguments = prepare(_tensorflow, x, delta, eps, options, name)
     shape, axes, _ = arguments.setting
     if None in [shape[axis] for axis in axes]:
         raise ValueError(f"x must have rows of known size, found shape {shape} and row axes {axes}")
@@ -177,9 +179,14 @@ def _prepare(x: Any, delta: Any, eps: Any, options: Options) -> Arguments:
 @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
 def _call(name: str, x: Any, delta: Any, eps: Any, options: Options) -> Any:
     """Return the result of the function of that name."""
-    arguments = _prepare(x, delta, eps, options)
+    arguments = _prepare(name, x, delta, eps, options)
     found = _differentiable(name, arguments, _find(name, arguments))
     return arguments.restore(_tensorflow, name, found)
+
+
+def _check_no_out(out: Any) -> None:
+    if out is not None:
+        raise TypeError("out must be None for tensors, which nothing can be stored in")
 
 
 def eta(x: Any, delta: Any, eps: Any, options: Options) -> tf.Tensor:
@@ -189,8 +196,7 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> tf.Tensor:
 
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> tf.Tensor:
     """Return `numba_car.rescale` of tensors."""
-    if out is not None:
-        raise TypeError("out must be None for tensors, which nothing can be stored in")
+    _check_no_out(out)
     return _call("rescale", x, delta, eps, options)
 
 
@@ -203,3 +209,20 @@ def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
 def max_norm(x: Any, delta: Any, options: Options) -> tf.Tensor:
     """Return `numba_car.max_norm` of tensors."""
     return _call("max_norm", x, delta, 0.0, options)
+
+
+def norm(x: Any, delta: Any, eta: Any, options: Options) -> tf.Tensor:
+    """Return `numba_car.norm` of tensors."""
+    return _call("norm", x, delta, eta, options)
+
+
+def project(x: Any, z: Any, eps: Any, options: Options, out: Any = None) -> tf.Tensor:
+    """Return `numba_car.project` of tensors."""
+    _check_no_out(out)
+    return _call("project", x, z, eps, options)
+
+
+def maximize(x: Any, g: Any, eps: Any, options: Options, out: Any = None) -> tf.Tensor:
+    """Return `numba_car.maximize` of tensors."""
+    _check_no_out(out)
+    return _call("maximize", x, g, eps, options)

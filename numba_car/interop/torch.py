@@ -10,7 +10,7 @@ from torch import Tensor
 
 from numba_car import _numpy
 from numba_car._options import Options, Solution
-from numba_car.interop import closed_form
+from numba_car.interop import formulas
 from numba_car.interop.protocol import Arguments, one_device, prepare
 from numba_car.interop.torch_eager import Solve, is_transformed, serves
 from numba_car.interop.torch_library import NATIVE, Torch
@@ -33,10 +33,10 @@ def _run(name: str, arguments: Arguments, lib: Torch) -> tuple[Tensor, ...]:
     tracked = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in arrays)
     if not (transformed or tracked):
         return found
-    return closed_form.with_derivatives(lib, name, arrays, found, setting)
+    return formulas.with_derivatives(lib, name, arrays, found, setting)
 
 
-def _prepare(x: Any, delta: Any, eps: Any, options: Options) -> tuple[Arguments, Torch]:
+def _prepare(name: str, x: Any, delta: Any, eps: Any, options: Options) -> tuple[Arguments, Torch]:
     """Return the checked call, and the library for its device."""
     arrays = x, delta, eps, *options.bounds
     devices = {array.device for array in arrays if isinstance(array, Tensor)}
@@ -48,7 +48,7 @@ def _prepare(x: Any, delta: Any, eps: Any, options: Options) -> tuple[Arguments,
         )
     floats = [a.dtype for a in (x, delta) if isinstance(a, Tensor) and a.is_floating_point()]
     lib = Torch(device, floats[0] if floats else None)
-    return prepare(lib, x, delta, eps, options), lib
+    return prepare(lib, x, delta, eps, options, name), lib
 
 
 def _as_numpy(*values: Any) -> list[Any] | None:
@@ -78,7 +78,7 @@ def _call(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
         found = getattr(_numpy, name)(*arrays, options._replace(bounds=(lower, upper)))
         return Solution(*map(tensor_of, found)) if name == "solve" else tensor_of(found)
     x, delta, *eps = arguments
-    prepared, lib = _prepare(x, delta, eps[0] if eps else 0.0, options)
+    prepared, lib = _prepare(name, x, delta, eps[0] if eps else 0.0, options)
     return prepared.restore(lib, name, _run(name, prepared, lib))
 
 
@@ -115,3 +115,20 @@ def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
 def max_norm(x: Any, delta: Any, options: Options) -> Tensor:
     """Return `numba_car.max_norm` of tensors."""
     return _call("max_norm", (x, delta), options)
+
+
+def norm(x: Any, delta: Any, eta: Any, options: Options) -> Tensor:
+    """Return `numba_car.norm` of tensors."""
+    return _call("norm", (x, delta, eta), options)
+
+
+def project(x: Any, z: Any, eps: Any, options: Options, out: Tensor | None = None) -> Tensor:
+    """Return `numba_car.project` of tensors."""
+    found = _call("project", (x, z, eps), options)
+    return found if out is None else _store(found, out)
+
+
+def maximize(x: Any, g: Any, eps: Any, options: Options, out: Tensor | None = None) -> Tensor:
+    """Return `numba_car.maximize` of tensors."""
+    found = _call("maximize", (x, g, eps), options)
+    return found if out is None else _store(found, out)

@@ -22,7 +22,7 @@ class Torch:
         if isinstance(value, Tensor):
             return self._checked(name, value)
         # A list of x or delta takes the dtype of the other, so as not to lose digits; None is torch's default.
-        dtype = torch.float64 if name not in ("x", "delta") else self._dtype
+        dtype = self._dtype if name in ("x", "delta", "z", "g") else torch.float64
         try:
             if isinstance(value, (int, float)):
                 dtype = torch.float64 if isinstance(value, float) else torch.int64

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from numba_car.interop import backend_cpu, closed_form
+from numba_car.interop import backend_cpu, formulas
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays, Setting
 from numba_car.interop.torch_library import Torch
 
 _INPUTS = "Tensor x, Tensor delta, Tensor eps, Tensor lower, Tensor upper"
-_TASK = "float p, int[] axes, str precision, str of_x, str infeasible, str method, int? num_threads"
+_TASK = "float p, int[] axes, str precision, str of_x, str infeasible, str method, int? num_threads, str side"
 
 
 def _task(values: Sequence[Any]) -> Task:
@@ -178,7 +178,7 @@ def _backward_gradients(ctx: Any, *upstream: Tensor) -> tuple[Any, ...]:
 
     def gradients(*tensors: Tensor) -> tuple[Tensor, ...]:
         _, pull = torch.func.vjp(
-            lambda *given: closed_form.outputs(lib, name, Arrays(*given), [eta], setting),
+            lambda *given: formulas.outputs(lib, name, Arrays(*given), [eta], setting),
             *tensors[:5],
         )
         pulled = pull((tensors[5].to(arguments[0].dtype), *tensors[6:]))
