@@ -49,17 +49,6 @@ def widen(array: Any) -> Any:
 
 def narrow(values: Any, dtype: Any) -> Any:
     """Return a flat float32 array as float16 or bfloat16, rounded to nearest."""
-    return _bits(values, dtype.name).view(dtype)
-
-
-def rounded(values: Any, name: str) -> Any:
-    """Return a flat float32 array rounded to the nearest number of the dtype of that name."""
-    out = np.empty(values.size, np.float32)
-    _WIDEN[name](_bits(values, name), out)
-    return out
-
-
-def _bits(values: Any, name: str) -> Any:
     bits = np.empty(values.size, np.uint16)
-    _NARROW[name](values, bits)
-    return bits
+    _NARROW[dtype.name](values, bits)
+    return bits.view(dtype)

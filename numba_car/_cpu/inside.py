@@ -35,6 +35,16 @@ def _next_half(bits, is_down):
 
 
 @formula
+def rounded(v, stored):
+    """Return v in the dtype in which it is stored."""
+    if stored == 1:
+        return float16.widen(float16.narrow(v))
+    if stored == 2:
+        return bfloat16.widen(bfloat16.narrow(v))
+    return v
+
+
+@formula
 def toward(v, x, stored):
     """Return the number next to v on the side of x, in the dtype in which v is stored."""
     if stored == 1:
@@ -181,10 +191,14 @@ def _keep_inside(x, v, norm, eps, stored, lanes):
 def keep_rows_inside(x, n, norm, eps, eta, stored, out):
     """Move the results of a block of rows, as they are stored, until none is farther than eps from x.
 
-    `stored` is the kind of the dtype in which results are stored, which those in `out` are rounded to.
+    `stored` is the kind of the dtype in which results are stored, to which they are rounded here.
     Rows whose eta is NaN are left as they are.
     """
     lanes = np.empty(_LANES), np.empty(_LANES)
     for r in range(eps.size):
         if not math.isnan(eta[r]):
-            _keep_inside(row_of(x, r, n), row_of(out, r, n), norm, eps[r], stored, lanes)
+            row = row_of(out, r, n)
+            if stored != 0:
+                for i in range(n):
+                    row[i] = rounded(row[i], stored)
+            _keep_inside(row_of(x, r, n), row, norm, eps[r], stored, lanes)

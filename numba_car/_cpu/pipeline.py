@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from numba_car._core import half
 from numba_car._core.constants import MOST_SORTED, SMALL_P, SMALLEST_SUM
 from numba_car._core.norms import MAXIMUM, TWO
 from numba_car._core.verdicts import (
@@ -219,8 +218,6 @@ class Batch:
             (x, stride), stored = block.rows[0], self.problem.stored
             x = x.copy() if np.may_share_memory(x, target[0]) else x
             write(target)
-            if inside.STORED[stored]:
-                target = half.rounded(target[0], stored), target[1]
             how = self.problem.n, self.norm, block.eps, block.eta, inside.STORED[stored]
             inside.keep_rows_inside((x, stride), *how, target)
         out.store(block.start, block.stop, target[0])

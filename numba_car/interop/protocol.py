@@ -66,6 +66,7 @@ class Arguments(NamedTuple):
     task: Task
     dtype: Any
     batch_shape: tuple[int, ...]
+    sweep: int  # how many leading axes only eps has
 
     def restore(self, lib: Library, name: str, found: Sequence[Any]) -> Any:
         """Return the result of the function of that name, given its OUTPUTS, or the last of them."""
@@ -110,8 +111,8 @@ def prepare(
     if precision not in PRECISIONS:
         allowed = ", ".join(PRECISIONS)
         raise TypeError(f"x and {of_delta} must promote to one of {allowed}, found {precision}")
-    shape, axes = common_shape(_shape(x), _shape(delta), options.axis, of_delta)
-    shape, axes = swept_shape(_shape(eps), shape, axes)
+    own_shape, axes = common_shape(_shape(x), _shape(delta), options.axis, of_delta)
+    shape, axes = swept_shape(_shape(eps), own_shape, axes)
     compute = lib.compute_type(dtype)
 
     for found in (_shape(lower), _shape(upper)):
@@ -130,4 +131,5 @@ def prepare(
     task = Task(p, from_last, precision, of_x, *how)
     batch_shape = batch_of(shape, axes, keepdims=options.keepdims)
     arrays = Arrays(x, delta, by_row, lower, upper)
-    return Arguments(arrays, Setting(shape, axes, p), task, dtype, batch_shape)
+    sweep = len(shape) - len(own_shape)
+    return Arguments(arrays, Setting(shape, axes, p), task, dtype, batch_shape, sweep)

@@ -96,9 +96,10 @@ class _TensorFlow:
 _tensorflow = _TensorFlow()
 
 
-def _on_host(name: str, task: Task, *arrays: np.ndarray[Any, Any]) -> list[Any]:
+def _on_host(name: str, task: Task, sweep: int, *arrays: np.ndarray[Any, Any]) -> list[Any]:
     """Return the outputs of `backend_cpu.compute`, floats in the dtype of x."""
-    shape = np.broadcast_shapes(arrays[0].shape, arrays[1].shape)
+    x, delta, eps, *_ = arrays
+    shape = eps.shape[:sweep] + np.broadcast_shapes(x.shape, delta.shape)[sweep:]
     for argument, array in zip(Arrays._fields, arrays, strict=True):
         if not broadcasts(array.shape, shape):  # a graph may have known no sizes before
             raise ValueError(
@@ -113,7 +114,7 @@ def _find(name: str, arguments: Arguments) -> list[tf.Tensor]:
     """Return the outputs of that name, without derivatives."""
     arrays = arguments.arrays
     dtypes = [tf.bool if output == "saturated" else arrays.x.dtype for output in OUTPUTS[name]]
-    solve = functools.partial(_on_host, name, arguments.task)
+    solve = functools.partial(_on_host, name, arguments.task, arguments.sweep)
     found: Any = tf.numpy_function(solve, arrays, dtypes, stateful=False)
     found = (
         found if isinstance(found, list) else [found]
