@@ -106,6 +106,7 @@ def _sum_tile(tiles, g, n, count, norm, part, state):
 
 @rows
 def _within(value, most):
+    """Return whether a value and its inverse are less than `most`."""
     return (1 / most < abs(value)) & (abs(value) < most)  # vectorises
 
 
@@ -120,10 +121,9 @@ def _scale_tile(h, norm, most, part, state):
         pull = state[place(_PULL, r)] + h[r]
         rate, by_eps = rates(share, norm, eps, np.float64(part[place(_HERE, r)]))
         rate, inverse = rate_of_pull(pull, rate, eps)
-        pulls = _within(pull, most) & _within(rate, most) & _within(rate * eta, most)
-        found = saturated & _within(pull, most)
-        found |= sure & _within(share, most) & pulls
-        found |= (saturated | (sure & _within(share, most))) & (pull == 0)
+        usual = (pull == 0) | (_within(rate, most) & _within(rate * eta, most))
+        usual &= sure & _within(share, most)
+        found = (saturated | usual) & ((pull == 0) | _within(pull, most))
         found &= _within(eta, most) & _within(eps, most)
         state[place(_PULL, r)] = pull
         state[place(_BY_EPS, r)] = 0.0 if saturated else by_eps
