@@ -5,7 +5,10 @@ import pytest
 
 import numba_car as car
 from numba_car._core import transpose
+from numba_car._core.norms import norm_of
+from numba_car._cpu.short_vjp import vjp_short_rows
 from numba_car._cpu.tuning import SHORT
+from numba_car._cpu.vjp import vjp_rows
 from tests.support.strategies import FAMILIES, family_arrays
 
 LENGTHS = (1, 3, 4, 13, 32)
@@ -95,3 +98,51 @@ def test_transposed_copies(dtype, shape):
         back = np.full_like(memory, -1)
         transpose.scatter(block.reshape(-1), n + 3, back, rows_at, places)
         np.testing.assert_array_equal(back, memory)
+
+
+def with_both(x, delta, eps, eta, g, h, p, bounds):
+    """Return the gradients by row and by element of `vjp_short_rows`, and of `vjp_rows`, and which rows are left."""
+    count, n = x.shape
+    is_array = isinstance(bounds[0], np.ndarray)
+    found = []
+    for kernel in (vjp_short_rows, vjp_rows):
+        by_element = np.zeros((4, count, n), x.dtype)
+        outputs = tuple((of.reshape(-1), n) for of in by_element[: 4 if is_array else 2])
+        outputs += () if is_array else (0.0, 0.0)
+        by_row, left = np.zeros((3, count)), np.ones(count, bool)
+        batches = [
+            (of.reshape(-1), n) if isinstance(of, np.ndarray) else of
+            for of in (x, delta, *bounds, g)
+        ]
+        upstream = batches.pop(), np.full(count, h)
+        numbers = norm_of(p), eps, eta, float(np.finfo(x.dtype).max)
+        kernel(*batches, n, *upstream, *numbers, outputs, by_row, left)
+        found.append((by_element, by_row[: 1 if is_array else 3], left))
+    return *found[0], *found[1][:2]
+
+
+@dtypes
+@norms
+@pytest.mark.parametrize(("is_array", "h"), [(False, 0.0), (True, 0.7), (False, 0.7)])
+def test_gradients_are_those_of_a_row_by_itself(dtype, p, is_array, h):
+    rng = np.random.default_rng(1)
+    for n in LENGTHS:
+        if n * np.dtype(dtype).itemsize > SHORT:
+            continue
+        x, delta = rng.random((200, n)).astype(dtype), rng.standard_normal((200, n)).astype(dtype)
+        delta[::7, 0], x[::5, -1] = 0, 1
+        eps = np.resize([0.1, 0.5, 2.0 * n], 200) * n ** (1 / p)
+        eta = car.eta(x.astype(float), delta.astype(float), eps, p=p)
+        # Without cancellation in its product with delta.
+        g = np.sign(delta) * rng.random((200, n)).astype(dtype) if h == 0 else 0.0
+        bounds = (np.zeros_like(x), np.ones_like(x)) if is_array else (0.0, 1.0)
+        by_element, by_row, left, elements, rows = with_both(x, delta, eps, eta, g, h, p, bounds)
+        moves = (delta != 0) & (x < 1)
+        assert not left[moves.all(axis=1)].any()
+        assert left[~(delta != 0).any(axis=1)].all()
+        scale = np.abs(elements).max(axis=(0, 2)) + eta + 1
+        rtol = 32 * np.finfo(dtype).eps
+        errors = np.abs(by_element - elements) / scale[:, None]
+        assert errors[:, ~left].max() <= rtol
+        np.testing.assert_allclose(by_row[:, ~left], rows[:, ~left], rtol=rtol, atol=rtol * 10)
+        assert not by_element[:, left].any()

@@ -1,4 +1,4 @@
-"""Transposed copies, eight by eight elements at a time: between rows in memory and columns in memory.
+"""Transposed copies, eight by eight elements, or four by four, at a time: between rows in memory and columns in memory.
 
 A copy that takes one element after the other takes 5 times as long.
 """
@@ -10,63 +10,85 @@ from numba.extending import intrinsic, overload
 
 from numba_car._jit import kernel, rows
 
-SIDE = 8
+SIDE, HALF = 8, 4
+
+
+def _copied(source, start, stride, target, to, step, side):
+    for a in range(side):
+        for b in range(side):
+            target[to + b * step + a] = source[start + a * stride + b]
 
 
 def swap(source, start, stride, target, to, step):
     """Store source[start + a*stride + b] in target[to + b*step + a], for a and b from 0 to 7."""
-    for a in range(SIDE):
-        for b in range(SIDE):
-            target[to + b * step + a] = source[start + a * stride + b]
+    _copied(source, start, stride, target, to, step, SIDE)
 
 
-@intrinsic
-def _swap(_, source, start, stride, target, to, step):
-    def generate(context, builder, signature, values):
-        arrays = [
-            context.make_array(signature.args[k])(context, builder, values[k]) for k in (0, 3)
-        ]
-        number = context.get_data_type(signature.args[0].dtype)
-        vector, alignment = ir.VectorType(number, SIDE), context.get_abi_sizeof(number)
-
-        def place(array, first, by, k):
-            index = builder.add(first, builder.mul(by, ir.Constant(first.type, k)))
-            return builder.bitcast(builder.gep(array.data, [index]), vector.as_pointer())
-
-        vectors = []
-        for k in range(SIDE):
-            vectors.append(builder.load(place(arrays[0], values[1], values[2], k)))
-            vectors[-1].align = alignment
-        for far in (
-            1,
-            2,
-            4,
-        ):  # swaps this bit of the index of a row with that of the index in the row
-            for k in range(SIDE):
-                if not k & far:
-                    pair = vectors[k], vectors[k + far]
-                    vectors[k], vectors[k + far] = (
-                        builder.shuffle_vector(*pair, mask) for mask in _masks(far)
-                    )
-        for k in range(SIDE):
-            store = builder.store(vectors[k], place(arrays[1], values[4], values[5], k))
-            store.align = alignment
-        return context.get_dummy_value()
-
-    return types.void(source, start, stride, target, to, step), generate
+def swap_half(source, start, stride, target, to, step):
+    """Store source[start + a*stride + b] in target[to + b*step + a], for a and b from 0 to 3."""
+    _copied(source, start, stride, target, to, step, HALF)
 
 
-def _masks(far):
+def _swap_of(side):
+    """Return the intrinsic that swaps `side` by `side` elements, a power of two."""
+
+    @intrinsic
+    def _swap(_, source, start, stride, target, to, step):
+        def generate(context, builder, signature, values):
+            arrays = [
+                context.make_array(signature.args[k])(context, builder, values[k]) for k in (0, 3)
+            ]
+            number = context.get_data_type(signature.args[0].dtype)
+            vector, alignment = ir.VectorType(number, side), context.get_abi_sizeof(number)
+
+            def place(array, first, by, k):
+                index = builder.add(first, builder.mul(by, ir.Constant(first.type, k)))
+                return builder.bitcast(builder.gep(array.data, [index]), vector.as_pointer())
+
+            vectors = []
+            for k in range(side):
+                vectors.append(builder.load(place(arrays[0], values[1], values[2], k)))
+                vectors[-1].align = alignment
+            for bit in range(side.bit_length() - 1):
+                # Swap this bit of the index of a row with that of the index in the row.
+                far = 1 << bit
+                for k in range(side):
+                    if not k & far:
+                        pair = vectors[k], vectors[k + far]
+                        vectors[k], vectors[k + far] = (
+                            builder.shuffle_vector(*pair, mask) for mask in _masks(far, side)
+                        )
+            for k in range(side):
+                store = builder.store(vectors[k], place(arrays[1], values[4], values[5], k))
+                store.align = alignment
+            return context.get_dummy_value()
+
+        return types.void(source, start, stride, target, to, step), generate
+
+    return _swap
+
+
+def _masks(far, side):
     """Return which elements of two rows, `far` apart, the first and the second of them get."""
-    low = [k + SIDE - far if k & far else k for k in range(SIDE)]
-    high = [k + SIDE if k & far else k + far for k in range(SIDE)]
-    kind = ir.VectorType(ir.IntType(32), SIDE)
+    low = [k + side - far if k & far else k for k in range(side)]
+    high = [k + side if k & far else k + far for k in range(side)]
+    kind = ir.VectorType(ir.IntType(32), side)
     return [ir.Constant(kind, mask) for mask in (low, high)]
+
+
+_swap_whole, _swap_half = _swap_of(SIDE), _swap_of(HALF)
 
 
 @overload(swap)
 def _compiled_swap(source, start, stride, target, to, step):
-    return lambda source, start, stride, target, to, step: _swap(
+    return lambda source, start, stride, target, to, step: _swap_whole(
+        source, start, stride, target, to, step
+    )
+
+
+@overload(swap_half)
+def _compiled_swap_half(source, start, stride, target, to, step):
+    return lambda source, start, stride, target, to, step: _swap_half(
         source, start, stride, target, to, step
     )
 

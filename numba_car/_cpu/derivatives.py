@@ -10,8 +10,10 @@ import numpy as np
 
 from numba_car._cpu.jvp import jvp_rows
 from numba_car._cpu.pipeline import Batch, Block
+from numba_car._cpu.short_vjp import vjp_short_rows
 from numba_car._cpu.solve import solve_blocks
 from numba_car._cpu.sums import add_rows
+from numba_car._cpu.tuning import in_tiles
 from numba_car._cpu.vjp import vjp_rows
 from numba_car._layout import Array, Rows
 from numba_car._problem import Problem
@@ -119,6 +121,7 @@ def vjp(
         for array, is_computed in zip(problem.inputs, computed, strict=True)
     ]
     by_row = np.empty((3, problem.count))
+    is_short = in_tiles(problem.n, batch.norm, problem.x.dtype)
 
     def differentiate(block: Block) -> None:
         start, stop = block.start, block.stop
@@ -126,7 +129,10 @@ def vjp(
         sums = np.empty((3, stop - start))
         upstream = g.block(start, stop) if isinstance(g, Rows) else g, h[start:stop].copy()
         given = block.eps, block.eta, problem.largest
-        vjp_rows(*block.rows, *upstream, batch.norm, *given, tuple(targets), sums)
+        call = *block.rows, *upstream, batch.norm, *given, tuple(targets), sums
+        left = np.ones(stop - start, np.bool_)
+        if not is_short or vjp_short_rows(*call, left):
+            vjp_rows(*call, left)
         by_row[:, start:stop] = sums
         for output, target in zip(outputs, targets, strict=True):
             if output:

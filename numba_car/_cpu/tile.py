@@ -7,7 +7,8 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from numba_car._core.transpose import SIDE, swap
+from numba_car._core.transpose import HALF, SIDE, swap, swap_half
+from numba_car._cpu.row import store
 from numba_car._jit import formula, rows
 
 LANES = 32  # rows of a tile
@@ -23,11 +24,15 @@ def place(index, lane):
 @rows
 def _copy_rows(flat, stride, first, count, n, tile):
     for r in range(0, count, SIDE):
-        start = (first + r) * stride
+        start, is_whole = (first + r) * stride, r + SIDE <= count
         for i in range(0, n, SIDE):
+            to = i * LANES + r
+            if is_whole and i + HALF == n:
+                swap_half(flat, start + i, stride, tile, to, LANES)
+                swap_half(flat, start + HALF * stride + i, stride, tile, to + HALF, LANES)
             # What a vector holds beyond the end of its row, nothing reads.
-            if r + SIDE <= count and start + (SIDE - 1) * stride + i + SIDE <= flat.size:
-                swap(flat, start + i, stride, tile, i * LANES + r, LANES)
+            elif is_whole and start + (SIDE - 1) * stride + i + SIDE <= flat.size:
+                swap(flat, start + i, stride, tile, to, LANES)
             else:
                 for k in range(r, min(r + SIDE, count)):
                     for j in range(i, min(i + SIDE, n)):
@@ -35,24 +40,53 @@ def _copy_rows(flat, stride, first, count, n, tile):
 
 
 @rows
-def save(tile, batch, first, count, n):
-    """Store a tile as `count` rows of a batch, from `first` on."""
-    flat, stride = batch
-    whole = count - count % SIDE if n % SIDE == 0 else 0
-    for r in range(0, whole, SIDE):
-        for i in range(0, n, SIDE):
-            swap(tile, i * LANES + r, LANES, flat, (first + r) * stride + i, stride)
-    for r in range(whole, count):
-        save_row(tile, batch, first, r, n)
-
-
-@rows
-def save_row(tile, batch, first, lane, n):
-    """Store one row of a tile as row `first + lane` of a batch."""
-    flat, stride = batch
+def _save_row(tile, flat, stride, first, lane, n):
     row = flat[(first + lane) * stride : (first + lane) * stride + n]
     for i in range(n):
         row[i] = tile[i * LANES + lane]
+
+
+@rows
+def _save_rows(tile, flat, stride, first, count, n):
+    whole = count - count % SIDE if n % HALF == 0 else 0
+    for r in range(0, whole, SIDE):
+        for i in range(0, n, SIDE):
+            at, to = i * LANES + r, (first + r) * stride + i
+            if i + HALF == n:
+                swap_half(tile, at, LANES, flat, to, stride)
+                swap_half(tile, at + HALF, LANES, flat, to + HALF * stride, stride)
+            else:
+                swap(tile, at, LANES, flat, to, stride)
+    for r in range(whole, count):
+        _save_row(tile, flat, stride, first, r, n)
+
+
+def save(tile, batch, first, count, n):
+    """Store a tile as `count` rows of a batch, from `first` on; do nothing for one number."""
+    if isinstance(batch, tuple):
+        _save_rows(tile, batch[0], batch[1], first, count, n)
+
+
+@overload(save)
+def _save(tile, batch, first, count, n):
+    if not isinstance(batch, types.BaseTuple):
+        return lambda tile, batch, first, count, n: None
+    return lambda tile, batch, first, count, n: _save_rows(
+        tile, batch[0], batch[1], first, count, n
+    )
+
+
+def save_row(tile, batch, first, lane, n):
+    """Store one row of a tile as row `first + lane` of a batch; do nothing for one number."""
+    if isinstance(batch, tuple):
+        _save_row(tile, batch[0], batch[1], first, lane, n)
+
+
+@overload(save_row)
+def _save_one(tile, batch, first, lane, n):
+    if not isinstance(batch, types.BaseTuple):
+        return lambda tile, batch, first, lane, n: None
+    return lambda tile, batch, first, lane, n: _save_row(tile, batch[0], batch[1], first, lane, n)
 
 
 def tile_of(batch, n):
@@ -84,21 +118,30 @@ def _load(batch, first, count, n, tile):
     )
 
 
+@rows
+def _copy_first_of(tile, index):
+    for r in range(LANES):  # compiles in a tenth of the time that slices take
+        tile[place(index, r)] = tile[r]
+
+
 def copy_first(tile, index):
     """Store element 0 as element `index` too; do nothing for one number."""
     if isinstance(tile, np.ndarray):
-        tile[index * LANES : (index + 1) * LANES] = tile[:LANES]
+        _copy_first_of(tile, index)
 
 
 @overload(copy_first)
 def _copy_first(tile, index):
     if not isinstance(tile, types.Array):
         return lambda tile, index: None
+    return lambda tile, index: _copy_first_of(tile, index)
 
-    def implementation(tile, index):
-        tile[index * LANES : (index + 1) * LANES] = tile[:LANES]
 
-    return implementation
+@rows
+def clear(tile, index):
+    """Store 0 as that element of all rows; do nothing for one number."""
+    for r in range(LANES):
+        store(tile, place(index, r), 0)
 
 
 @rows
@@ -112,7 +155,7 @@ def pad_tiles(tiles, n):
     """Fill a last group of elements with some that do not move."""
     x, delta, lower, upper = tiles
     for i in range(n, n + -n % GROUP):
-        delta[i * LANES : (i + 1) * LANES] = 0
+        clear(delta, i)
         copy_first(x, i)
         copy_first(lower, i)
         copy_first(upper, i)
@@ -126,3 +169,11 @@ def load_tiles(x, delta, lower, upper, first, count, n, tiles):
     load(lower, first, count, n, tiles[2])
     load(upper, first, count, n, tiles[3])
     pad_tiles(tiles, n)
+
+
+@rows
+def load_padded(batch, first, count, n, tile):
+    """Store `count` rows from `first` on in a tile, with zeros in a last group of elements; do nothing for one number."""
+    load(batch, first, count, n, tile)
+    for i in range(n, n + -n % GROUP):
+        clear(tile, i)

@@ -71,17 +71,18 @@ def _backward(row, g, h, norm, eps, eta, largest, outputs):
         to_lower, to_upper = _write_row(row, g, norm, inverse, eta, rate, largest, outputs)
     if decider >= 0:
         more = by_decider(np.float64(row[1][decider]), pull, eta, saturated)
-        _increase(out_x, decider, more[0], largest)
-        _increase(out_delta, decider, more[1], largest)
-        _increase(out_lower, decider, more[2], largest)
-        _increase(out_upper, decider, more[3], largest)
+        increase(out_x, decider, more[0], largest)
+        increase(out_delta, decider, more[1], largest)
+        increase(out_lower, decider, more[2], largest)
+        increase(out_upper, decider, more[3], largest)
         to_lower, to_upper = to_lower + more[2], to_upper + more[3]
     by_eps = clamp(pull * by_eps, largest)
     return True, by_eps, clamp(to_lower, largest), clamp(to_upper, largest)
 
 
 @rows
-def _increase(values, index, value, largest):
+def increase(values, index, value, largest):
+    """Add a number to values[index], and clip the sum; do nothing if `values` is one number."""
     store(values, index, clamp(np.float64(at(values, index)) + value, largest))
 
 
@@ -106,10 +107,12 @@ def vjp_row(row, g, h, norm, eps, eta, largest, outputs):
 
 
 @kernel
-def vjp_rows(x, delta, lower, upper, n, g, h, norm, eps, eta, largest, outputs, sums):
-    """Store the gradients of a block of rows: by element, and by row those of eps and the bounds."""
+def vjp_rows(x, delta, lower, upper, n, g, h, norm, eps, eta, largest, outputs, sums, left):
+    """Store the gradients of those rows of a block that are left: by element, and by row those of eps and the bounds."""
     out_x, out_delta, out_lower, out_upper = outputs
     for r in range(eps.size):
+        if not left[r]:
+            continue
         row = rows_of(x, delta, lower, upper, r, n)
         out = (
             row_of(out_x, r, n),
