@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from numba_car._api import eta, max_norm, norm, rescale, solve
 from numba_car._derivatives import eta_jvp, eta_vjp, rescale_jvp, rescale_vjp
-from numba_car._options import Gradients, Rescaled, Solution
+from numba_car._options import (
+    Gradients,
+    MaximizeGradients,
+    ProjectGradients,
+    Rescaled,
+    Solution,
+)
+from numba_car._step_derivatives import maximize_jvp, maximize_vjp, project_jvp, project_vjp
 from numba_car._steps import maximize, project
 
 if TYPE_CHECKING:
@@ -17,6 +24,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Gradients",
+    "MaximizeGradients",
+    "ProjectGradients",
     "Rescaled",
     "Solution",
     "eta",
@@ -25,8 +34,12 @@ __all__ = [
     "kernels",
     "max_norm",
     "maximize",
+    "maximize_jvp",
+    "maximize_vjp",
     "norm",
     "project",
+    "project_jvp",
+    "project_vjp",
     "rescale",
     "rescale_jvp",
     "rescale_vjp",

@@ -5,7 +5,6 @@ The modules of `interop` have the same functions for other libraries' arrays.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,27 +14,20 @@ from numpy.typing import ArrayLike
 from numba_car._cpu import derivatives
 from numba_car._cpu import solve as solver
 from numba_car._layout import Array, Rows
-from numba_car._numpy_steps import maximize, project
-from numba_car._options import Gradients, Options, Rescaled, Solution, pair
-from numba_car._problem import (
-    Problem,
-    as_numeric,
-    batch_of,
-    by_element,
-    by_row,
-    problem,
-    result_rows,
+from numba_car._numpy_steps import (
+    maximize,
+    maximize_jvp,
+    maximize_vjp,
+    project,
+    project_jvp,
+    project_vjp,
 )
+from numba_car._options import Gradients, Options, Rescaled, Solution
+from numba_car._problem import Problem, as_numeric, by_element, by_row, problem, result_rows
+from numba_car._results import gradients_of, restore, tangents_of
 
-__all__ = ["maximize", "project"]  # which stand in a module of their own
-
-
-def restore(flat: Array, task: Problem) -> Any:
-    """Return one number a row in the shape of a NumPy reduction, which is a scalar for a single row."""
-    if task.is_plain and not task.options.keepdims:
-        return flat
-    shape = batch_of(task.shape, task.axes, keepdims=task.options.keepdims)
-    return flat.reshape(shape)[()]
+# Those which stand in a module of their own.
+__all__ = ["maximize", "maximize_jvp", "maximize_vjp", "project", "project_jvp", "project_vjp"]
 
 
 def _rounded(flat: Array, task: Problem) -> Array:
@@ -113,7 +105,7 @@ def eta_vjp(
     """Return `numba_car.eta_vjp` of NumPy arrays."""
     task = problem(x, delta, eps, options)
     h = by_row("grad_eta", as_numeric("grad_eta", grad_eta), task.shape, task.axes)
-    return _gradients(task, eps, derivatives.vjp(task, 0.0, h))
+    return gradients_of(task, eps, derivatives.vjp(task, 0.0, h))
 
 
 def rescale_vjp(
@@ -122,47 +114,7 @@ def rescale_vjp(
     """Return `numba_car.rescale_vjp` of NumPy arrays."""
     task = problem(x, delta, eps, options)
     g = by_element("grad_out", grad_out, task)
-    return _gradients(task, eps, derivatives.vjp(task, g, np.zeros(task.count)))
-
-
-def _gradients(task: Problem, eps: ArrayLike, found: Any) -> Gradients:
-    """Return gradients in the shapes of their arguments."""
-    x, delta, of_eps, *of_bounds = found
-    if task.is_plain:
-        of_numbers = (_clamped_number(value, task) for value in (of_eps.sum(), *of_bounds))
-        return Gradients(x, delta, *of_numbers)
-    by_batch, shape = of_eps.reshape(task.batch_shape), np.shape(eps)
-    if len(shape) == len(task.shape) > by_batch.ndim:
-        by_batch = by_batch.reshape(task.batch_shape_kept)
-    lower, upper = (
-        None if bound is None else _clamped(value, task).reshape(np.shape(bound))[()]
-        for bound, value in zip(pair(task.options.bounds), of_bounds, strict=True)
-    )
-    of_eps = _clamped(sum_to(by_batch, shape), task)
-    return Gradients(_clamped(x, task)[()], _clamped(delta, task)[()], of_eps[()], lower, upper)
-
-
-def _clamped(values: ArrayLike, task: Problem) -> Array:
-    """Return values in the result's dtype; sums beyond its range become its largest number."""
-    values = np.asarray(values)
-    if values.dtype == task.dtype:
-        return values
-    clamped: Array = np.clip(values, -task.largest, task.largest).astype(task.dtype)
-    return clamped
-
-
-def _clamped_number(value: float, task: Problem) -> Any:
-    """Return what `_clamped` does, of one number, in a fraction of the time."""
-    beyond = abs(value) > task.largest
-    return task.dtype.type(math.copysign(task.largest, value) if beyond else value)
-
-
-def sum_to(values: Array, shape: tuple[int, ...]) -> Any:
-    """Return values summed over the axes along which an array of this shape was broadcast."""
-    padded = (1,) * (values.ndim - len(shape)) + shape
-    axes = tuple(i for i, size in enumerate(padded) if size != values.shape[i])
-    with np.errstate(over="ignore"):
-        return values.sum(axis=axes, keepdims=True).reshape(shape)
+    return gradients_of(task, eps, derivatives.vjp(task, g, np.zeros(task.count)))
 
 
 def eta_jvp(
@@ -170,7 +122,7 @@ def eta_jvp(
 ) -> Any:
     """Return `numba_car.eta_jvp` of NumPy arrays, given the tangents of x, delta and eps."""
     task = problem(x, delta, eps, options)
-    return restore(_rounded(derivatives.jvp(task, _tangents(task, *tangents), None), task), task)
+    return restore(_rounded(derivatives.jvp(task, tangents_of(task, *tangents), None), task), task)
 
 
 def rescale_jvp(
@@ -180,17 +132,5 @@ def rescale_jvp(
     task = problem(x, delta, eps, options)
     out = np.empty(task.shape, task.dtype)
     rows = Rows(out, task.axes, task.x.dtype)
-    derivatives.jvp(task, _tangents(task, *tangents), rows)
+    derivatives.jvp(task, tangents_of(task, *tangents), rows)
     return out[()]
-
-
-def _tangents(
-    task: Problem, of_x: ArrayLike | None, of_delta: ArrayLike | None, of_eps: ArrayLike | None
-) -> tuple[Rows | float, Rows | float, Array]:
-    """Return tangents as rows, those of eps as one number a row; None is 0."""
-    of_eps_array = as_numeric("tangent_eps", 0.0 if of_eps is None else of_eps)
-    return (
-        0.0 if of_x is None else by_element("tangent_x", of_x, task),
-        0.0 if of_delta is None else by_element("tangent_delta", of_delta, task),
-        by_row("tangent_eps", of_eps_array, task.shape, task.axes),
-    )

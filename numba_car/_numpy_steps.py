@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._cpu import steps
-from numba_car._layout import Array
-from numba_car._options import Options
-from numba_car._problem import Problem, problem, result_rows
+from numba_car._cpu import step_derivatives, steps
+from numba_car._layout import Array, Rows
+from numba_car._options import MaximizeGradients, Options, ProjectGradients
+from numba_car._problem import Problem, by_element, problem, result_rows
+from numba_car._results import gradients_of, tangents_of
 
 
 def project(
@@ -25,6 +27,45 @@ def maximize(
 ) -> Any:
     """Return `numba_car.maximize` of NumPy arrays."""
     return _step(steps.maximize, problem(x, g, eps, options, "maximize"), out)
+
+
+def project_vjp(
+    x: ArrayLike, z: ArrayLike, eps: ArrayLike, grad_out: ArrayLike, options: Options
+) -> ProjectGradients:
+    """Return `numba_car.project_vjp` of NumPy arrays."""
+    task = problem(x, z, eps, options, "project")
+    found = step_derivatives.project_vjp(task, by_element("grad_out", grad_out, task))
+    return ProjectGradients(*gradients_of(task, eps, found))
+
+
+def maximize_vjp(
+    x: ArrayLike, g: ArrayLike, eps: ArrayLike, grad_out: ArrayLike, options: Options
+) -> MaximizeGradients:
+    """Return `numba_car.maximize_vjp` of NumPy arrays."""
+    task = problem(x, g, eps, options, "maximize")
+    found = step_derivatives.maximize_vjp(task, by_element("grad_out", grad_out, task))
+    return MaximizeGradients(*gradients_of(task, eps, found))
+
+
+def project_jvp(
+    x: ArrayLike, z: ArrayLike, eps: ArrayLike, tangents: tuple[Any, ...], options: Options
+) -> Any:
+    """Return `numba_car.project_jvp` of NumPy arrays, given the tangents of x, z and eps."""
+    return _push(step_derivatives.project_jvp, problem(x, z, eps, options, "project"), tangents)
+
+
+def maximize_jvp(
+    x: ArrayLike, g: ArrayLike, eps: ArrayLike, tangents: tuple[Any, ...], options: Options
+) -> Any:
+    """Return `numba_car.maximize_jvp` of NumPy arrays, given the tangents of x, g and eps."""
+    return _push(step_derivatives.maximize_jvp, problem(x, g, eps, options, "maximize"), tangents)
+
+
+def _push(store: Callable[..., None], task: Problem, tangents: tuple[Any, ...]) -> Any:
+    """Return the tangents that a function of the solver stores."""
+    out = np.empty(task.shape, task.dtype)
+    store(task, tangents_of(task, *tangents), Rows(out, task.axes, task.x.dtype))
+    return out[()]
 
 
 def _step(store: Callable[..., Array], task: Problem, out: Array | None) -> Any:

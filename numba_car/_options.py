@@ -88,6 +88,38 @@ class Gradients(NamedTuple):
     upper: Any
 
 
+class ProjectGradients(NamedTuple):
+    """Gradients of the arguments of `project`, as `Gradients` has those of `rescale`.
+
+    Attributes
+    ----------
+    x, z, eps, lower, upper : ndarray, scalar or None
+        As in `Gradients`.
+    """
+
+    x: Any
+    z: Any
+    eps: Any
+    lower: Any
+    upper: Any
+
+
+class MaximizeGradients(NamedTuple):
+    """Gradients of the arguments of `maximize`, as `Gradients` has those of `rescale`.
+
+    Attributes
+    ----------
+    x, g, eps, lower, upper : ndarray, scalar or None
+        As in `Gradients`.
+    """
+
+    x: Any
+    g: Any
+    eps: Any
+    lower: Any
+    upper: Any
+
+
 # What functions call the arguments that stand in the place of delta and eps.
 NAMES = {"project": ("z", "eps"), "maximize": ("g", "eps"), "norm": ("delta", "eta")}
 
@@ -108,6 +140,18 @@ def check_p(p: float) -> float:
     if not value > 0:
         raise ValueError(f"p must be in (0, inf], found {p!r}")
     return value
+
+
+def check_order_of_projection(p: float) -> None:
+    """Raise unless p is 1, 2 or inf."""
+    if check_p(p) not in (1.0, 2.0, math.inf):
+        raise ValueError(f"p must be 1, 2 or inf for a projection, found {p!r}")
+
+
+def check_order_of_ascent(p: float) -> None:
+    """Raise unless p is 1 or more: below, the ball is not convex."""
+    if check_p(p) < 1.0:
+        raise ValueError(f"p must be at least 1 for best ascent, found {p!r}")
 
 
 def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from numba_car._dispatch import library_of
 from numba_car._layout import Array
-from numba_car._options import Axis, Bounds, Options, check_p, pair
-
-
-def check_order_of_projection(p: float) -> None:
-    """Raise unless p is 1, 2 or inf."""
-    if check_p(p) not in (1.0, 2.0, math.inf):
-        raise ValueError(f"p must be 1, 2 or inf for a projection, found {p!r}")
-
-
-def check_order_of_ascent(p: float) -> None:
-    """Raise unless p is 1 or more: below, the ball is not convex."""
-    if check_p(p) < 1.0:
-        raise ValueError(f"p must be at least 1 for best ascent, found {p!r}")
+from numba_car._options import (
+    Axis,
+    Bounds,
+    Options,
+    check_order_of_ascent,
+    check_order_of_projection,
+    pair,
+)
 
 
 def project(

@@ -23,6 +23,7 @@ from numba_car._dispatch import library_of
 from numba_car._layout import Array, Rows
 from numba_car._options import Options, Solution, pair
 from numba_car._problem import Problem, problem, result_rows
+from numba_car._results import restore
 
 __all__ = ["eta", "max_norm", "rescale", "solve"]
 
@@ -104,7 +105,7 @@ def _by_row(name: str, x: Any, delta: Any, eps: Any, options: Options) -> list[A
     with np.errstate(over="ignore"):
         dtypes = {np.dtype(np.float64): task.dtype}  # booleans stay what they are
         found = (v.astype(dtypes.get(v.dtype, v.dtype), copy=False) for v in _run(name, task))
-        return [_numpy.restore(values, task) for values in found]
+        return [restore(values, task) for values in found]
 
 
 @_as(_api.eta, "eta(row, up, 0.1)", "array([0.05])")

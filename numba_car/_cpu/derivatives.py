@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,58 @@ def _gradient_of(problem: Problem, array: Array) -> _Gradient | _SummedGradient:
     return _SummedGradient(problem, array.shape)
 
 
+def gradients(
+    problem: Problem,
+    call_with_blocks: Callable[[Callable[[Block], None]], Any],
+    differentiate: Callable[[Block, tuple[Any, ...], Array], None],
+    wanted: tuple[bool, bool] = (True, True),
+) -> tuple[Any, Any, Any, Any, Any]:
+    """Return the gradients of x, delta, eps (flat, by row), lower and upper.
+
+    `differentiate(block, targets, sums)` stores those of a block: by element in the targets for x, delta and the
+    bounds, a number where none are asked for, and by row in `sums`, of eps and of both bounds.
+    """
+    has_arrays = isinstance(problem.lower, Rows)
+    computed = (*wanted, has_arrays, has_arrays)
+    outputs = [
+        _gradient_of(problem, array) if is_computed else None
+        for array, is_computed in zip(problem.inputs, computed, strict=True)
+    ]
+    by_row = np.empty((3, problem.count))
+
+    def work(block: Block) -> None:
+        start, stop = block.start, block.stop
+        targets: list[Any] = [output.target(start, stop) if output else 0.0 for output in outputs]
+        sums = np.empty((3, stop - start))
+        differentiate(block, tuple(targets), sums)
+        by_row[:, start:stop] = sums
+        for output, target in zip(outputs, targets, strict=True):
+            if output:
+                output.take(start, stop, target[0])
+
+    call_with_blocks(work)
+    of_x, of_delta, *of_bounds = (output and output.result() for output in outputs)
+    return of_x, of_delta, by_row[0], *(of_bounds if has_arrays else by_row[1:].sum(axis=1))
+
+
+def upstream_of(g: Rows | float, block: Block) -> Any:
+    """Return the rows of g that are those of a block."""
+    return g.block(block.start, block.stop) if isinstance(g, Rows) else g
+
+
+def vjp_of_block(
+    batch: Batch, block: Block, g: Rows | float, h: Array, targets: tuple[Any, ...], sums: Array
+) -> None:
+    """Store the gradients of clip(x + eta*delta) and of eta, of which g and h are upstream."""
+    upstream = upstream_of(g, block), h[block.start : block.stop].copy()
+    given = block.eps, block.eta, batch.problem.largest
+    call = *block.rows, *upstream, batch.norm, *given, targets, sums
+    left = np.ones(block.eta.size, np.bool_)
+    is_short = in_tiles(batch.problem.n, batch.norm, batch.problem.x.dtype)
+    if not is_short or vjp_short_rows(*call, left):
+        vjp_rows(*call, left)
+
+
 def vjp(
     problem: Problem,
     g: Rows | float,
@@ -114,37 +167,18 @@ def vjp(
     If `eta` is given, nothing is solved again; the gradients of x and delta are None unless they are `wanted`.
     """
     batch = Batch(problem)
-    has_arrays = isinstance(problem.lower, Rows)
-    computed = (*wanted, has_arrays, has_arrays)
-    outputs = [
-        _gradient_of(problem, array) if is_computed else None
-        for array, is_computed in zip(problem.inputs, computed, strict=True)
-    ]
-    by_row = np.empty((3, problem.count))
-    is_short = in_tiles(problem.n, batch.norm, problem.x.dtype)
 
-    def differentiate(block: Block) -> None:
-        start, stop = block.start, block.stop
-        targets: list[Any] = [output.target(start, stop) if output else 0.0 for output in outputs]
-        sums = np.empty((3, stop - start))
-        upstream = g.block(start, stop) if isinstance(g, Rows) else g, h[start:stop].copy()
-        given = block.eps, block.eta, problem.largest
-        call = *block.rows, *upstream, batch.norm, *given, tuple(targets), sums
-        left = np.ones(stop - start, np.bool_)
-        if not is_short or vjp_short_rows(*call, left):
-            vjp_rows(*call, left)
-        by_row[:, start:stop] = sums
-        for output, target in zip(outputs, targets, strict=True):
-            if output:
-                output.take(start, stop, target[0])
+    def call_with_blocks(work: Callable[[Block], None]) -> None:
+        if eta is None:
+            solve_blocks(batch, work)
+        else:
+            batch.eta = eta
+            batch.for_blocks(lambda start, stop: work(batch.solved(start, stop)))
 
-    if eta is None:
-        solve_blocks(batch, differentiate)
-    else:
-        batch.eta = eta
-        batch.for_blocks(lambda start, stop: differentiate(batch.solved(start, stop)))
-    of_x, of_delta, *of_bounds = (output and output.result() for output in outputs)
-    return of_x, of_delta, by_row[0], *(of_bounds if has_arrays else by_row[1:].sum(axis=1))
+    def differentiate(block: Block, targets: tuple[Any, ...], sums: Array) -> None:
+        vjp_of_block(batch, block, g, h, targets, sums)
+
+    return gradients(problem, call_with_blocks, differentiate, wanted)
 
 
 def jvp(

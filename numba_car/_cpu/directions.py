@@ -1,12 +1,13 @@
 """Directions that are computed from other arrays, a block of rows at a time, and never held for a whole batch."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from numba_car._core.norms import STORED, in_lanes, norm_of, term
 from numba_car._cpu.maxima import max_abs
-from numba_car._cpu.row import row_of
+from numba_car._cpu.row import at, row_of
 from numba_car._jit import kernel, rows
 from numba_car._layout import Array, Rows
 
@@ -54,6 +55,17 @@ def _raise_rows(g, n, norm, out, lost):
             target[:] = row
 
 
+@kernel
+def _chain_rows(g, delta, n, count, power, tangent, out):
+    """Store tangent * d delta/d g, where delta is |g|**power with the sign of g; 0 where g is 0 or power 0."""
+    for r in range(count):
+        row, raised, target = row_of(g, r, n), row_of(delta, r, n), row_of(out, r, n)
+        given = row_of(tangent, r, n)
+        for i in range(n):
+            slope = np.float64(raised[i]) / np.float64(row[i]) if row[i] != 0 else 0.0
+            target[i] = power * slope * np.float64(at(given, i))
+
+
 class Difference(Rows):
     """The rows z - x."""
 
@@ -76,12 +88,13 @@ class Ascent(Rows):
     Along them a first-order gain <g, v - x> is largest for a given p-norm.
     """
 
-    __slots__ = ("_g", "_norm", "lost")
+    __slots__ = ("_g", "_norm", "_power", "lost")
 
     def __init__(self, g: Rows, p: float) -> None:
         self.dtype, self.count, self.n, self.is_copied = g.dtype, g.count, g.n, True
         self._g = g
-        self._norm = () if p == math.inf else in_lanes(norm_of(1 / (p - 1)))
+        self._power = 1 / (p - 1)
+        self._norm = () if p == math.inf else in_lanes(norm_of(self._power))
         self.lost = np.zeros(g.count, bool)  # rows in which some power is too small for the dtype
 
     def block(self, start: int, stop: int) -> tuple[Array, int]:
@@ -89,3 +102,10 @@ class Ascent(Rows):
         block = np.empty((stop - start) * self.n, self.dtype)
         _raise_rows(self._g.block(start, stop), self.n, self._norm, block, self.lost[start:stop])
         return block, self.n
+
+    def chain(
+        self, start: int, stop: int, delta: tuple[Array, int], tangent: Any, out: Any
+    ) -> None:
+        """Store a tangent or gradient of these rows, `delta`, times their derivatives by g; `out` may be `tangent`."""
+        block = self._g.block(start, stop)
+        _chain_rows(block, delta, self.n, stop - start, self._power, tangent, out)

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 
+from numba_car._core.derivative import clamp
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu.rescale import rescale_row
-from numba_car._cpu.row import element, row_of, rows_of
-from numba_car._jit import kernel, loop
+from numba_car._cpu.row import at, element, row_of, rows_of, store
+from numba_car._jit import formula, kernel, loop, rows
 
 
 @loop
@@ -43,3 +44,103 @@ def clip_to_ball_rows(x, z, lower, upper, n, eps, eta, largest, out):
             target[:] = math.nan
         else:
             _clip(rows_of(x, z, lower, upper, r, n), eps[r], largest, target)
+
+
+@formula
+def _pull_clip(x, z, lower, upper, reach, g):
+    """Return the gradients of x, z, lower, upper and the reach of z clipped as in `_clip`."""
+    low, high = x - reach, x + reach
+    above, below = z >= min(upper, high), z <= max(lower, low)
+    below = below & (not above)
+    by_upper, by_lower = above & (upper <= high), below & (lower >= low)
+    by_reach = (above & (not by_upper)) | (below & (not by_lower))
+    nothing = 0.0 * g
+    return (
+        g if by_reach else nothing,
+        nothing if above | below else g,
+        g if by_lower else nothing,
+        g if by_upper else nothing,
+        (g if above else -g) if by_reach else nothing,
+    )
+
+
+@rows
+def _store_all(outputs, i, of_x, of_z, of_lower, of_upper):
+    out_x, out_z, out_lower, out_upper = outputs
+    store(out_x, i, of_x)
+    store(out_z, i, of_z)
+    store(out_lower, i, of_lower)
+    store(out_upper, i, of_upper)
+
+
+@rows
+def _pull_clip_row(row, g, reach, largest, outputs):
+    """Store the gradients of a row that is clipped; return those of the reach, and the sums of those of the bounds."""
+    of_reach, of_lower, of_upper = 0.0, 0.0, 0.0
+    for i in range(row[0].size):
+        x, z, lower, upper = element(row, i, np.float64)
+        found = _pull_clip(x, z, lower, upper, reach, np.float64(at(g, i)))
+        _store_all(outputs, i, found[0], found[1], found[2], found[3])
+        of_lower += found[2]
+        of_upper += found[3]
+        of_reach += found[4]
+    return clamp(of_reach, largest), clamp(of_lower, largest), clamp(of_upper, largest)
+
+
+@rows
+def _outputs_of(outputs, r, n):
+    out_x, out_z, out_lower, out_upper = outputs
+    return (
+        row_of(out_x, r, n),
+        row_of(out_z, r, n),
+        row_of(out_lower, r, n),
+        row_of(out_upper, r, n),
+    )
+
+
+@kernel
+def clip_to_ball_vjp_rows(x, z, lower, upper, n, g, eps, eta, largest, outputs, sums):
+    """Store the gradients of `clip_to_ball_rows`."""
+    for r in range(eps.size):
+        row, target = rows_of(x, z, lower, upper, r, n), _outputs_of(outputs, r, n)
+        upstream, reach = row_of(g, r, n), eps[r]
+        if math.isnan(eta[r]):
+            for i in range(n):
+                _store_all(target, i, math.nan, math.nan, math.nan, math.nan)
+            sums[:, r] = math.nan
+        else:
+            found = _pull_clip_row(row, upstream, reach, largest, target)
+            sums[0, r], sums[1, r], sums[2, r] = found
+
+
+@kernel
+def project_vjp_rows(x, z, lower, upper, n, g, eta, largest, outputs, sums):
+    """Store the gradients of `project_rows`, given those of clip(x + eta*delta) by x and by delta in the outputs.
+
+    Since delta is z - x, x loses what delta gets; where eta >= 1, the result is z inside the bounds.
+    """
+    for r in range(eta.size):
+        target = _outputs_of(outputs, r, n)
+        if eta[r] >= 1.0:
+            row, upstream = rows_of(x, z, lower, upper, r, n), row_of(g, r, n)
+            found = _pull_clip_row(row, upstream, math.inf, largest, target)
+            sums[0, r], sums[1, r], sums[2, r] = 0.0, found[1], found[2]
+        else:
+            for i in range(n):
+                of_x, of_z = np.float64(target[0][i]), np.float64(target[1][i])
+                target[0][i] = clamp(of_x - of_z, largest)
+
+
+@kernel
+def clip_jvp_rows(x, z, lower, upper, n, tangents, reach, chosen, out):
+    """Store the tangents of z clipped to the bounds and to within `reach` of x, of the rows that are chosen."""
+    of_x, of_z, of_reach = tangents
+    for r in range(reach.size):
+        if chosen[r]:
+            row, target = rows_of(x, z, lower, upper, r, n), row_of(out, r, n)
+            by_x, by_z = row_of(of_x, r, n), row_of(of_z, r, n)
+            for i in range(n):
+                values = element(row, i, np.float64)
+                slopes = _pull_clip(values[0], values[1], values[2], values[3], reach[r], 1.0)
+                moved = slopes[0] * np.float64(at(by_x, i)) + slopes[1] * np.float64(at(by_z, i))
+                target[i] = moved + slopes[4] * of_reach[r]

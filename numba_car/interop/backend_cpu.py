@@ -9,7 +9,6 @@ import numpy as np
 from numba_car._core.constants import SLACK
 from numba_car._cpu import derivatives, solve, steps
 from numba_car._layout import Array, Rows, flat
-from numba_car._numpy import sum_to
 from numba_car._options import Options, names_of
 from numba_car._problem import (
     PRECISIONS,
@@ -23,6 +22,7 @@ from numba_car._problem import (
     plain_problem,
     precision_of,
 )
+from numba_car._results import sum_to
 from numba_car.interop.closed_form import Arrays, Setting
 
 # The outputs of each function: its result is the last one, but for `solve`, whose result is all of them. Functions
