@@ -113,8 +113,8 @@ def test_long_rows_do_not_depend_on_the_start(step, p):
     step = float(np.float32(step))
     x = (rng.integers(0, 256, (1, n)) * step).astype(np.float32)
     upper = float(np.float32(255 * step))
-    for delta in (rng.normal(size=(1, n)), rng.choice([-1.0, 1.0], (1, n))):
-        delta = delta.astype(np.float32)
+    for drawn in (rng.normal(size=(1, n)), rng.choice([-1.0, 1.0], (1, n))):
+        delta = drawn.astype(np.float32)
         eps = step * (7.3 if p == math.inf else 20.0 * n ** (1 / p))
         results = [
             solve(x, delta, 0.0, upper, eps, p, step, eta)[1]

@@ -30,6 +30,10 @@ _FARTHER, _NEAREST = (
     1.5,
     2.0**-10,
 )  # the first step of a bracket, relative to the missing norm, and to eta
+_WIDE, _TIGHTER = (
+    1 + 2.0**-5,
+    2.0**-5,
+)  # the least ratio of the ends of a bracket to be tightened, and to what share
 _LARGEST = 2.0**1023
 SCRATCH_ROWS = 3  # |delta|, the most steps, and 2 where k of x is odd, else 0
 
@@ -170,26 +174,45 @@ def _neighbour(value, by):
 
 @rows
 def _bracket(terms, start, reached, wanted, norm):
-    """Return rates low < high with F(low) not beyond, and F(high) beyond; high is negative if F never is.
+    """Return rates low < high with F(low) not beyond, and F(high) beyond, and F at both; high is negative if F never is.
 
     `reached` is F at the start.
     """
     is_beyond = _is_beyond(reached, wanted, norm)
-    low, high = (0.0, start) if is_beyond else (start, -1.0)
+    low, high, at_low, at_high = 0.0, start, 0.0, reached
+    if not is_beyond:
+        low, high, at_low, at_high = start, -1.0, reached, -1.0
     near = _norm_of(reached, norm)
     share = _FARTHER * abs(near - wanted) / max(near, wanted) + _NEAREST
     while start > 0 and share < 0.5:
         other = start * (1 - share if is_beyond else 1 + share)
-        if _is_beyond(_staircase(terms, other, norm), wanted, norm):
-            high = other
+        at_other = _staircase(terms, other, norm)
+        if _is_beyond(at_other, wanted, norm):
+            high, at_high = other, at_other
         else:
-            low = other
+            low, at_low = other, at_other
         if low > 0 and high > 0:
-            return low, high
+            return low, high, at_low, at_high
         share *= 4
-    if high < 0 and _is_beyond(_staircase(terms, _LARGEST, norm), wanted, norm):
-        high = _LARGEST
-    return low, high
+    if high < 0:
+        at_high = _staircase(terms, _LARGEST, norm)
+        high = _LARGEST if _is_beyond(at_high, wanted, norm) else -1.0
+    return low, high, at_low, at_high
+
+
+@rows
+def _tighten(terms, low, high, at_low, at_high, wanted, norm):
+    """Return a bracket and F at its ends, narrowed by F on either side of where the line between its ends is at eps."""
+    before, after = _norm_of(at_low, norm), _norm_of(at_high, norm)
+    rate, width = low + (high - low) * ((wanted - before) / (after - before)), high - low
+    for other in (rate - _TIGHTER * width, rate + _TIGHTER * width):
+        if low < other < high:
+            reached = _staircase(terms, other, norm)
+            if _is_beyond(reached, wanted, norm):
+                high, at_high = other, reached
+            else:
+                low, at_low = other, reached
+    return low, high, at_low, at_high
 
 
 @rows
@@ -212,16 +235,15 @@ def _combined(base, reached, norm):
 
 
 @rows
-def _first_beyond(terms, low, high, wanted, norm):
-    """Return the least rate of float64 with F beyond that of the norm wanted, from a bracket; and F before and at it."""
+def _first_beyond(terms, low, high, at_low, at_high, wanted, norm):
+    """Return the least rate of float64 with F beyond that of the norm wanted, and F before and at it, from a bracket."""
     moving, tries = np.empty((3, _FEW)), 0
     while bits_of(high) - bits_of(low) > 1:
         count = _gather(terms, low, high, moving)
         if count <= _FEW:
             few = moving[0, :count], moving[1, :count], moving[2, :count]
-            base = _staircase(terms, low, norm)
-            if len(norm) != MAXIMUM:  # whose elements that do not move cannot be beyond
-                base -= _staircase(few, low, norm)
+            # For p = inf the elements that do not move are not beyond.
+            base = at_low if len(norm) == MAXIMUM else at_low - _staircase(few, low, norm)
             high = _bisect(few, low, high, base, wanted, norm)
             before = _staircase(few, _neighbour(high, -1), norm)
             beyond = _staircase(few, high, norm)
@@ -232,12 +254,13 @@ def _first_beyond(terms, low, high, wanted, norm):
             middle = _moves_at(*first, _steps(*first, low) + 1)
         for rate in (middle, _neighbour(middle, -1)):
             if low < rate < high:
-                if _is_beyond(_staircase(terms, rate, norm), wanted, norm):
-                    high = rate
+                reached = _staircase(terms, rate, norm)
+                if _is_beyond(reached, wanted, norm):
+                    high, at_high = rate, reached
                 else:
-                    low = rate
+                    low, at_low = rate, reached
         tries += 1
-    return high, _staircase(terms, low, norm), _staircase(terms, high, norm)
+    return high, at_low, at_high
 
 
 @rows
@@ -258,10 +281,14 @@ def solve_row(row, norm, eps, eta, step, inside, scratch):
     _prepare(row, step, slack_of(row[0].dtype.type(0)), *terms)
     wanted, start = eps / step, min(eta / step, _LARGEST)
     at_start = _staircase(terms, start, norm)
-    low, high = _bracket(terms, start, at_start, wanted, norm)
+    low, high, at_low, at_high = _bracket(terms, start, at_start, wanted, norm)
     if high < 0:
         return _saturation(terms)
-    high, reached, beyond = _first_beyond(terms, low, high, wanted, norm)
+    if _WIDE * low < high < 2 * low:
+        given = low, high, at_low, at_high
+        low, high, at_low, at_high = _tighten(terms, *given, wanted, norm)
+    given = low, high, at_low, at_high
+    high, reached, beyond = _first_beyond(terms, *given, wanted, norm)
     short, excess = wanted - _norm_of(reached, norm), _norm_of(beyond, norm) - wanted
     is_below = inside or short <= excess
     if at_start == (reached if is_below else beyond):
