@@ -1,0 +1,193 @@
+"""The multiplier of the projection of one row for p = 1: a bracketed Newton's method, and a sort of breakpoints.
+
+Passes over a row in its own dtype come near the root, further ones in more digits end there: float64 for float32,
+pairs of float64 for float64, and for a float32 row whose eps is tiny. See `numba_car._core.knapsack`.
+"""
+
+import math
+
+import numpy as np
+
+from numba_car._core.coordinate import is_inside, room
+from numba_car._core.knapsack import (
+    PLAIN,
+    advance,
+    excess,
+    has_digits,
+    is_last,
+    moved,
+    step_length,
+)
+from numba_car._core.newton import most_passes, reach_of
+from numba_car._core.norms import is_float32
+from numba_car._core.verdicts import DONE, PENDING
+from numba_car._cpu.newton import sample_of
+from numba_car._cpu.row import element, parts_of
+from numba_car._cpu.sums import add, grid_of, length_of, on_grid
+from numba_car._jit import checking_loop, formula, loop, rows
+
+_BLOCK = 1024  # elements that are summed without compensation, in pairs exactly
+_SAMPLED = 512  # elements from which on a sample saves more than it costs
+
+
+@formula
+def read_as(lam, like):
+    """Return a multiplier as a tuple of the kind and the dtype of `like`."""
+    if len(like) == PLAIN:
+        return (type(like[0])(lam[0]),)
+    return lam
+
+
+@checking_loop
+def _validate_and_sum(row, lam):
+    """Return the sums over a block of v, of the free coordinates, and of all |d|.
+
+    The last is infinite or NaN if some x is not finite and inside its bounds, or some z is not finite.
+    """
+    dtype = type(lam[0])
+    nothing, one, most = dtype(0), dtype(1), dtype(np.finfo(dtype).max)
+    total, free, size = nothing, nothing, nothing
+    for i in range(row[0].size):
+        x, z, lower, upper = element(row, i, dtype)
+        over, distance = excess(x, z, lam), room(x, z - x, lower, upper)
+        total += moved(over, distance)
+        free += one if (over > 0) & (over < distance) else nothing
+        size += abs(z - x) if is_inside(x, lower, upper, most) else dtype(math.inf)
+    return total, free, size
+
+
+@loop
+def _sum_moved(row, lam, reach):
+    """Return the sum of v over a block, how many coordinates are free, and how many have a breakpoint within reach."""
+    dtype = type(reach)
+    nothing, one = dtype(0), dtype(1)
+    total, free, close = nothing, nothing, nothing
+    for i in range(row[0].size):
+        x, z, lower, upper = element(row, i, dtype)
+        over, distance = excess(x, z, lam), room(x, z - x, lower, upper)
+        total += moved(over, distance)
+        free += one if (over > 0) & (over < distance) else nothing
+        close += one if (abs(over) <= reach) | (abs(over - distance) <= reach) else nothing
+    return total, free, close
+
+
+@loop
+def _sum_moved_on_grid(row, lam, reach, grid):
+    """Return what `_sum_moved` does, the sum of v in two parts, the first of which is exact."""
+    total, rest, free, close = 0.0, 0.0, 0.0, 0.0
+    for i in range(row[0].size):
+        x, z, lower, upper = element(row, i, np.float64)
+        over, distance = excess(x, z, lam), room(x, z - x, lower, upper)
+        value = moved(over, distance)
+        high = on_grid(value, grid)
+        total += high
+        rest += value - high
+        free += 1.0 if (over > 0) & (over < distance) else 0.0
+        close += 1.0 if (abs(over) <= reach) | (abs(over - distance) <= reach) else 0.0
+    return total, rest, free, close
+
+
+@rows
+def validate_and_sum(row, lam):
+    """Return the three sums of `_validate_and_sum` over a row, good to some 18 bits for float32."""
+    total, free, size = 0.0, 0.0, 0.0
+    for start in range(0, row[0].size, _BLOCK):
+        stop = min(start + _BLOCK, row[0].size)
+        found = _validate_and_sum(parts_of(row, start, stop), lam)
+        total += np.float64(found[0])
+        free += np.float64(found[1])
+        size += np.float64(found[2])
+    return total, free, size
+
+
+@rows
+def sum_moved(row, target, lam, reach, block, stride):
+    """Return the three sums of `_sum_moved`, the first less the target.
+
+    Blocks of `block` elements begin `stride` apart: all are summed if the two are equal, else a sample.
+    """
+    total, lost, free, close, start = -target, 0.0, 0.0, 0.0, 0
+    grid = grid_of(2.0 * target)
+    while start < row[0].size:
+        length = length_of(row[0].size - start, block)
+        here = parts_of(row, start, start + length)
+        if len(lam) == PLAIN:
+            found = _sum_moved(here, lam, type(lam[0])(reach))
+            total, lost = add(total, lost, np.float64(found[0]))
+            free += np.float64(found[1])
+            close += np.float64(found[2])
+        else:
+            exact = _sum_moved_on_grid(here, lam, reach, grid)
+            total, lost = add(total, lost + exact[1], exact[0])
+            free += exact[2]
+            close += exact[3]
+        start += length + (stride - block)
+    return total + lost, free, close
+
+
+@rows
+def iterate(row, target, like, start, step, tolerance, near, block, stride):
+    """Return the multiplier at which the bracketed Newton's method ends, the relative length of the last step,
+    the verdict, PENDING after `most_passes(n)`, and the bracket.
+
+    `step` is the relative length of the step that led to the start, `like` the kind of the multiplier in passes.
+    A step is the last if it, or |phi - eps|, is relatively below `near` or `tolerance`, or `is_last`.
+    """  # noqa: D205
+    lam, low, high, dtype = start, (-math.inf, 0.0), (math.inf, 0.0), row[0].dtype.type
+    for _ in range(most_passes(row[0].size)):
+        reach = reach_of(step, dtype(0)) * lam[0]
+        rest, free, close = sum_moved(row, target, read_as(lam, like), reach, block, stride)
+        if abs(rest) <= tolerance * target or (rest <= 0 and lam[0] <= 0):
+            return lam, 0.0, DONE, low, high
+        following, low, high, is_newton = advance(lam, low, high, rest, free)
+        if len(like) == PLAIN:
+            following = following[0] + following[1], 0.0
+        length = step_length(lam, following)
+        step = length / following[0] if following[0] > 0 else 1.0
+        if length == 0 or (is_newton and length <= near * following[0]):
+            return following, step, DONE, low, high
+        if is_newton and is_last(length, reach, close, tolerance * target):
+            return following, step, DONE, low, high
+        lam = following
+    return lam, step, PENDING, low, high
+
+
+@rows
+def _near(like):
+    """Return the relative |phi - eps| and the relative length of a step at which passes in the row's dtype end."""
+    return (2.0**-18, 2.0**-10) if is_float32(like) else (2.0**-46, 2.0**-22)
+
+
+@rows
+def approach(row, eps, start, step):
+    """Return a multiplier near the root and the length of the step that led there, by passes in the row's dtype."""
+    like = row[0].dtype.type(0)
+    tolerance, near = _near(like)
+    return iterate(row, eps, (like,), (start, 0.0), step, tolerance, near, _BLOCK, _BLOCK)[:2]
+
+
+@rows
+def solve_sample(row, eps):
+    """Return the multiplier of a sample of the row, good to a few bits; 0 for a short row."""
+    n, like = row[0].size, row[0].dtype.type(0)
+    if n < _SAMPLED:
+        return 0.0
+    blocks, block, stride = sample_of(n)
+    target = eps * (blocks * block / n)
+    start, rough = (0.0, 0.0), 2.0**-4
+    return iterate(row, target, (like,), start, 1.0, rough, 2.0**-3, block, stride)[0][0]
+
+
+@rows
+def finish(row, eps, start, step):
+    """Return the multiplier with all digits, the verdict and the bracket, from a start near the root."""
+    like, n = row[0].dtype.type(0), row[0].size
+    if is_float32(like):
+        how = 2.0**-26, 0.0, _BLOCK, _BLOCK
+        lam, _, verdict, low, high = iterate(row, eps, (0.0,), start, step, *how)
+        if verdict == PENDING or lam[0] == 0 or has_digits(lam[0], n, eps):
+            return lam, verdict, low, high
+        start, step = lam, 0.0
+    how = (2.0**-27 if is_float32(like) else 2.0**-52), 0.0, _BLOCK, _BLOCK
+    lam, _, verdict, low, high = iterate(row, eps, (0.0, 0.0), start, step, *how)
+    return lam, verdict, low, high
