@@ -27,7 +27,7 @@ PLAIN, PAIR = 1, 2
 
 # The multipliers and the elements of a row whose sums may overflow are multiplied by this.
 HUGE_UNIT = 2.0**-60
-_FAR = 2.0**32  # ratio of two ends of a bracket of which one is 0 or inf
+_FAR = 16.0  # ratio of the ends of a bracket from which on its middle is the geometric one
 
 
 @formula
@@ -44,7 +44,7 @@ def excess(x, z, lam):
 @formula
 def moved(over, distance):
     """Return v of a coordinate, given |d| - lam and its room."""
-    step = over if over < distance else distance
+    step = min(distance, over)
     return step if over > 0 else type(over)(0)
 
 
@@ -110,36 +110,45 @@ def is_less(a, b):
 
 @formula
 def middle(low, high):
-    """Return a pair inside the bracket, of which one end has been a multiplier before.
-
-    After some 70 of these, the two ends differ by a factor of 4 at most, whatever the bracket was.
-    """
+    """Return a pair inside the bracket, of which one end has been a multiplier before."""
     if low[0] < 0:
         return 0.0, 0.0
     if high[0] == math.inf:
-        return min(max(low[0], 1 / LARGEST) * _FAR, LARGEST), 0.0
+        return min(_FAR * low[0] + 1.0, LARGEST), 0.0
     if low[0] == 0:
-        return (high[0] / _FAR if high[0] > 4 / LARGEST else 0.5 * high[0]), 0.5 * high[1]
-    if high[0] > 4 * low[0]:
+        return high[0] / _FAR, high[1] / _FAR
+    if high[0] > _FAR * low[0]:
         return math.sqrt(low[0]) * math.sqrt(high[0]), 0.0
     half = 0.5 * (high[0] - low[0]) + 0.5 * (high[1] - low[1])
     return two_sum(low[0], low[1] + half)
 
 
 @formula
-def advance(lam, low, high, rest, free):
-    """Return the next multiplier, the bracket, and whether the step is Newton's; `rest` is phi(lam) - eps.
+def gap(over, distance, to_right):
+    """Return the distance from lam to the breakpoint from which a coordinate is free; inf if there is none that way.
+
+    To the right, it is that of a coordinate at its bound; to the left, of one that does not move.
+    """
+    if to_right:
+        return over - distance if over > distance else type(over)(math.inf)
+    return -over if (over < 0) & (distance > 0) else type(over)(math.inf)
+
+
+@formula
+def advance(lam, low, high, rest, step):
+    """Return the next multiplier, the bracket, and whether that step could be taken; `rest` is phi(lam) - eps.
 
     The bracket holds the root: phi is above eps at its left end and at most eps at its right end. Its ends are
     -inf and inf until they are known; no step goes below 0, which is the answer if phi(0) <= eps.
     """
+    high_part, low_part = two_sum(lam[0], step)
+    following = two_sum(high_part, lam[1] + low_part)
+    following = following if following[0] > 0 else (0.0, 0.0)
+    if following[0] == lam[0] and following[1] == lam[1]:
+        return lam, low, high, True
     low, high = (lam, high) if rest > 0 else (low, lam)
-    if free > 0:
-        high_part, low_part = two_sum(lam[0], rest / free)
-        following = two_sum(high_part, lam[1] + low_part)
-        following = following if following[0] > 0 else (0.0, 0.0)
-        if is_less(low, following) and is_less(following, high):
-            return following, low, high, True
+    if is_less(low, following) and is_less(following, high):
+        return following, low, high, True
     return middle(low, high), low, high, False
 
 
@@ -147,6 +156,12 @@ def advance(lam, low, high, rest, free):
 def step_length(lam, following):
     """Return the distance between two multipliers."""
     return abs((following[0] - lam[0]) + (following[1] - lam[1]))
+
+
+@formula
+def is_settled(rest, allowed, lam, resolution):
+    """Return whether lam is the answer, given phi(lam) - eps and its error for an error of lam, in units of lam."""
+    return abs(rest) <= allowed + resolution * lam[0] or (rest <= 0 and lam[0] <= 0)
 
 
 @formula

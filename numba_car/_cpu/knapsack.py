@@ -13,8 +13,10 @@ from numba_car._core.knapsack import (
     PLAIN,
     advance,
     excess,
+    gap,
     has_digits,
     is_last,
+    is_settled,
     moved,
     step_length,
 )
@@ -38,6 +40,22 @@ def read_as(lam, like):
     return lam
 
 
+@formula
+def rounded(lam, like):
+    """Return a multiplier rounded to the dtype of `like`, if that is of the kind `PLAIN`."""
+    if len(like) == PLAIN:
+        return np.float64(type(like[0])(lam[0] + lam[1])), 0.0
+    return lam
+
+
+@rows
+def resolution_of(like):
+    """Return the relative error of |d| - lam, in units of lam."""
+    if len(like) == PLAIN:
+        return 2.0**-25 if is_float32(like[0]) else 2.0**-54
+    return 2.0**-106
+
+
 @checking_loop
 def _validate_and_sum(row, lam):
     """Return the sums over a block of v, of the free coordinates, and of all |d|.
@@ -51,14 +69,17 @@ def _validate_and_sum(row, lam):
         x, z, lower, upper = element(row, i, dtype)
         over, distance = excess(x, z, lam), room(x, z - x, lower, upper)
         total += moved(over, distance)
-        free += one if (over > 0) & (over < distance) else nothing
+        free += one if (over >= 0) & (over <= distance) else nothing
         size += abs(z - x) if is_inside(x, lower, upper, most) else dtype(math.inf)
     return total, free, size
 
 
 @loop
 def _sum_moved(row, lam, reach):
-    """Return the sum of v over a block, how many coordinates are free, and how many have a breakpoint within reach."""
+    """Return the sum of v over a block, how many coordinates are free, and how many have a breakpoint within reach.
+
+    A coordinate at a breakpoint counts as free: the slope of phi is no larger on either side of it.
+    """
     dtype = type(reach)
     nothing, one = dtype(0), dtype(1)
     total, free, close = nothing, nothing, nothing
@@ -66,7 +87,7 @@ def _sum_moved(row, lam, reach):
         x, z, lower, upper = element(row, i, dtype)
         over, distance = excess(x, z, lam), room(x, z - x, lower, upper)
         total += moved(over, distance)
-        free += one if (over > 0) & (over < distance) else nothing
+        free += one if (over >= 0) & (over <= distance) else nothing
         close += one if (abs(over) <= reach) | (abs(over - distance) <= reach) else nothing
     return total, free, close
 
@@ -82,7 +103,7 @@ def _sum_moved_on_grid(row, lam, reach, grid):
         high = on_grid(value, grid)
         total += high
         rest += value - high
-        free += 1.0 if (over > 0) & (over < distance) else 0.0
+        free += 1.0 if (over >= 0) & (over <= distance) else 0.0
         close += 1.0 if (abs(over) <= reach) | (abs(over - distance) <= reach) else 0.0
     return total, rest, free, close
 
@@ -126,44 +147,54 @@ def sum_moved(row, target, lam, reach, block, stride):
 
 
 @rows
-def iterate(row, target, like, start, step, tolerance, near, block, stride):
-    """Return the multiplier at which the bracketed Newton's method ends, the relative length of the last step,
-    the verdict, PENDING after `most_passes(n)`, and the bracket.
+def jump(row, lam, to_right):
+    """Return the step to the nearest breakpoint that way, where no coordinate is free: phi is flat up to there."""
+    nearest = math.inf
+    for i in range(row[0].size):
+        x, z, lower, upper = element(row, i, np.float64)
+        nearest = min(nearest, gap(excess(x, z, lam), room(x, z - x, lower, upper), to_right))
+    return nearest if to_right else -nearest
 
-    `step` is the relative length of the step that led to the start, `like` the kind of the multiplier in passes.
-    A step is the last if it, or |phi - eps|, is relatively below `near` or `tolerance`, or `is_last`.
-    """  # noqa: D205
+
+@rows
+def iterate(row, target, like, start, step, limits, block, stride):
+    """Return the multiplier, the relative length of the last step, the verdict, and the bracket of the root.
+
+    This is a bracketed Newton's method, from any start; `step` is the relative length of the step that led there.
+    `like` is the kind of the multiplier in passes. The verdict is PENDING after `most_passes(n)`. The limits are
+
+    - the relative error of phi that a last step may leave, see `is_last`,
+    - the relative error of phi at which there is no further step, and
+    - the relative length of a step that is the last whatever it leaves.
+    """
     lam, low, high, dtype = start, (-math.inf, 0.0), (math.inf, 0.0), row[0].dtype.type
+    allowed, settled, near = limits
+    resolution = row[0].size * resolution_of(like)
     for _ in range(most_passes(row[0].size)):
         reach = reach_of(step, dtype(0)) * lam[0]
         rest, free, close = sum_moved(row, target, read_as(lam, like), reach, block, stride)
-        if abs(rest) <= tolerance * target or (rest <= 0 and lam[0] <= 0):
+        if is_settled(rest, settled * target, lam, resolution):
             return lam, 0.0, DONE, low, high
-        following, low, high, is_newton = advance(lam, low, high, rest, free)
-        if len(like) == PLAIN:
-            following = following[0] + following[1], 0.0
+        step = rest / free if free > 0 else jump(row, lam, rest > 0)
+        following, low, high, is_taken = advance(lam, low, high, rest, step)
+        is_newton = is_taken and free > 0
+        following = rounded(following, like)
         length = step_length(lam, following)
         step = length / following[0] if following[0] > 0 else 1.0
         if length == 0 or (is_newton and length <= near * following[0]):
             return following, step, DONE, low, high
-        if is_newton and is_last(length, reach, close, tolerance * target):
+        if is_newton and is_last(length, reach, close, allowed * target):
             return following, step, DONE, low, high
         lam = following
     return lam, step, PENDING, low, high
 
 
 @rows
-def _near(like):
-    """Return the relative |phi - eps| and the relative length of a step at which passes in the row's dtype end."""
-    return (2.0**-18, 2.0**-10) if is_float32(like) else (2.0**-46, 2.0**-22)
-
-
-@rows
 def approach(row, eps, start, step):
     """Return a multiplier near the root and the length of the step that led there, by passes in the row's dtype."""
     like = row[0].dtype.type(0)
-    tolerance, near = _near(like)
-    return iterate(row, eps, (like,), (start, 0.0), step, tolerance, near, _BLOCK, _BLOCK)[:2]
+    limits = (2.0**-18, 2.0**-18, 2.0**-10) if is_float32(like) else (2.0**-46, 2.0**-46, 2.0**-22)
+    return iterate(row, eps, (like,), start, step, limits, _BLOCK, _BLOCK)[:2]
 
 
 @rows
@@ -173,9 +204,8 @@ def solve_sample(row, eps):
     if n < _SAMPLED:
         return 0.0
     blocks, block, stride = sample_of(n)
-    target = eps * (blocks * block / n)
-    start, rough = (0.0, 0.0), 2.0**-4
-    return iterate(row, target, (like,), start, 1.0, rough, 2.0**-3, block, stride)[0][0]
+    target, limits = eps * (blocks * block / n), (2.0**-4, 2.0**-4, 2.0**-3)
+    return iterate(row, target, (like,), (0.0, 0.0), 1.0, limits, block, stride)[0][0]
 
 
 @rows
@@ -183,11 +213,11 @@ def finish(row, eps, start, step):
     """Return the multiplier with all digits, the verdict and the bracket, from a start near the root."""
     like, n = row[0].dtype.type(0), row[0].size
     if is_float32(like):
-        how = 2.0**-26, 0.0, _BLOCK, _BLOCK
-        lam, _, verdict, low, high = iterate(row, eps, (0.0,), start, step, *how)
+        limits = 2.0**-26, 2.0**-40, 0.0
+        lam, _, verdict, low, high = iterate(row, eps, (0.0,), start, step, limits, _BLOCK, _BLOCK)
         if verdict == PENDING or lam[0] == 0 or has_digits(lam[0], n, eps):
             return lam, verdict, low, high
         start, step = lam, 0.0
-    how = (2.0**-27 if is_float32(like) else 2.0**-52), 0.0, _BLOCK, _BLOCK
-    lam, _, verdict, low, high = iterate(row, eps, (0.0, 0.0), start, step, *how)
+    limits = (2.0**-26, 2.0**-40, 0.0) if is_float32(like) else (2.0**-53, 2.0**-52, 0.0)
+    lam, _, verdict, low, high = iterate(row, eps, (0.0, 0.0), start, step, limits, _BLOCK, _BLOCK)
     return lam, verdict, low, high

@@ -7,8 +7,6 @@ With the tops |d| and the bottoms |d| - room, phi(lam) = sum_{tops > lam} (top -
 import numpy as np
 
 from numba_car._core.coordinate import room
-from numba_car._core.verdicts import DONE, PENDING
-from numba_car._cpu.knapsack import finish
 from numba_car._cpu.row import element
 from numba_car._cpu.sort import _INDEX, _radix_sort
 from numba_car._cpu.sums import add
@@ -66,11 +64,3 @@ def sort_row(row, eps, low, high):
         return max((total - eps) / free, low) if free > 0 else low
     ordered, _ = _radix_sort(breakpoints[:count], words[:count], spare[:count])
     return _scan(breakpoints, ordered, total, free, eps, low)
-
-
-@rows
-def finish_sorted(row, eps, low, high):
-    """Return the multiplier and its verdict after sorting, and further passes for the digits that a scan loses."""
-    start = sort_row(row, eps, low, high)
-    lam, verdict, _, _ = finish(row, eps, (start, 0.0), 0.0)
-    return lam, DONE if verdict == PENDING else verdict

@@ -14,17 +14,19 @@ from numba_car._core.verdicts import (
     NEEDS_MORE_DIGITS,
     NOT_FINITE,
     OUTSIDE,
-    PENDING,
 )
 from numba_car._cpu.knapsack import approach, finish, read_as, solve_sample, validate_and_sum
-from numba_car._cpu.knapsack_sort import finish_sorted
+from numba_car._cpu.knapsack_sort import sort_row
 from numba_car._cpu.maxima import max_abs
 from numba_car._cpu.row import element, row_of, rows_of
 from numba_car._cpu.scaled import scaled_row
 from numba_car._cpu.validate import validate_row
 from numba_car._jit import kernel, loop, rows
 
-_MODERATE = 2.0**60  # with sums of |d| up to this, and no less than its inverse, float32 passes are safe
+_MODERATE = (
+    2.0**60
+)  # with sums of |d| up to this, and no less than its inverse, float32 passes are safe
+_MOST_EPS = 2.0**1000  # more than the sum of |d| of a row in units
 _LARGEST = 2.0**900  # beyond it, a row of float64 is solved in units
 
 
@@ -42,19 +44,29 @@ def _largest_distance(row):
 
 
 @rows
-def _solve(row, eps, start, is_safe, by_sorting):
+def _solve(row, eps, lam, step, is_safe, by_sorting):
     """Return the multiplier of a row that is finite and inside its bounds, from any start."""
     if eps == 0:
         return _largest_distance(row)
-    if by_sorting:
-        return finish_sorted(row, eps, 0.0, math.inf)[0]
-    lam, step = (start, 0.0), 1.0
-    if is_safe:
-        lam, step = approach(row, eps, start, step)
-    lam, verdict, low, high = finish(row, eps, lam, step)
-    if verdict == PENDING:
-        lam, _ = finish_sorted(row, eps, max(low[0], 0.0), high[0])
-    return lam
+    if is_safe and not by_sorting:
+        lam, step = approach(row, eps, lam, step)
+    low, high = (0.0, 0.0), (math.inf, 0.0)
+    while True:
+        if by_sorting:
+            lam, step = (sort_row(row, eps, max(low[0], 0.0), high[0]), 0.0), 0.0
+        lam, verdict, low, high = finish(row, eps, lam, step)
+        if verdict == DONE or by_sorting:
+            return lam
+        by_sorting = True
+
+
+@rows
+def _after_first_pass(start, rest, free):
+    """Return the multiplier after a step of Newton's method, and its relative length."""
+    following = start + rest / free if free > 0 else start
+    if not 0 < following < math.inf:
+        return (start, 0.0), 1.0
+    return (following, 0.0), abs(following - start) / following
 
 
 @rows
@@ -66,7 +78,7 @@ def solve_row(row, eps, slack, by_sorting):
     like, n = row[0].dtype.type(0), row[0].size
     start = solve_sample(row, eps)
     start = start if 0 <= start < _MODERATE else 0.0  # NaN in a sample makes it arbitrary
-    _, _, size = validate_and_sum(row, read_as((start, 0.0), (like,)))
+    total, free, size = validate_and_sum(row, read_as((start, 0.0), (like,)))
     most, is_huge = (_MODERATE if is_float32(like) else _LARGEST), False
     if not size <= most:
         verdict = validate_row(row, slack)
@@ -74,11 +86,13 @@ def solve_row(row, eps, slack, by_sorting):
             return (math.nan, math.nan), verdict
         largest = max(max_abs(row[0]), max_abs(row[1]))
         is_huge = largest * HUGE_UNIT > LARGEST * HUGE_UNIT**2
-    if size * (1 + 2.0**-10) <= eps:
+    reachable = total if start == 0 else size
+    if reachable * (1 + 2.0**-10) <= eps:
         return (0.0, 0.0), DONE
+    lam, step = _after_first_pass(start, total - eps, free)
     if is_huge:
-        row, eps = scaled_row(row, HUGE_UNIT), eps * HUGE_UNIT
-    lam = _solve(row, eps, start, 1 / most <= size <= most, by_sorting)
+        row, eps, lam, step = scaled_row(row, HUGE_UNIT), eps * HUGE_UNIT, (0.0, 0.0), 1.0
+    lam = _solve(row, min(eps, _MOST_EPS), lam, step, 1 / most <= size <= most, by_sorting)
     return lam, NEEDS_MORE_DIGITS if is_huge and lam[0] > 0 else DONE
 
 
