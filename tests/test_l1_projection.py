@@ -108,12 +108,12 @@ def random_row(rng, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_small_rows(dtype):
     rng = np.random.default_rng(5)
-    for _ in range(1500):
+    for _ in range(400):
         check(*random_row(rng, dtype))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("n", [784, 3072, 150_528])
+@pytest.mark.parametrize("n", [784, 20_000, 150_528])
 def test_long_rows(dtype, n):
     rng = np.random.default_rng(n)
     x = rng.random(n, dtype=dtype)
@@ -122,8 +122,8 @@ def test_long_rows(dtype, n):
         ((x + rng.standard_cauchy(n)).astype(dtype), n / 7),
         (np.full_like(x, 0.5), n / 1000),
         ((x + rng.standard_normal(n)).astype(dtype), 1e-6),
-    )[: 2 if n > 10_000 else 4]:
-        check(x, z, float(dtype(eps)))
+    )[: 1 if n > 10_000 else 4]:
+        check(x, z, float(dtype(eps)), methods=METHODS if n < 1000 else METHODS[:1])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -135,16 +135,22 @@ def gap(over, distance, to_right):
 
 
 @formula
-def advance(lam, low, high, rest, step):
-    """Return the next multiplier, the bracket, and whether that step could be taken; `rest` is phi(lam) - eps.
+def stepped(lam, step):
+    """Return lam + step, and at least 0."""
+    high, low = two_sum(lam[0], step)
+    following = two_sum(high, lam[1] + low)
+    return following if following[0] > 0 else (0.0, 0.0)
+
+
+@formula
+def advance(lam, low, high, rest, following, is_newton):
+    """Return the next multiplier, the bracket, and whether it is `following`; `rest` is phi(lam) - eps.
 
     The bracket holds the root: phi is above eps at its left end and at most eps at its right end. Its ends are
-    -inf and inf until they are known; no step goes below 0, which is the answer if phi(0) <= eps.
+    -inf and inf until they are known; no step goes below 0, which is the answer if phi(0) <= eps. A step of
+    Newton's method that is too short to change lam is the last.
     """
-    high_part, low_part = two_sum(lam[0], step)
-    following = two_sum(high_part, lam[1] + low_part)
-    following = following if following[0] > 0 else (0.0, 0.0)
-    if following[0] == lam[0] and following[1] == lam[1]:
+    if is_newton and following[0] == lam[0] and following[1] == lam[1]:
         return lam, low, high, True
     low, high = (lam, high) if rest > 0 else (low, lam)
     if is_less(low, following) and is_less(following, high):

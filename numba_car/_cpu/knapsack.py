@@ -19,6 +19,7 @@ from numba_car._core.knapsack import (
     is_settled,
     moved,
     step_length,
+    stepped,
 )
 from numba_car._core.newton import most_passes, reach_of
 from numba_car._core.norms import is_float32
@@ -175,10 +176,11 @@ def iterate(row, target, like, start, step, limits, block, stride):
         rest, free, close = sum_moved(row, target, read_as(lam, like), reach, block, stride)
         if is_settled(rest, settled * target, lam, resolution):
             return lam, 0.0, DONE, low, high
-        step = rest / free if free > 0 else jump(row, lam, rest > 0)
-        following, low, high, is_taken = advance(lam, low, high, rest, step)
-        is_newton = is_taken and free > 0
-        following = rounded(following, like)
+        is_newton = free > 0
+        step = rest / free if is_newton else jump(row, lam, rest > 0)
+        following = rounded(stepped(lam, step), like)
+        following, low, high, is_taken = advance(lam, low, high, rest, following, is_newton)
+        following, is_newton = rounded(following, like), is_newton and is_taken
         length = step_length(lam, following)
         step = length / following[0] if following[0] > 0 else 1.0
         if length == 0 or (is_newton and length <= near * following[0]):

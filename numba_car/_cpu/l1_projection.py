@@ -75,14 +75,14 @@ def solve_row(row, eps, slack, by_sorting):
 
     It is DONE, NOT_FINITE, OUTSIDE, or NEEDS_MORE_DIGITS for a multiplier that is multiplied by HUGE_UNIT.
     """
-    like, n = row[0].dtype.type(0), row[0].size
+    like = row[0].dtype.type(0)
     start = solve_sample(row, eps)
     start = start if 0 <= start < _MODERATE else 0.0  # NaN in a sample makes it arbitrary
     total, free, size = validate_and_sum(row, read_as((start, 0.0), (like,)))
     most, is_huge = (_MODERATE if is_float32(like) else _LARGEST), False
     if not size <= most:
         verdict = validate_row(row, slack)
-        if verdict == NOT_FINITE or verdict == OUTSIDE:
+        if verdict in (NOT_FINITE, OUTSIDE):
             return (math.nan, math.nan), verdict
         largest = max(max_abs(row[0]), max_abs(row[1]))
         is_huge = largest * HUGE_UNIT > LARGEST * HUGE_UNIT**2

@@ -13,7 +13,7 @@ def times(values, unit):
 
 
 @overload(times)
-def _times(values, unit):
+def _times(values, unit):  # noqa: ARG001
     if not isinstance(values, types.Array):
         return lambda values, unit: values * unit
 
