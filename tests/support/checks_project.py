@@ -8,8 +8,13 @@ from tests.support import oracle
 
 
 def ulp(value, dtype):
-    """The spacing of the dtype at a number, as a fraction."""
-    return Fraction(float(oracle.ulp(abs(float(value)), dtype)))
+    """The spacing of the dtype at a number, as a fraction, as if the exponent had no upper limit."""
+    info, size = np.finfo(dtype), abs(oracle.exact(value))
+    if size == 0:
+        return Fraction(float(info.smallest_subnormal))
+    exponent = size.numerator.bit_length() - size.denominator.bit_length()
+    exponent -= size < Fraction(2) ** exponent
+    return Fraction(2) ** (max(exponent, int(info.minexp)) - int(info.nmant))
 
 
 def check_multiplier(row, lam):
