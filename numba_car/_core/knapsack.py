@@ -27,6 +27,7 @@ PLAIN, PAIR = 1, 2
 
 # The multipliers and the elements of a row whose sums may overflow are multiplied by this.
 HUGE_UNIT = 2.0**-60
+_LONGER = 4.0  # ratio of two steps towards an unknown end of a bracket
 _FAR = 16.0  # ratio of the ends of a bracket from which on its middle is the geometric one
 
 
@@ -132,6 +133,17 @@ def gap(over, distance, to_right):
     if to_right:
         return over - distance if over > distance else type(over)(math.inf)
     return -over if (over < 0) & (distance > 0) else type(over)(math.inf)
+
+
+@formula
+def leap(rest, length, low, high):
+    """Return the step that follows a slow one of that length: longer towards an unknown end of the bracket, else 0.
+
+    A step of 0 makes `advance` take the middle of the bracket.
+    """
+    if rest > 0:
+        return _LONGER * length if high[0] == math.inf else 0.0
+    return -_LONGER * length if low[0] < 0 else 0.0
 
 
 @formula

@@ -17,6 +17,7 @@ from numba_car._core.knapsack import (
     has_digits,
     is_last,
     is_settled,
+    leap,
     moved,
     step_length,
     stepped,
@@ -24,6 +25,7 @@ from numba_car._core.knapsack import (
 from numba_car._core.newton import most_passes, reach_of
 from numba_car._core.norms import is_float32
 from numba_car._core.verdicts import DONE, PENDING
+from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.newton import sample_of
 from numba_car._cpu.row import element, parts_of
 from numba_car._cpu.sums import add, grid_of, length_of, on_grid
@@ -147,21 +149,29 @@ def sum_moved(row, target, lam, reach, block, stride):
     return total + lost, free, close
 
 
+@loop
+def _nearest_gap(row, lam, to_right):
+    """Return the smallest `gap` of a row."""
+    nearest = bits_of(math.inf)
+    for i in range(row[0].size):
+        x, z, lower, upper = element(row, i, np.float64)
+        way = gap(excess(x, z, lam), room(x, z - x, lower, upper), to_right)
+        nearest = min(nearest, bits_of(way))
+    return size_of_bits(nearest)
+
+
 @rows
 def jump(row, lam, to_right):
     """Return the step to the nearest breakpoint that way, where no coordinate is free: phi is flat up to there."""
-    nearest = math.inf
-    for i in range(row[0].size):
-        x, z, lower, upper = element(row, i, np.float64)
-        nearest = min(nearest, gap(excess(x, z, lam), room(x, z - x, lower, upper), to_right))
-    return nearest if to_right else -nearest
+    return _nearest_gap(row, lam, True) if to_right else -_nearest_gap(row, lam, False)
 
 
 @rows
 def iterate(row, target, like, start, step, limits, block, stride):
     """Return the multiplier, the relative length of the last step, the verdict, and the bracket of the root.
 
-    This is a bracketed Newton's method, from any start; `step` is the relative length of the step that led there.
+    This is a bracketed Newton's method, which halves the bracket where a step has not halved |phi - eps|, from any
+    start; `step` is the relative length of the step that led there.
     `like` is the kind of the multiplier in passes. The verdict is PENDING after `most_passes(n)`. The limits are
 
     - the relative error of phi that a last step may leave, see `is_last`,
@@ -171,13 +181,18 @@ def iterate(row, target, like, start, step, limits, block, stride):
     lam, low, high, dtype = start, (-math.inf, 0.0), (math.inf, 0.0), row[0].dtype.type
     allowed, settled, near = limits
     resolution = row[0].size * resolution_of(like)
+    before, length = math.inf, 0.0
     for _ in range(most_passes(row[0].size)):
         reach = reach_of(step, dtype(0)) * lam[0]
         rest, free, close = sum_moved(row, target, read_as(lam, like), reach, block, stride)
         if is_settled(rest, settled * target, lam, resolution):
             return lam, 0.0, DONE, low, high
-        is_newton = free > 0
-        step = rest / free if is_newton else jump(row, lam, rest > 0)
+        is_slow = abs(rest) > 0.5 * before
+        is_newton, before = free > 0 and not is_slow, math.inf if is_slow else abs(rest)
+        if is_slow:
+            step = leap(rest, length, low, high)
+        else:
+            step = rest / free if is_newton else jump(row, lam, rest > 0)
         following = rounded(stepped(lam, step), like)
         following, low, high, is_taken = advance(lam, low, high, rest, following, is_newton)
         following, is_newton = rounded(following, like), is_newton and is_taken
