@@ -136,14 +136,14 @@ def gap(over, distance, to_right):
 
 
 @formula
-def leap(rest, length, low, high):
-    """Return the step that follows a slow one of that length: longer towards an unknown end of the bracket, else 0.
+def secant(lam, other, rest, rest_there, length):
+    """Return the step to the root of the secant through lam and the other end of the bracket.
 
-    A step of 0 makes `advance` take the middle of the bracket.
+    `rest` is phi - eps. Where that end is unknown, the step is longer than the last one, of that length.
     """
-    if rest > 0:
-        return _LONGER * length if high[0] == math.inf else 0.0
-    return -_LONGER * length if low[0] < 0 else 0.0
+    if abs(other[0]) == math.inf:
+        return _LONGER * length if rest > 0 else -_LONGER * length
+    return ((other[0] - lam[0]) + (other[1] - lam[1])) * (rest / (rest - rest_there))
 
 
 @formula

@@ -17,8 +17,8 @@ from numba_car._core.knapsack import (
     has_digits,
     is_last,
     is_settled,
-    leap,
     moved,
+    secant,
     step_length,
     stepped,
 )
@@ -170,9 +170,10 @@ def jump(row, lam, to_right):
 def iterate(row, target, like, start, step, limits, block, stride):
     """Return the multiplier, the relative length of the last step, the verdict, and the bracket of the root.
 
-    This is a bracketed Newton's method, which halves the bracket where a step has not halved |phi - eps|, from any
-    start; `step` is the relative length of the step that led there.
-    `like` is the kind of the multiplier in passes. The verdict is PENDING after `most_passes(n)`. The limits are
+    This is a bracketed Newton's method, from any start; `step` is the relative length of the step that led there,
+    `like` the kind of the multiplier in passes. The slope at lam may show few of the coordinates that are free on
+    the way to the root, so that steps are slow: they do not halve |phi - eps|. Then secants of the bracket follow.
+    The verdict is PENDING after `most_passes(n)`. The limits are
 
     - the relative error of phi that a last step may leave, see `is_last`,
     - the relative error of phi at which there is no further step, and
@@ -181,18 +182,30 @@ def iterate(row, target, like, start, step, limits, block, stride):
     lam, low, high, dtype = start, (-math.inf, 0.0), (math.inf, 0.0), row[0].dtype.type
     allowed, settled, near = limits
     resolution = row[0].size * resolution_of(like)
-    before, length = math.inf, 0.0
+    before, rest_low, rest_high, length = math.inf, 0.0, 0.0, 0.0
+    by_secants, jumped = False, False
     for _ in range(most_passes(row[0].size)):
         reach = reach_of(step, dtype(0)) * lam[0]
         rest, free, close = sum_moved(row, target, read_as(lam, like), reach, block, stride)
         if is_settled(rest, settled * target, lam, resolution):
             return lam, 0.0, DONE, low, high
-        is_slow = abs(rest) > 0.5 * before
-        is_newton, before = free > 0 and not is_slow, math.inf if is_slow else abs(rest)
-        if is_slow:
-            step = leap(rest, length, low, high)
+        # A jump leaves phi as it is, and is no slow step where it has reached free coordinates.
+        is_slow = abs(rest) > 0.5 * before and not (jumped and free > 0)
+        before, jumped = abs(rest), False
+        other, rest_there = (high, rest_high) if rest > 0 else (low, rest_low)
+        # After slow steps of Newton's method secants, after a slow secant the middle of the bracket.
+        is_halved = is_slow and by_secants and abs(other[0]) < math.inf
+        by_secants = not is_halved and (is_slow or by_secants)
+        is_newton = free > 0 and not is_halved and not by_secants
+        if is_halved:
+            step = 0.0
+        elif by_secants:
+            step = secant(lam, other, rest, rest_there, length)
+        elif is_newton:
+            step = rest / free
         else:
-            step = rest / free if is_newton else jump(row, lam, rest > 0)
+            step, jumped = jump(row, lam, rest > 0), True
+        rest_low, rest_high = (rest, rest_high) if rest > 0 else (rest_low, rest)
         following = rounded(stepped(lam, step), like)
         following, low, high, is_taken = advance(lam, low, high, rest, following, is_newton)
         following, is_newton = rounded(following, like), is_newton and is_taken

@@ -8,18 +8,43 @@ import numpy as np
 
 from numba_car._core.coordinate import room
 from numba_car._cpu.row import element
-from numba_car._cpu.sort import _INDEX, _radix_sort
 from numba_car._cpu.sums import add
 from numba_car._jit import rows
 
+_DIGITS, _BITS = 8, 8  # floats that are not negative are sorted by their bits, in eight digits
+
 
 @rows
-def _gather(row, low, high, breakpoints, indices):
-    """Store the breakpoints from low to high, tops with even indices, bottoms with odd ones.
+def _radix_sort(values, spare):
+    """Return floats that are not negative in order, in either array; both are overwritten.
 
-    Return their number, the sum of all tops less that of all bottoms beyond, and the number of tops less bottoms.
+    The order is complete, unlike that of `sort`: a top and its bottom may differ in their last digits alone.
     """
-    count, total, lost, free = 0, 0.0, 0.0, 0.0
+    words, others = values.view(np.int64), spare.view(np.int64)
+    for digit in range(_DIGITS):
+        shift, place = _BITS * digit, np.zeros(1 << _BITS, np.int64)
+        for word in words:
+            place[(word >> shift) & ((1 << _BITS) - 1)] += 1
+        if place.max() == words.size:
+            continue  # all share this digit
+        start = 0
+        for value in range(place.size):
+            start, place[value] = start + place[value], start
+        for word in words:
+            value = (word >> shift) & ((1 << _BITS) - 1)
+            others[place[value]] = word
+            place[value] += 1
+        words, others = others, words
+    return words.view(np.float64)
+
+
+@rows
+def _gather(row, low, high, tops, bottoms):
+    """Store the breakpoints from low to high, tops and bottoms, and return their numbers.
+
+    Return also the sum of all tops less that of all bottoms beyond, and the number of tops less bottoms.
+    """
+    top_count, bottom_count, total, lost, free = 0, 0, 0.0, 0.0, 0.0
     for i in range(row[0].size):
         x, z, lower, upper = element(row, i, np.float64)
         top, distance = abs(z - x), room(x, z - x, lower, upper)
@@ -31,36 +56,37 @@ def _gather(row, low, high, breakpoints, indices):
             total, lost = add(total, lost, top)
             free += 1.0
         elif top >= low:
-            breakpoints[count], indices[count] = top, 2 * count
-            count += 1
+            tops[top_count] = top
+            top_count += 1
         if bottom >= low:
-            breakpoints[count], indices[count] = bottom, 2 * count + 1
-            count += 1
-    return count, total + lost, free
+            bottoms[bottom_count] = bottom
+            bottom_count += 1
+    return top_count, bottom_count, total + lost, free
 
 
 @rows
-def _scan(breakpoints, words, total, free, target, low):
+def _scan(tops, bottoms, total, free, target, low):
     """Return the multiplier on the first piece from the right that reaches the target."""
-    lost = 0.0
-    for k in range(words.size - 1, -1, -1):
-        index = words[k] & _INDEX
-        value = breakpoints[index >> 1]
+    lost, i, j = 0.0, tops.size - 1, bottoms.size - 1
+    while i >= 0 or j >= 0:
+        is_top = j < 0 or (i >= 0 and tops[i] >= bottoms[j])
+        value = tops[i] if is_top else bottoms[j]
         if (total - free * value) + lost >= target:
             break
-        sign = -1.0 if index & 1 else 1.0
+        sign = 1.0 if is_top else -1.0
         total, lost = add(total, lost, sign * value)
         free += sign
+        i, j = (i - 1, j) if is_top else (i, j - 1)
     return max(((total - target) + lost) / free, low) if free > 0 else low
 
 
 @rows
 def sort_row(row, eps, low, high):
     """Return the multiplier between two numbers, near its root, by sorting the breakpoints between them."""
-    size = 2 * row[0].size
-    breakpoints, words, spare = np.empty(size), np.empty(size, np.int64), np.empty(size, np.int64)
-    count, total, free = _gather(row, low, high, breakpoints, words)
-    if count == 0:
-        return max((total - eps) / free, low) if free > 0 else low
-    ordered, _ = _radix_sort(breakpoints[:count], words[:count], spare[:count])
-    return _scan(breakpoints, ordered, total, free, eps, low)
+    n = row[0].size
+    tops, bottoms, spare = np.empty(n), np.empty(n), np.empty(n)
+    top_count, bottom_count, total, free = _gather(row, low, high, tops, bottoms)
+    # The order of both may end in the spare memory.
+    tops = _radix_sort(tops[:top_count], spare[:top_count]).copy()
+    bottoms = _radix_sort(bottoms[:bottom_count], spare[:bottom_count])
+    return _scan(tops, bottoms, total, free, eps, low)
