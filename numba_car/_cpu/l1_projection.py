@@ -23,9 +23,10 @@ from numba_car._cpu.scaled import scaled_row
 from numba_car._cpu.validate import validate_row
 from numba_car._jit import kernel, loop, rows
 
-_MODERATE = (
-    2.0**60
-)  # with sums of |d| up to this, and no less than its inverse, float32 passes are safe
+# With sums of |d| up to this, and no less than its inverse, float32 passes are safe.
+_MODERATE = 2.0**60
+# The breakpoints of rooms that float64 loses beside |d| take a second sort, between the ends of the bracket.
+_ATTEMPTS = 3
 _MOST_EPS = 2.0**1000  # more than the sum of |d| of a row in units
 _LARGEST = 2.0**900  # beyond it, a row of float64 is solved in units
 
@@ -51,13 +52,14 @@ def _solve(row, eps, lam, step, is_safe, by_sorting):
     if is_safe and not by_sorting:
         lam, step = approach(row, eps, lam, step)
     low, high = (0.0, 0.0), (math.inf, 0.0)
-    while True:
+    for _ in range(_ATTEMPTS):
         if by_sorting:
             lam, step = (sort_row(row, eps, max(low[0], 0.0), high[0]), 0.0), 0.0
         lam, verdict, low, high = finish(row, eps, lam, step)
-        if verdict == DONE or by_sorting:
-            return lam
+        if verdict == DONE:
+            break
         by_sorting = True
+    return lam
 
 
 @rows
