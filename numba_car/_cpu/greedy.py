@@ -1,4 +1,3 @@
-# mypy: allow-untyped-defs, allow-untyped-calls
 """Best ascent for p = 1: which elements of a row take all their room, and which one takes the rest of eps.
 
 In the order of falling |g|, and of the index where these are equal, elements take all their room towards sign(g)

@@ -1,4 +1,3 @@
-# mypy: allow-untyped-defs, allow-untyped-calls
 """Results of best ascent for p = 1, given the pivots: the arrays that are reached, and their derivatives.
 
 With pivot k, s = sign(g) and the rest r = eps - sum of the rooms of the elements that come before k, y is at its bound

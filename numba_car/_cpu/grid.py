@@ -1,4 +1,3 @@
-# mypy: allow-untyped-defs, allow-untyped-calls
 """Results on a grid: the eta whose rounded result has the norm nearest to eps, or the largest that is not beyond it.
 
 The grid of an element is lower + k*step, for whole k from 0 to the last k not beyond upper, and x is on it. At eta the

@@ -57,18 +57,21 @@ def solve_blocks(
     batch: Batch,
     each: Callable[[Block], None] | None = None,
     unless: Callable[[int, int], bool] | None = None,
+    solve: Callable[[int, int], Block] | None = None,
 ) -> Array:
     """Solve all blocks, call `each` while a block is in the cache, and return eta; raise after the last block.
 
-    A block of rows start to stop is left out if `unless(start, stop)` has done all that is wanted of it.
+    A block of rows start to stop is left out if `unless(start, stop)` has done all that is wanted of it. By default
+    `batch.solve(start, stop)` solves it.
     """
+    solve = solve or batch.solve
     rule = batch.problem.options.infeasible
     infeasible = None if rule == "saturate" else _Infeasible(batch, rule)
 
     def work(start: int, stop: int) -> None:
         if unless and unless(start, stop):
             return
-        block = batch.solve(start, stop)
+        block = solve(start, stop)
         if infeasible:
             infeasible(block)
         if each:
@@ -141,6 +144,7 @@ def write_blocks(
     *,
     at_once: bool,
     each: Callable[[Block], None] = _ignore,
+    solve: Callable[[int, int], Block] | None = None,
 ) -> Array:
     """Solve all blocks, call `each` and then `write` with each, and return eta.
 
@@ -160,8 +164,8 @@ def write_blocks(
         write(blocks[start]._replace(rows=problem.rows(start, stop)), out)
 
     if at_once or (len(batch.tasks) == 1 and problem.options.infeasible != "raise"):
-        return solve_blocks(batch, solve_and_write)
-    solve_blocks(batch, keep)
+        return solve_blocks(batch, solve_and_write, solve=solve)
+    solve_blocks(batch, keep, solve=solve)
     batch.for_blocks(write_kept)
     return batch.eta
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from numba_car._cpu import greedy_results
 from numba_car._cpu.derivatives import gradients, upstream_of, vjp, vjp_of_block
 from numba_car._cpu.directions import Ascent, Difference
 from numba_car._cpu.jvp import jvp_rows
+from numba_car._cpu.l1_derivatives import l1_jvp_rows, l1_vjp_rows
+from numba_car._cpu.on_sums import PivotBatch, ThresholdBatch
 from numba_car._cpu.pipeline import Batch, Block
 from numba_car._cpu.project import (
     clip_jvp_rows,
@@ -29,6 +32,8 @@ def project_vjp(problem: Problem, g: Rows) -> Gradients:
     """Return the gradients of x, z, eps (flat, by row), lower and upper; g is upstream of the projection."""
     if problem.p == math.inf:
         return _clip_to_ball_vjp(problem, g)
+    if problem.p == 1:
+        return _project_on_sum_vjp(problem, g)
     z, none = problem.delta, np.zeros(problem.count)
     batch = Batch(problem.along(Difference(z, problem.x)))
 
@@ -53,8 +58,32 @@ def _clip_to_ball_vjp(problem: Problem, g: Rows) -> Gradients:
     return gradients(problem, lambda work: solve_blocks(batch, work), differentiate)
 
 
+def _project_on_sum_vjp(problem: Problem, g: Rows) -> Gradients:
+    batch = ThresholdBatch(problem)
+
+    def differentiate(block: Block, targets: tuple[Any, ...], sums: Array) -> None:
+        answer = block.eps, block.verdict, block.eta, batch.low[block.start : block.stop]
+        given = upstream_of(g, block), *answer, problem.largest
+        l1_vjp_rows(*block.rows, *given, targets, sums)
+
+    return gradients(problem, lambda work: solve_blocks(batch, work), differentiate)
+
+
+def _maximize_on_sum_vjp(problem: Problem, upstream: Rows) -> Gradients:
+    batch = PivotBatch(problem)
+
+    def differentiate(block: Block, targets: tuple[Any, ...], sums: Array) -> None:
+        answer = batch.pivot[block.start : block.stop], block.eta
+        given = upstream_of(upstream, block), *answer, problem.largest
+        greedy_results.vjp_rows(*block.rows, *given, targets, sums)
+
+    return gradients(problem, lambda work: solve_blocks(batch, work), differentiate)
+
+
 def maximize_vjp(problem: Problem, upstream: Rows) -> Gradients:
     """Return the gradients of x, g, eps (flat, by row), lower and upper."""
+    if problem.p == 1:
+        return _maximize_on_sum_vjp(problem, upstream)
     none = np.zeros(problem.count)
     if problem.p == 2:
         return vjp(problem, upstream, none)
@@ -90,6 +119,9 @@ def project_jvp(problem: Problem, tangents: Tangents, out: Rows) -> None:
     """Store the tangents of the projection, given those of x, z and eps."""
     if problem.p == math.inf:
         _clip_to_ball_jvp(problem, tangents, out)
+        return
+    if problem.p == 1:
+        _project_on_sum_jvp(problem, tangents, out)
         return
     z = problem.delta
     batch = Batch(problem.along(Difference(z, problem.x)))
@@ -138,8 +170,36 @@ def _clip_to_ball_jvp(problem: Problem, tangents: Tangents, out: Rows) -> None:
     _push(Batch(problem), tangents, out, differentiate)
 
 
+def _project_on_sum_jvp(problem: Problem, tangents: Tangents, out: Rows) -> None:
+    batch = ThresholdBatch(problem)
+
+    def differentiate(
+        block: Block, given: tuple[Any, Any, Array], target: tuple[Array, int]
+    ) -> None:
+        answer = block.eps, block.verdict, block.eta, batch.low[block.start : block.stop]
+        l1_jvp_rows(*block.rows, given, *answer, target, np.empty(block.eta.size))
+
+    _push(batch, tangents, out, differentiate)
+
+
+def _maximize_on_sum_jvp(problem: Problem, tangents: Tangents, out: Rows) -> None:
+    batch = PivotBatch(problem)
+
+    def differentiate(
+        block: Block, given: tuple[Any, Any, Array], target: tuple[Array, int]
+    ) -> None:
+        of_x, _, of_eps = given
+        answer = batch.pivot[block.start : block.stop], block.eta
+        greedy_results.jvp_rows(*block.rows, (of_x, of_eps), *answer, target)
+
+    _push(batch, tangents, out, differentiate)
+
+
 def maximize_jvp(problem: Problem, tangents: Tangents, out: Rows) -> None:
     """Store the tangents of the best ascent, given those of x, g and eps."""
+    if problem.p == 1:
+        _maximize_on_sum_jvp(problem, tangents, out)
+        return
     ascent = Ascent(problem.delta, problem.p)
     batch = Batch(problem.along(ascent))
 

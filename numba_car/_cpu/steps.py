@@ -8,7 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS
+from numba_car._cpu import greedy_results, l1_projection
 from numba_car._cpu.directions import Ascent, Difference
+from numba_car._cpu.on_sums import PivotBatch, ThresholdBatch
 from numba_car._cpu.pipeline import Batch, Block
 from numba_car._cpu.project import clip_to_ball_rows, project_rows
 from numba_car._cpu.solve import write_blocks
@@ -17,7 +19,12 @@ from numba_car._problem import Problem
 
 
 def project(problem: Problem, out: Rows, *, at_once: bool) -> Array:
-    """Store the points nearest to z, whose rows are the problem's delta; return min(1, eta), for p = inf 0."""
+    """Store the points nearest to z, whose rows are the problem's delta.
+
+    Return min(1, eta) for p = 2, for p = 1 the threshold of |z - x|, for p = inf 0.
+    """
+    if problem.p == 1:
+        return _project_on_sum(problem, out, at_once)
     if problem.p == math.inf:
         return _clip_to_ball(problem, out, at_once)
     z = problem.delta
@@ -56,11 +63,39 @@ def _clip_to_ball(problem: Problem, out: Rows, at_once: bool) -> Array:
     return write_blocks(batch, out, write, at_once=at_once)
 
 
+def _project_on_sum(problem: Problem, out: Rows, at_once: bool) -> Array:
+    batch = ThresholdBatch(problem)
+
+    def write(block: Block, out: Rows) -> None:
+        def fill(target: tuple[Array, int]) -> None:
+            answer = block.verdict, block.eta, batch.low[block.start : block.stop]
+            l1_projection.project_rows(*block.rows, block.eps, *answer, target)
+
+        batch.store(block, out, fill)
+
+    return write_blocks(batch, out, write, at_once=at_once)
+
+
+def _maximize_on_sum(problem: Problem, out: Rows, at_once: bool) -> Array:
+    batch = PivotBatch(problem)
+
+    def write(block: Block, out: Rows) -> None:
+        def fill(target: tuple[Array, int]) -> None:
+            answer = batch.pivot[block.start : block.stop], block.eta
+            greedy_results.write_rows(*block.rows, *answer, problem.largest, target)
+
+        batch.store(block, out, fill)
+
+    return write_blocks(batch, out, write, at_once=at_once)
+
+
 def maximize(problem: Problem, out: Rows, *, at_once: bool) -> Array:
     """Store the points with the largest <g, y>, g being the rows of the problem's delta.
 
-    Return eta along g for p = 2, along `Ascent` for other p > 1.
+    Return eta along g for p = 2, along `Ascent` for other p > 1, and for p = 1 what the last element takes of eps.
     """
+    if problem.p == 1:
+        return _maximize_on_sum(problem, out, at_once)
     if problem.p == 2:
         batch = Batch(problem)
         return write_blocks(batch, out, batch.rescale, at_once=at_once)
