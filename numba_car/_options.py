@@ -31,6 +31,17 @@ class Options(NamedTuple):
     side: str = "nearest"
     step: float | None = None
 
+    def for_solve(self) -> dict[str, Any]:
+        """Return those that `eta` and `solve` take, by name."""
+        given = self._asdict()
+        del given["side"], given["step"]
+        return given
+
+    def for_max_norm(self) -> dict[str, Any]:
+        """Return those that `max_norm` and `norm` take, by name."""
+        names = "p", "bounds", "axis", "keepdims", "num_threads"
+        return {name: getattr(self, name) for name in names}
+
 
 class Solution(NamedTuple):
     """Result of `solve`, one value per row in each field.
