@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from numba_car._core.constants import SLACK
+from numba_car._core.constants import MOST_SORTED, SLACK
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu import greedy, greedy_results, l1_projection, newton_double_double
 from numba_car._cpu.any_row import is_valid, norm_at, solve
@@ -162,7 +162,7 @@ def maximize(x, g, eps, p, lower, upper, out):
         out[:] = math.nan
         return math.nan
     if p == 1:
-        scratch = np.empty((4, min(x.size, greedy.MOST_SORTED)))
+        scratch = np.empty((4, min(x.size, MOST_SORTED)))
         pivot, rest = greedy.select_row(row, eps, scratch)
         greedy_results.write_row(row, pivot, rest, np.float64(np.finfo(out.dtype).max), out)
         return rest
