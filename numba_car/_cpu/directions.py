@@ -22,11 +22,16 @@ from numba_car._layout import Array, Rows
 
 @rows
 def _subtract(z, x, most, out):
+    """Store z - x; a difference of finite numbers that overflows becomes the largest number."""
+    overflows = False
     for i in range(out.size):
         difference = z[i] - x[i]
-        # A difference of finite numbers that overflows is cut; what is not finite stays so.
-        limit = most if abs(z[i]) <= most else z.dtype.type(math.inf)
-        out[i] = min(max(difference, -limit), limit)
+        overflows |= abs(difference) > most
+        out[i] = difference
+    if overflows:
+        for i in range(out.size):
+            if abs(out[i]) > most and abs(z[i]) <= most:
+                out[i] = most if out[i] > 0 else -most
 
 
 @kernel
