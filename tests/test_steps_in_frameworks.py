@@ -224,7 +224,7 @@ def test_dask_names_the_arguments():
     x = da.zeros((4, 6), chunks=(2, 6))
     for name, of in (("project", "z"), ("maximize", "g"), ("norm", "delta")):
         with pytest.raises(ValueError, match=rf"\b{of}\b"):
-            getattr(car, name)(x, np.zeros((4, 5)), 0.5)
+            getattr(car, name)(x, da.zeros((4, 5)), 0.5)
         with pytest.raises(ValueError, match=rf"\b{of}\b.*chunk"):
             getattr(car, name)(x, da.zeros((4, 6), chunks=(2, 3)), 0.5)
         value = "eta" if name == "norm" else "eps"
