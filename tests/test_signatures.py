@@ -50,6 +50,9 @@ CONTRACT = {
     "out_delta)",
     "numba_car.kernels.eta": f"(x, delta, eps, {ROW})",
     "numba_car.kernels.max_norm": f"(x, delta, {ROW})",
+    "numba_car.kernels.maximize": f"(x, g, eps, {ROW}, out)",
+    "numba_car.kernels.norm": f"(x, delta, eta, {ROW})",
+    "numba_car.kernels.project": f"(x, z, eps, {ROW}, out)",
     "numba_car.kernels.rescale": f"(x, delta, eps, {ROW}, out)",
     "numba_car.offline.rescale": "(x, delta=None, *, out, eps=None, eps_uniform=None, noise=None, "
     "seed=0, p=2, bounds=(0.0, 1.0), infeasible='saturate', nan='keep', dtype=None, "
