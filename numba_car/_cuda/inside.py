@@ -187,7 +187,7 @@ def _share_memory(x: tuple[Any, ...], out: tuple[Any, ...]) -> bool:
         (pointer, pointer + memory.size * memory.dtype.itemsize)
         for memory, pointer in ((m[0], device_memory.pointer_of(m[0])) for m in (x, out))
     )
-    return start < end and begin < stop
+    return bool(start < end and begin < stop)
 
 
 def prepared(task: DeviceProblem, out: tuple[Any, ...]) -> DeviceProblem:
