@@ -108,6 +108,7 @@ def rescale(
     method: str = "auto",
     num_threads: int | None = None,
     side: str = "nearest",
+    step: float | None = None,
     out: Array | None = None,
     full_output: bool = False,
 ) -> Any:
@@ -128,6 +129,11 @@ def rescale(
     side : {"nearest", "inside"}, optional
         Where rounding may put the result: to within a few units in the last place of eps, on either
         side, or, as it is stored, never farther than eps from x in exact arithmetic.
+    step : float, optional
+        Results lie on ``lower + k*step`` for whole k, rounded to nearest after clipping, and so must x.
+        Of the norms that the grid allows along delta the nearest to eps is reached, or with
+        ``side="inside"`` the largest that is not above. Integers stay integers: uint8 images take
+        ``bounds=(0, 255), step=1``. There are no derivatives.
     out : ndarray, optional
         Where to store the result; it may be `x` or `delta`. It is not touched if there is an error.
     full_output : bool, optional
@@ -157,7 +163,7 @@ def rescale(
     >>> print(f"{np.linalg.norm(v - x):.15f}")
     0.250000000000000
     """
-    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads, side)
+    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads, side, step)
     library = library_of(x, delta, eps, *options.bounds, out)
     if not full_output:
         return library.rescale(x, delta, eps, options, out)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._cpu import derivatives
+from numba_car._cpu import derivatives, on_grid
 from numba_car._cpu import solve as solver
 from numba_car._layout import Array, Rows
 from numba_car._numpy_steps import (
@@ -23,7 +23,15 @@ from numba_car._numpy_steps import (
     project_vjp,
 )
 from numba_car._options import Gradients, Options, Rescaled, Solution
-from numba_car._problem import Problem, as_numeric, by_element, by_row, problem, result_rows
+from numba_car._problem import (
+    Problem,
+    as_numeric,
+    by_element,
+    by_row,
+    check_grid,
+    problem,
+    result_rows,
+)
 from numba_car._results import gradients_of, restore, tangents_of
 
 # Those which stand in a module of their own.
@@ -48,6 +56,8 @@ def rescale(
     x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
 ) -> Any:
     """Return `numba_car.rescale` of NumPy arrays."""
+    if options.step is not None:
+        return rescale_on_grid(x, delta, eps, options, out, with_facts=False)[0]
     return _rescale(problem(x, delta, eps, options), out, solver.rescale)[1]
 
 
@@ -55,6 +65,8 @@ def rescale_and_solve(
     x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
 ) -> Rescaled:
     """Return `numba_car.rescale` with full output of NumPy arrays."""
+    if options.step is not None:
+        return Rescaled(*rescale_on_grid(x, delta, eps, options, out, with_facts=True))
     task = problem(x, delta, eps, options)
     found, result = _rescale(task, out, solver.rescale_and_solve)
     return Rescaled(result, *(restore(values, task) for values in found))
@@ -67,6 +79,30 @@ def rescale_with_eta(
     task = problem(x, delta, eps, options)
     eta, result = _rescale(task, out, solver.rescale)
     return restore(eta, task), result
+
+
+def rescale_on_grid(
+    x: ArrayLike,
+    delta: ArrayLike,
+    eps: ArrayLike,
+    options: Options,
+    out: Array | None,
+    *,
+    with_facts: bool,
+) -> tuple[Any, ...]:
+    """Return the results on the grid of `options.step`, eta, and with facts all that `solve` returns."""
+    task = problem(x, delta, eps, options)
+    given = np.asarray(x).dtype
+    dtype = given.newbyteorder("=") if given.kind in "iu" else task.dtype
+    check_grid(task, dtype)
+    result, rows, at_once = result_rows(task, out, dtype)
+    found = on_grid.rescale_on_grid(task, rows, at_once=at_once, with_facts=with_facts)
+    facts = tuple(restore(values, task) for values in found[: None if with_facts else 1])
+    if out is None:
+        return result[()], *facts
+    if result is not out:
+        out[...] = result
+    return out, *facts
 
 
 def _rescale(task: Problem, out: Array | None, rescale: Callable[..., Any]) -> tuple[Any, Any]:

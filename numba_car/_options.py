@@ -29,6 +29,18 @@ class Options(NamedTuple):
     method: str = "auto"
     num_threads: int | None = None
     side: str = "nearest"
+    step: float | None = None
+
+    def for_solve(self) -> dict[str, Any]:
+        """Return those that `eta` and `solve` take, by name."""
+        given = self._asdict()
+        del given["side"], given["step"]
+        return given
+
+    def for_max_norm(self) -> dict[str, Any]:
+        """Return those that `max_norm` and `norm` take, by name."""
+        names = "p", "bounds", "axis", "keepdims", "num_threads"
+        return {name: getattr(self, name) for name in names}
 
 
 class Solution(NamedTuple):
@@ -163,6 +175,16 @@ def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
     return lower, upper
 
 
+def check_step(step: float | None) -> None:
+    """Raise unless step is None or a finite number above 0."""
+    if step is None:
+        return
+    if not isinstance(step, (int, float, np.integer, np.floating)) or isinstance(step, bool):
+        raise TypeError(f"step must be a number or None, found {step!r}")
+    if not 0 < step < math.inf:
+        raise ValueError(f"step must be finite and above 0, found {step!r}")
+
+
 def check_options(options: Options) -> int | None:
     """Check infeasible, method, side and num_threads; return the last as an int or None."""
     for name, value, allowed in (
@@ -172,6 +194,7 @@ def check_options(options: Options) -> int | None:
     ):
         if not isinstance(value, str) or value not in allowed:
             raise ValueError(f"{name} must be one of {allowed}, found {value!r}")
+    check_step(options.step)
     num_threads = options.num_threads
     if num_threads is None:
         return None

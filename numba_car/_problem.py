@@ -431,7 +431,7 @@ def plain_problem(x: Any, delta: Any, eps: Any, options: Options) -> Problem | N
 @functools.lru_cache(256)
 def _known_of_plain(options: Options, dtype: DType, shape: tuple[int, ...]) -> Any:
     """Return the fields that problems of plain calls with these options share; None if such a call is not plain."""
-    p, (lower, upper), axis, _, infeasible, method, num_threads, side = options
+    p, (lower, upper), axis, _, infeasible, method, num_threads, side, step = options
     if not (
         dtype in _PLAIN
         and len(shape) > 1
@@ -444,6 +444,7 @@ def _known_of_plain(options: Options, dtype: DType, shape: tuple[int, ...]) -> A
         and infeasible in RULES
         and method in METHODS
         and side in SIDES
+        and step is None
     ):
         return None
     return {
@@ -467,28 +468,49 @@ def _broadcast(array: Array, shape: tuple[int, ...]) -> Array:
     return array if array.shape == shape else np.broadcast_to(array, shape)
 
 
-def result_rows(task: Problem, out: Any) -> tuple[Array, Rows, bool]:
+def check_grid(task: Problem, dtype: DType) -> None:
+    """Raise unless a grid begins at every lower bound, and results between the bounds fit the dtype."""
+    lower, upper = task.inputs[2:]
+    if not np.isfinite(lower).all():
+        raise ValueError("the lower of bounds must be finite where a step is given, found infinity")
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        if lower.size and (lower.min() < limits.min or upper.max() > limits.max):
+            raise ValueError(
+                f"bounds must lie within the range of {dtype}, {limits.min} to {limits.max}, "
+                f"found {lower.min()} to {upper.max()}"
+            )
+        for name, value in (("step", task.options.step), ("the lower of bounds", lower)):
+            if (np.asarray(value) % 1 != 0).any():
+                raise ValueError(f"{name} must be whole where x holds integers, found {value}")
+
+
+def result_rows(task: Problem, out: Any, dtype: DType | None = None) -> tuple[Array, Rows, bool]:
     """Return the array to rescale into, its rows, and whether writing may begin before all is solved.
+
+    The dtype is by default that of the problem; kernels write to an array of another one directly.
 
     Memory allocated here may be written to at once. The caller's must be left alone until no error can
     happen, and must not be written to at all while it is read from elsewhere.
     """
     if out is not None:
-        _check_out(out, task)
+        _check_out(out, task, dtype or task.dtype)
     is_new = out is None or _overlaps(out, task)
-    result = np.empty(task.shape, task.dtype) if is_new else out
+    result = np.empty(task.shape, dtype or task.dtype) if is_new else out
+    if dtype and dtype != task.dtype:
+        return result, Rows(result, task.axes, dtype), is_new
     if task.is_plain and is_plain(result):
         return result, Rows.of_plain(result, task.count, task.n), is_new
     return result, Rows(result, task.axes, task.x.dtype), is_new
 
 
-def _check_out(out: Any, task: Problem) -> None:
+def _check_out(out: Any, task: Problem, dtype: DType) -> None:
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"out must be a NumPy array, found {type(out).__name__}")
     if out.shape != task.shape:
         raise ValueError(f"out must have the shape {task.shape} of the result, found {out.shape}")
-    if out.dtype != task.dtype:
-        raise ValueError(f"out must have the dtype {task.dtype} of the result, found {out.dtype}")
+    if out.dtype != dtype:
+        raise ValueError(f"out must have the dtype {dtype} of the result, found {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out must be writeable, found a read-only array")
 

@@ -17,7 +17,7 @@ import numpy as np
 from numba_car._core.double_double import two_product
 from numba_car._core.norms import MAXIMUM, TWO, is_float32, root, term
 from numba_car._cpu.maxima import bits_of, size_of_bits
-from numba_car._cpu.row import element, row_of, rows_of
+from numba_car._cpu.row import at, element, row_of, rows_of
 from numba_car._cpu.sums import add, on_grid
 from numba_car._jit import formula, kernel, loop, rows
 
@@ -316,6 +316,23 @@ def _write(row, rate, step, slack, out):
         k, most, odd = _place(x, delta, lower, upper, step, slack)
         steps = _steps(abs(delta), most, odd, rate)
         out[i] = min(lower + (k + (steps if delta > 0 else -steps)) * step, upper)
+
+
+@kernel
+def count_off_grid(x, lower, n, count, step, slack):
+    """Return how many x of a block of rows are off the grid by more than rounding, and the row and index of the first."""
+    total, first_row, first_index = 0, -1, -1
+    for r in range(count):
+        row, low = row_of(x, r, n), row_of(lower, r, n)
+        for i in range(n):
+            value, start = np.float64(row[i]), np.float64(at(low, i))
+            near = start + on_grid((value - start) / step, _WHOLE) * step
+            allowed = min(slack * max(abs(value), abs(start)), 0.25 * step)
+            if abs(value - near) > allowed:  # which NaN is not
+                if total == 0:
+                    first_row, first_index = r, i
+                total += 1
+    return total, first_row, first_index
 
 
 @kernel

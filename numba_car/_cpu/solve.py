@@ -92,7 +92,7 @@ def eta(problem: Problem) -> Array:
     return solve_blocks(Batch(problem))
 
 
-def _solution(batch: Batch) -> tuple[tuple[Array, ...], Callable[[Block], None]]:
+def solution_of(batch: Batch) -> tuple[tuple[Array, ...], Callable[[Block], None]]:
     """Return arrays for what `solve` returns, and the function that fills them from solved blocks."""
     count, dtype = batch.problem.count, batch.problem.dtype
     eta, norm, max_norm = (np.empty(count, dtype) for _ in range(3))
@@ -118,7 +118,7 @@ def _ignore(_: Block) -> None:
 def solve(problem: Problem) -> tuple[Array, ...]:
     """Return eta, the norm that it reaches, max_norm and saturated; floats rounded to the result's dtype."""
     batch = Batch(problem)
-    found, store = _solution(batch)
+    found, store = solution_of(batch)
     solve_blocks(batch, store)
     return found
 
@@ -132,7 +132,7 @@ def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
 def rescale_and_solve(problem: Problem, out: Rows, *, at_once: bool) -> tuple[Array, ...]:
     """Store the rescaled rows in `out` as `rescale` does, and return what `solve` returns."""
     batch = Batch(problem)
-    found, store = _solution(batch)
+    found, store = solution_of(batch)
     write_blocks(batch, out, batch.rescale, at_once=at_once, each=store)
     return found
 

@@ -111,6 +111,8 @@ def _apply(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
         axis=tuple(axis - len(shape) for axis in axes), num_threads=options.num_threads or 1
     )
     dtype = _record(task.dtype) if name == "solve" else task.dtype
+    if options.step is not None and np.dtype(x.dtype).kind in "iu":
+        dtype = x.dtype
     labels = tuple(range(len(shape)))
     given: list[Any] = []
     for value in arrays:

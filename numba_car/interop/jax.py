@@ -244,7 +244,13 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> Array:
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> Array:
     """Return `numba_car.rescale` of JAX arrays."""
     _check_no_out(out)
-    return _call("rescale", (x, delta, eps), options)
+    if options.step is None:
+        return _call("rescale", (x, delta, eps), options)
+    values = x, delta, eps, *options.bounds
+    if any(isinstance(value, Tracer) for value in values):
+        raise TypeError("step must be None where JAX traces a call: a grid has no derivatives")
+    *arrays, lower, upper = (np.asarray(v) if isinstance(v, Array) else v for v in values)
+    return jnp.asarray(_numpy.rescale(*arrays, options._replace(bounds=(lower, upper))))
 
 
 def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:

@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import forwardprop_util
 
+from numba_car import _numpy
 from numba_car._options import Options, Solution, names_of
 from numba_car._problem import broadcasts
 from numba_car.interop import backend_cpu, formulas
@@ -198,7 +199,13 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> tf.Tensor:
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> tf.Tensor:
     """Return `numba_car.rescale` of tensors."""
     _check_no_out(out)
-    return _call("rescale", x, delta, eps, options)
+    if options.step is None:
+        return _call("rescale", x, delta, eps, options)
+    values = x, delta, eps, *options.bounds
+    if not all(hasattr(value, "numpy") for value in values if isinstance(value, tf.Tensor)):
+        raise TypeError("step must be None in a graph: a grid has no derivatives")
+    *arrays, lower, upper = (v.numpy() if hasattr(v, "numpy") else v for v in values)
+    return tf.convert_to_tensor(_numpy.rescale(*arrays, options._replace(bounds=(lower, upper))))
 
 
 def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:

@@ -82,6 +82,20 @@ def _call(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
     return prepared.restore(lib, name, _run(name, prepared, lib))
 
 
+def _rescale_on_grid(x: Any, delta: Any, eps: Any, options: Options) -> Tensor:
+    """Return the results on the grid of `options.step`, found by NumPy for tensors in host memory."""
+    values = x, delta, eps, *options.bounds
+    if torch.compiler.is_compiling() or is_transformed():
+        raise NotImplementedError("step must be None where torch compiles or transforms a call")
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    if any(tensor.requires_grad for tensor in tensors) and torch.is_grad_enabled():
+        raise TypeError("step must be None where a gradient is required: a grid has no derivatives")
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        raise NotImplementedError("step must be None for tensors that are not on the CPU")
+    *arrays, lower, upper = (v.detach().numpy() if isinstance(v, Tensor) else v for v in values)
+    return tensor_of(_numpy.rescale(*arrays, options._replace(bounds=(lower, upper))))
+
+
 def _store(found: Tensor, out: Tensor) -> Tensor:
     """Return `out` with the result copied into it."""
     if not isinstance(out, Tensor):
@@ -102,7 +116,10 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> Tensor:
 
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Tensor | None = None) -> Tensor:
     """Return `numba_car.rescale` of tensors."""
-    found = _call("rescale", (x, delta, eps), options)
+    if options.step is None:
+        found = _call("rescale", (x, delta, eps), options)
+    else:
+        found = _rescale_on_grid(x, delta, eps, options)
     return found if out is None else _store(found, out)
 
 

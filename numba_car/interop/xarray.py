@@ -14,13 +14,21 @@ import numpy as np
 import xarray as xr
 
 from numba_car._dispatch import library_of
-from numba_car._options import Options, Solution, pair
+from numba_car._options import (
+    Options,
+    Solution,
+    check_order_of_ascent,
+    check_order_of_projection,
+    names_of,
+    pair,
+)
 from numba_car._problem import common_shape
 
 Dims: TypeAlias = str | Iterable[Hashable] | None
 Names: TypeAlias = tuple[Hashable, ...]
 
-_ARGUMENTS = "x", "delta", "eps", "the lower of bounds", "the upper of bounds"
+_BOUNDS = "the lower of bounds", "the upper of bounds"
+_WITH_ROWS = "rescale", "project", "maximize"  # functions whose result has the dimensions of a row
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -42,22 +50,22 @@ def _dims(*values: Any) -> Names:
     return tuple(dict.fromkeys(dim for array in arrays for dim in array.dims))
 
 
-def _row_dims(x: Any, delta: Any, axis: Any) -> Names:
+def _row_dims(x: Any, delta: Any, axis: Any, name: str) -> Names:
     """Return the dimensions of a row, given their names, or their places among those of x."""
     own, known = _dims(x), _dims(x, delta)
     given = (axis,) if isinstance(axis, str) or not isinstance(axis, Iterable) else tuple(axis)
     if axis is None and own != known:
         raise ValueError(
-            f"axis must name the dimensions of a row where delta has more than x, {own}, "
-            f"found delta with {_dims(delta)}"
+            f"axis must name the dimensions of a row where {name} has more than x, {own}, "
+            f"found {name} with {_dims(delta)}"
         )
     if axis is None or all(isinstance(one, (int, np.integer)) for one in given):
         sizes = (1,) * len(own)
         _, places = common_shape(sizes, sizes, axis if axis is None else given)
         return tuple(own[place] for place in places)
-    for name in given:
-        if name not in known:
-            raise ValueError(f"axis must name dimensions of x or delta, {known}, found {name!r}")
+    for dim in given:
+        if dim not in known:
+            raise ValueError(f"axis must name dimensions of x or {name}, {known}, found {dim!r}")
     if len(set(given)) < len(given):
         raise ValueError(f"axis must not repeat a dimension, found {given}")
     return tuple(dim for dim in known if dim in given)
@@ -97,28 +105,34 @@ def _apply(function: str, x: Any, delta: Any, eps: Any, options: Options) -> Any
     """Return the result of the function of that name, named and with dimensions ordered as by arithmetic."""
     lower, upper = pair(options.bounds)
     given = x, delta, eps, -np.inf if lower is None else lower, np.inf if upper is None else upper
-    values = list(map(_checked, _ARGUMENTS, given))
-    row = _row_dims(x, delta, options.axis)
+    of_delta, of_eps = names_of(function)
+    values = list(map(_checked, ("x", of_delta, of_eps, *_BOUNDS), given))
+    row = _row_dims(x, delta, options.axis, of_delta)
     if set(row) & set(_dims(eps)):
-        raise ValueError(f"eps must have no dimension of a row, {row}, found {_dims(eps)}")
+        raise ValueError(f"{of_eps} must have no dimension of a row, {row}, found {_dims(eps)}")
     own = [[dim for dim in row if dim in _dims(value)] for value in values]
     several = function == "solve"
     found = xr.apply_ufunc(
         functools.partial(_on_arrays, function, options, row, own),
         *values,
         input_core_dims=own,
-        output_core_dims=[row if function == "rescale" else ()]
+        output_core_dims=[row if function in _WITH_ROWS else ()]
         * (len(Solution._fields) if several else 1),
         join="exact",
         keep_attrs="drop_conflicts" if xr.get_options()["keep_attrs"] else "drop",
     )
     names = {value.name for value in values[:3] if isinstance(value, xr.DataArray)}
     name = names.pop() if len(names) == 1 else None
-    kept = row if options.keepdims and function != "rescale" else ()
+    kept = row if options.keepdims and function not in _WITH_ROWS else ()
     arrays = (array.expand_dims(kept).rename(name) for array in (found if several else [found]))
     dims = _dims(*values)
     finished = [array.transpose(*(dim for dim in dims if dim in array.dims)) for array in arrays]
     return finished if several else finished[0]
+
+
+def _check_no_out(out: None) -> None:
+    if out is not None:
+        raise TypeError("out must be None for DataArrays, which are returned")
 
 
 def _options(call: Options | None, dim: Any, options: dict[str, Any]) -> Options:
@@ -217,8 +231,7 @@ def rescale(
     array([[1.    , 0.7291, 0.1   ],
            [0.6768, 0.6768, 0.5   ]])
     """
-    if out is not None:
-        raise TypeError("out must be None for DataArrays, which are returned")
+    _check_no_out(out)
     return _apply("rescale", x, delta, eps, _options(call, dim, options))
 
 
@@ -286,3 +299,128 @@ def max_norm(
     array([0.5099, 0.7071])
     """
     return _apply("max_norm", x, delta, 0.0, _options(call, dim, options))
+
+
+def norm(
+    x: Any, delta: Any, eta: Any, call: Options | None = None, *, dim: Dims = None, **options: Any
+) -> xr.DataArray:
+    """Norm that given scales reach inside the bounds: `numba_car.norm` by dimension.
+
+    Parameters
+    ----------
+    x, delta, call, dim, **options
+        As for `max_norm`.
+    eta : DataArray or number
+        Scales >= 0, without dimensions of a row; new dimensions are a sweep.
+
+    Returns
+    -------
+    DataArray
+        Like ``x + delta + eta``, less the dimensions of a row.
+
+    Raises
+    ------
+    ValueError, TypeError, NotImplementedError
+        As for `eta`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import xarray as xr
+    >>> import numba_car.interop.xarray as car_xarray
+    >>> x = xr.DataArray([[0.9, 0.5]], dims=("image", "pixel"))
+    >>> eta = xr.DataArray([0.05, 0.2], dims="scale")
+    >>> car_xarray.norm(x, xr.ones_like(x), eta, dim="pixel", p=1).values.round(2)
+    array([[0.1, 0.3]])
+    """
+    return _apply("norm", x, delta, eta, _options(call, dim, options))
+
+
+def project(
+    x: Any,
+    z: Any,
+    eps: Any,
+    call: Options | None = None,
+    out: None = None,
+    *,
+    dim: Dims = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Project z onto the points within eps of x and inside the bounds: `numba_car.project` by dimension.
+
+    Parameters
+    ----------
+    x, z, eps : DataArray or number
+        As for `numba_car.project`, broadcast by the names of their dimensions.
+    call, dim, **options
+        As for `eta`; `side` as for `numba_car.rescale`.
+    out : None
+        There is nothing to write to: DataArrays are returned.
+
+    Returns
+    -------
+    DataArray
+        Like ``x + z + eps``.
+
+    Raises
+    ------
+    ValueError, TypeError, NotImplementedError
+        As for `eta`, and if p is not 1, 2 or inf.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> import numba_car.interop.xarray as car_xarray
+    >>> x = xr.DataArray([[0.9, 0.5, 0.1]], dims=("image", "pixel"))
+    >>> z = xr.DataArray([1.9, 0.9, 0.1], dims="pixel")
+    >>> car_xarray.project(x, z, 0.25, dim="pixel").round(4).values
+    array([[1.    , 0.7291, 0.1   ]])
+    """
+    _check_no_out(out)
+    given = _options(call, dim, options)
+    check_order_of_projection(given.p)
+    return _apply("project", x, z, eps, given)
+
+
+def maximize(
+    x: Any,
+    g: Any,
+    eps: Any,
+    call: Options | None = None,
+    out: None = None,
+    *,
+    dim: Dims = None,
+    **options: Any,
+) -> xr.DataArray:
+    """Move x to where a gradient promises most, within eps and inside the bounds: `numba_car.maximize` by dimension.
+
+    Parameters
+    ----------
+    x, g, eps : DataArray or number
+        As for `numba_car.maximize`, broadcast by the names of their dimensions.
+    call, out, dim, **options
+        As for `project`.
+
+    Returns
+    -------
+    DataArray
+        Like ``x + g + eps``.
+
+    Raises
+    ------
+    ValueError, TypeError, NotImplementedError
+        As for `eta`, and if p < 1.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> import numba_car.interop.xarray as car_xarray
+    >>> x = xr.DataArray([[0.9, 0.5, 0.1]], dims=("image", "pixel"))
+    >>> g = xr.DataArray([2.0, 1.0, -1.0], dims="pixel")
+    >>> car_xarray.maximize(x, g, 0.25, dim="pixel").round(4).values
+    array([[1.    , 0.7062, 0.    ]])
+    """
+    _check_no_out(out)
+    given = _options(call, dim, options)
+    check_order_of_ascent(given.p)
+    return _apply("maximize", x, g, eps, given)

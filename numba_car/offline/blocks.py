@@ -159,19 +159,40 @@ class BlockSolver:
         try:
             box.check()
             x = box.scale(raw, self.compute_dtype)
-            options = self._options(box.lower, box.upper)
-            records["eta"], v = self.functions.rescale_with_eta(x, delta, eps, options)
+            if settings.round and box.step and hasattr(self.functions, "rescale_on_grid"):
+                out, records["eta"] = self._rescale_on_grid(raw, delta, eps, box)
+                v = box.scale(out, self.compute_dtype)
+                v[np.isnan(records["eta"])] = np.nan
+            else:
+                options = self._options(box.lower, box.upper)
+                records["eta"], v = self.functions.rescale_with_eta(x, delta, eps, options)
+                out = box.unscale(v, self.out_dtype) if settings.round else v
             records["saturated"] = self._saturated(x, delta, eps, v, box)
         except (ValueError, MemoryError) as error:
             files = " and ".join(source.place.name for source in self.sources.values())
             where = f"{files}, rows {start} to {stop - 1} (counted from {start}, each"
             raise OfflineError(f"{where} of shape {raw.shape[1:]}): {error}") from error
         self._check_rows(start, v, eps, records["saturated"])
-        out = box.unscale(v, self.out_dtype) if settings.round else v
         reached = box.scale(out, self.compute_dtype) if settings.round else v
         records["norm"] = distances(reached, x, settings.p, settings.num_threads)
         records["norm"][_is_nan(v)] = np.nan
         return out, records
+
+    def _rescale_on_grid(
+        self, raw: Array, delta: Array, eps: Array, box: Box
+    ) -> tuple[Array, Array]:
+        """Return integers whose norm is the nearest to eps that integers reach, and eta; 0 in rows without eta.
+
+        In units of the distance of neighbouring integers, the bounds are integers, and so is the grid.
+        """
+        assert box.step
+        assert box.integers
+        whole = raw.astype(np.result_type(raw.dtype, np.float32))  # which may become NaN
+        options = self._options(*box.integers)._replace(step=1.0)
+        v, eta = self.functions.rescale_on_grid(
+            whole, delta, eps / box.step, options, None, with_facts=False
+        )
+        return np.nan_to_num(v, copy=False).astype(self.out_dtype), eta * box.step
 
     def _saturated(self, x: Array, delta: Array, eps: Array, v: Array, box: Box) -> Array:
         """Return whether eps > R, for each row.

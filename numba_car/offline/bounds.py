@@ -104,6 +104,12 @@ class Box:
         np.clip(steps, limits.min, limits.max, out=steps)
         return steps.astype(dtype)
 
+    @property
+    def step(self) -> float | None:
+        """The distance of neighbouring integers on the scale of `scale`, if it is the same everywhere."""
+        step = self._scaling()[2] if self.integers else None
+        return step if isinstance(step, float) else None
+
     def of_rows(self, rows: Array, shape: tuple[int, ...]) -> tuple[Any, Any]:
         """Return both bounds of the rows at some indices in a block of a shape."""
         lower, upper = (

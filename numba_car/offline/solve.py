@@ -31,11 +31,11 @@ def functions_on(device: str, *, with_eta: bool) -> Any:
 
     def rescale_with_eta(x: Array, delta: Array, eps: Array, options: Options) -> tuple[Any, Any]:
         """Return eta and the rescaled batch."""
-        eta = cuda.eta(x, delta, eps, **options._asdict()) if with_eta else np.nan
+        eta = cuda.eta(x, delta, eps, **options.for_solve()) if with_eta else np.nan
         return eta, cuda.rescale(x, delta, eps, **options._asdict())
 
     return SimpleNamespace(
         rescale_with_eta=rescale_with_eta,
         max_norm=lambda x, delta, options: cuda.max_norm(x, delta, **options.for_max_norm()),
-        solve=lambda x, delta, eps, options: cuda.solve(x, delta, eps, **options._asdict()),
+        solve=lambda x, delta, eps, options: cuda.solve(x, delta, eps, **options.for_solve()),
     )
