@@ -33,7 +33,7 @@ def project(
 ) -> Any:
     r"""Project z onto the points within eps of x and inside the bounds.
 
-    .. math:: \mathop{\mathrm{arg\,min}}_y \|y - z\|_2 \quad\text{where}\quad
+    .. math:: \mathrm{arg\,min}_y \; \|y - z\|_2 \quad\text{where}\quad
               \|y - x\|_p \le \epsilon, \; l \le y \le u
 
     Parameters
@@ -108,7 +108,7 @@ def maximize(
 ) -> Any:
     r"""Move x to where a gradient promises most, within eps and inside the bounds.
 
-    .. math:: \mathop{\mathrm{arg\,max}}_y \langle g, y\rangle \quad\text{where}\quad
+    .. math:: \mathrm{arg\,max}_y \; \langle g, y\rangle \quad\text{where}\quad
               \|y - x\|_p \le \epsilon, \; l \le y \le u
 
     A linear maximisation oracle: the step of the fast gradient method and of Frank-Wolfe's.
