@@ -26,7 +26,8 @@ precision that the cell computes in (float32 for halves). That takes p = 2 and n
 has. Cells are 2048 rows of 3072 float32 with p = 2, unless their name says otherwise. After a stroke stands
 the goal; what misses it is bold. The one-liner is NumPy's `clip(x + eps/norm(delta)*delta, 0, 1)` on the cell's own
 arrays, bold where it is faster than our rescale. Torch's cells are forward and backward of `v.square().sum()`, over
-the same of an inexact version in torch; the rows that are slow for Newton are over our own method="sort".
+the same of an inexact version in torch; the rows that are slow for Newton are over our own method="sort", and
+projections, best ascent, side="inside" and results on a grid over our own rescale of the same p and rows.
 """
 
 

@@ -33,25 +33,17 @@ import numpy as np
 from numba.core import config
 from numba.core.registry import CPUDispatcher
 
-from numba_car._core.constants import SLACK, SMALL_P, SMALLEST_SUM
-from numba_car._core.newton import conclude
-from numba_car._core.norms import NORM_1, NORM_2, NORM_MAX, STORED_POWERS, any_norm, term
-from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, NOT_FINITE, PENDING, SATURATED
+from numba_car._core.norms import NORM_MAX, any_norm
+from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu import newton_double_double
-from numba_car._cpu.maxima import largest_step, max_abs
-from numba_car._cpu.maximum_norm import solve_maximum_norm
-from numba_car._cpu.measure import norm_reached, saturate_row
-from numba_car._cpu.newton import solve_t
+from numba_car._cpu.any_row import is_valid, norm_at, solve
 from numba_car._cpu.rescale import rescale_row
 from numba_car._cpu.row import is_even, size_of
-from numba_car._cpu.solve_row import residue
-from numba_car._cpu.sums import float64_block, padded
-from numba_car._cpu.terms import raise_row
-from numba_car._cpu.validate import needs_validation, validate_row
 from numba_car._cpu.vjp import vjp_row
-from numba_car._jit import kernel, rows
+from numba_car._jit import kernel
+from numba_car._step_kernels import maximize, norm, project
 
-__all__ = ["backward", "eta", "max_norm", "rescale"]
+__all__ = ["backward", "eta", "max_norm", "maximize", "norm", "project", "rescale"]
 
 
 class _Shared(CPUDispatcher):  # type: ignore[misc]
@@ -79,59 +71,6 @@ def _shared(dispatcher):
     if isinstance(dispatcher, CPUDispatcher):  # which NUMBA_DISABLE_JIT leaves none of
         dispatcher.__class__ = _Shared
     return dispatcher
-
-
-@rows
-def _is_valid(row, p):
-    """Return whether p, the lengths of the arrays and the values of a row keep the rules."""
-    if not (p > 0 and is_even(row)):
-        return False
-    slack = SLACK * np.finfo(row[0].dtype).eps
-    verdict = validate_row(row, slack) if needs_validation(row) else PENDING
-    return verdict in (PENDING, NEEDS_MORE_DIGITS)
-
-
-@rows
-def _raise_row(row, norm, eps, max_abs_delta):
-    """Return the terms and units of a row, where p is known only at run time."""
-    scratch = np.empty((2, padded(row[0].size)))
-    if norm[0] == 1.0:
-        return raise_row(row, NORM_1, eps, max_abs_delta, scratch)
-    if norm[0] == 2.0:
-        return raise_row(row, NORM_2, eps, max_abs_delta, scratch)
-    return raise_row(row, norm, eps, max_abs_delta, scratch)
-
-
-@rows
-def _solve_finite(row, norm, eps):
-    """Return eta and the verdict for finite p."""
-    max_abs_delta = max_abs(row[1])
-    if max_abs_delta == 0:
-        return 0.0, DONE
-    terms, unit, largest = _raise_row(row, norm, eps, max_abs_delta)
-    target, block = term(eps / unit, norm), float64_block(norm)
-    t, verdict = solve_t(terms, STORED_POWERS, norm, target, block)
-    if verdict == SATURATED and norm[0] >= SMALL_P:
-        return saturate_row(row, norm, eps, block)
-    return conclude(unit / largest, t, residue(terms, norm, target, t, verdict), norm, verdict)
-
-
-@rows
-def _solve(row, eps, p):
-    """Return eta, the verdict, and eta as mantissa and exponent where the verdict is NEEDS_MORE_DIGITS."""
-    unknown = (0.0, 0)
-    if not (0 <= eps < math.inf and _is_valid(row, p)):
-        return math.nan, NOT_FINITE, unknown
-    if eps == 0:
-        return 0.0, DONE, unknown
-    norm = any_norm(p)
-    eta, verdict = (
-        solve_maximum_norm(row, eps, True) if p == math.inf else _solve_finite(row, norm, eps)
-    )
-    if verdict == DONE and (p >= SMALL_P or eta == 0):
-        return eta, verdict, unknown
-    pair = newton_double_double.solve_row(row, eps, (norm[0], 0.0), norm[1:], math.frexp(eta))
-    return newton_double_double.to_float(*pair), NEEDS_MORE_DIGITS, pair
 
 
 @_shared
@@ -163,7 +102,7 @@ def eta(x, delta, eps, p, lower, upper):
     >>> round(kernels.eta(x, delta, 0.25, 2.0, 0.0, 1.0), 6)
     0.229129
     """
-    return _solve((x, delta, lower, upper), np.float64(eps), np.float64(p))[0]
+    return solve((x, delta, lower, upper), np.float64(eps), np.float64(p))[0]
 
 
 @_shared
@@ -196,7 +135,7 @@ def rescale(x, delta, eps, p, lower, upper, out):
     row = x, delta, lower, upper
     if out.size != x.size:
         return math.nan
-    eta, verdict, pair = _solve(row, np.float64(eps), np.float64(p))
+    eta, verdict, pair = solve(row, np.float64(eps), np.float64(p))
     largest = np.finfo(out.dtype).max
     if verdict == NEEDS_MORE_DIGITS:
         newton_double_double.rescale_row(row, pair, largest, out)
@@ -229,15 +168,9 @@ def max_norm(x, delta, p, lower, upper):
     0.6
     """
     row = x, delta, lower, upper
-    if not _is_valid(row, p):
+    if not is_valid(row, p):
         return math.nan
-    if p == math.inf:
-        return largest_step(row, math.inf)
-    norm = any_norm(np.float64(p))
-    reached = norm_reached(row, norm, math.inf, float64_block(norm))
-    if p >= SMALL_P and not 0 < reached < SMALLEST_SUM:
-        return reached
-    return newton_double_double.max_norm(row, (norm[0], 0.0), norm[1:])
+    return norm_at(row, p, math.inf)
 
 
 @_shared
@@ -276,7 +209,7 @@ def backward(x, delta, eps, p, lower, upper, eta, grad_out, grad_eta, out_x, out
     (1.091089, array([ 0.        , -0.22912878]))
     """
     row = x, delta, lower, upper
-    valid = _is_valid(row, p) and 0 <= eps < math.inf and is_even((x, delta, out_x, out_delta))
+    valid = is_valid(row, p) and 0 <= eps < math.inf and is_even((x, delta, out_x, out_delta))
     eta = np.float64(eta) if valid and size_of(grad_out, x.size) == x.size else math.nan
     outputs = out_x, out_delta, 0.0, 0.0
     largest = np.finfo(x.dtype).max

@@ -5,7 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from numba_car._core.norms import STORED, in_lanes, norm_of, term
+from numba_car._core.norms import (
+    NORM_1,
+    STORED,
+    STORED_POWERS,
+    any_norm,
+    in_lanes,
+    norm_of,
+    term,
+)
 from numba_car._cpu.maxima import max_abs
 from numba_car._cpu.row import at, row_of
 from numba_car._jit import kernel, rows
@@ -14,11 +22,16 @@ from numba_car._layout import Array, Rows
 
 @rows
 def _subtract(z, x, most, out):
+    """Store z - x; a difference of finite numbers that overflows becomes the largest number."""
+    overflows = False
     for i in range(out.size):
         difference = z[i] - x[i]
-        # A difference of finite numbers that overflows is cut; what is not finite stays so.
-        limit = most if abs(z[i]) <= most else z.dtype.type(math.inf)
-        out[i] = min(max(difference, -limit), limit)
+        overflows |= abs(difference) > most
+        out[i] = difference
+    if overflows:
+        for i in range(out.size):
+            if abs(out[i]) > most and abs(z[i]) <= most:
+                out[i] = most if out[i] > 0 else -most
 
 
 @kernel
@@ -40,6 +53,21 @@ def _raise(g, norm, largest, least, out):
         power = type(size)(0) if is_small | (g[i] == 0) else power
         out[i] = -power if g[i] < 0 else power
     return is_lost
+
+
+@rows
+def ascend(g, p, out):
+    """Store sign(g) * (|g|/max|g|)**(1/(p - 1)) of one row, for p > 1 known only at run time."""
+    dtype = out.dtype.type
+    least, largest = dtype(np.finfo(out.dtype).tiny), max_abs(g)
+    if not 0 < largest < math.inf:
+        out[:] = g
+    elif p == 2.0:
+        _raise(g, NORM_1, dtype(largest), least, out)
+    elif p == math.inf:
+        _raise(g, STORED_POWERS, dtype(largest), least, out)
+    else:
+        _raise(g, any_norm(1.0 / (p - 1.0)), dtype(largest), least, out)
 
 
 @kernel

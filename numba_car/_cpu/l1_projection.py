@@ -140,16 +140,21 @@ def solve_rows(x, z, lower, upper, n, eps, slack, by_sorting, lam, low, verdict)
     return all_done
 
 
+@rows
+def write_any_row(row, eps, lam, verdict, out):
+    """Store y of one row, given its multiplier and verdict; out may be x or z."""
+    if verdict != NEEDS_MORE_DIGITS:
+        write_row(row, eps, lam, out)
+        return
+    scaled, found = scaled_row(row, HUGE_UNIT), np.empty_like(out)
+    write_row(scaled, eps * HUGE_UNIT, lam, found)
+    for i in range(out.size):
+        out[i] = found[i] / HUGE_UNIT if found[i] != scaled[0][i] else row[0][i]
+
+
 @kernel
 def project_rows(x, z, lower, upper, n, eps, verdict, lam, low, out):
     """Store y of a block of rows, given their multipliers; out may be x or z."""
     for r in range(eps.size):
         row, target = rows_of(x, z, lower, upper, r, n), row_of(out, r, n)
-        if verdict[r] != NEEDS_MORE_DIGITS:
-            write_row(row, eps[r], (lam[r], low[r]), target)
-            continue
-        scaled, found = scaled_row(row, HUGE_UNIT), np.empty_like(target)
-        write_row(scaled, eps[r] * HUGE_UNIT, (lam[r], low[r]), found)
-        for i in range(n):
-            moves = found[i] != scaled[0][i]
-            target[i] = found[i] / HUGE_UNIT if moves else row[0][i]
+        write_any_row(row, eps[r], (lam[r], low[r]), verdict[r], target)

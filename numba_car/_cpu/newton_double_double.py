@@ -192,7 +192,7 @@ def _step(distance, abs_delta, eta):
 
 
 @rows
-def _norm_reached(row, p, inverse, eta):
+def norm_reached(row, p, inverse, eta):
     """Return N(eta), which is R for an eta beyond all breakpoints."""
     unit = (0.0, 0)
     for i in range(row[0].size):
@@ -224,7 +224,7 @@ def solve_row(row, eps, p, inverse, start):
 @rows
 def max_norm(row, p, inverse):
     """Return R, the norm at an eta beyond all breakpoints."""
-    return _norm_reached(row, p, inverse, (0.5, 2 * _FAR))
+    return norm_reached(row, p, inverse, (0.5, 2 * _FAR))
 
 
 @rows
@@ -259,7 +259,7 @@ def measure_rows(x, delta, lower, upper, n, p, inverse, eta, norm):
             if eta[r] == math.inf:
                 norm[r] = max_norm(row, p, inverse)
             else:
-                norm[r] = _norm_reached(row, p, inverse, math.frexp(eta[r]))
+                norm[r] = norm_reached(row, p, inverse, math.frexp(eta[r]))
 
 
 @kernel

@@ -12,7 +12,7 @@ from numba_car._jit import formula, kernel, loop, rows
 
 
 @loop
-def _clip(row, reach, largest, out):
+def clip_row(row, reach, largest, out):
     """Store z clipped to the bounds, and to within `reach` of x; the row has z in the place of delta."""
     for i in range(out.size):
         x, z, lower, upper = element(row, i, np.float64)
@@ -30,7 +30,7 @@ def project_rows(x, delta, lower, upper, n, z, verdict, eta, largest, out):
         if verdict[r] != NEEDS_MORE_DIGITS:
             target = row_of(out, r, n)
             if eta[r] >= 1.0:
-                _clip(rows_of(x, z, lower, upper, r, n), math.inf, largest, target)
+                clip_row(rows_of(x, z, lower, upper, r, n), math.inf, largest, target)
             else:
                 rescale_row(rows_of(x, delta, lower, upper, r, n), eta[r], largest, target)
 
@@ -43,12 +43,12 @@ def clip_to_ball_rows(x, z, lower, upper, n, eps, eta, largest, out):
         if math.isnan(eta[r]):
             target[:] = math.nan
         else:
-            _clip(rows_of(x, z, lower, upper, r, n), eps[r], largest, target)
+            clip_row(rows_of(x, z, lower, upper, r, n), eps[r], largest, target)
 
 
 @formula
 def _pull_clip(x, z, lower, upper, reach, g):
-    """Return the gradients of x, z, lower, upper and the reach of z clipped as in `_clip`."""
+    """Return the gradients of x, z, lower, upper and the reach of z clipped as in `clip_row`."""
     low, high = x - reach, x + reach
     above, below = z >= min(upper, high), z <= max(lower, low)
     below = below & (not above)

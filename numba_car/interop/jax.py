@@ -249,8 +249,9 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> 
     values = x, delta, eps, *options.bounds
     if any(isinstance(value, Tracer) for value in values):
         raise TypeError("step must be None where JAX traces a call: a grid has no derivatives")
-    *arrays, lower, upper = (np.asarray(v) if isinstance(v, Array) else v for v in values)
-    return jnp.asarray(_numpy.rescale(*arrays, options._replace(bounds=(lower, upper))))
+    given: list[Any] = [np.asarray(v) if isinstance(v, Array) else v for v in values]
+    a, b, c, lower, upper = given
+    return jnp.asarray(_numpy.rescale(a, b, c, options._replace(bounds=(lower, upper))))
 
 
 def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:

@@ -204,8 +204,9 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> 
     values = x, delta, eps, *options.bounds
     if not all(hasattr(value, "numpy") for value in values if isinstance(value, tf.Tensor)):
         raise TypeError("step must be None in a graph: a grid has no derivatives")
-    *arrays, lower, upper = (v.numpy() if hasattr(v, "numpy") else v for v in values)
-    return tf.convert_to_tensor(_numpy.rescale(*arrays, options._replace(bounds=(lower, upper))))
+    given: list[Any] = [v.numpy() if isinstance(v, tf.Tensor) else v for v in values]
+    a, b, c, lower, upper = given
+    return tf.convert_to_tensor(_numpy.rescale(a, b, c, options._replace(bounds=(lower, upper))))
 
 
 def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:

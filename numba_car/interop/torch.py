@@ -92,8 +92,9 @@ def _rescale_on_grid(x: Any, delta: Any, eps: Any, options: Options) -> Tensor:
         raise TypeError("step must be None where a gradient is required: a grid has no derivatives")
     if any(tensor.device.type != "cpu" for tensor in tensors):
         raise NotImplementedError("step must be None for tensors that are not on the CPU")
-    *arrays, lower, upper = (v.detach().numpy() if isinstance(v, Tensor) else v for v in values)
-    return tensor_of(_numpy.rescale(*arrays, options._replace(bounds=(lower, upper))))
+    given: list[Any] = [v.detach().numpy() if isinstance(v, Tensor) else v for v in values]
+    a, b, c, lower, upper = given
+    return tensor_of(_numpy.rescale(a, b, c, options._replace(bounds=(lower, upper))))
 
 
 def _store(found: Tensor, out: Tensor) -> Tensor:

@@ -65,6 +65,16 @@ def _powers():
         yield Cell(f"p = {p}, float64", 2, 3, dtype="float64", p=p)
 
 
+def _steps():
+    """Give the calls that are measured over our own rescale of the same p."""
+    yield Cell("project, over rescale", 1.2, change="project")
+    yield Cell("project p = 1, over rescale", 2, p=1, change="project")
+    yield Cell("maximize p = 3, over rescale", 1.2, p=3, change="maximize")
+    yield Cell("maximize p = 1, over rescale", 2, p=1, change="maximize")
+    yield Cell('side="inside", over "nearest"', 1.4, change="inside")
+    yield Cell("step = 1/255, over rescale", 4, change="step")
+
+
 _LONG = {"eta": 1.3, "solve": 2.5, "max_norm": 1.2}
 _THREE = {"rescale_vjp": 3, "eta": 3, "solve": 3, "max_norm": 3}
 CELLS = (
@@ -90,6 +100,7 @@ CELLS = (
     Cell('infeasible="nan"', 3, 4.5, change="infeasible"),
     Cell('method="sort"', 15, change="sort"),
     Cell("slow for Newton, over the sort", 1.3, shape=(64, 3072), dtype="float64", change="slow"),
+    *_steps(),
     Cell("torch 1 x 784", None, 1.5, (1, 784), change="torch"),
     Cell("torch 32 x 784", None, 1.2, (32, 784), change="torch"),
     Cell("torch 128 x 3,072", None, 0.7, (128, 3072), change="torch"),
@@ -176,6 +187,23 @@ def _torch_calls(made, threads):
     return differentiated(inexact), {"rescale_vjp": differentiated(ours)}
 
 
+def _step_calls(cell):
+    """Return our rescale, and the call that the cell is of, on the same rows."""
+    x, delta, eps, _ = batch(cell.shape, cell.dtype, cell.p)
+    options, name = {"p": cell.p, "num_threads": 1, "out": np.empty_like(x)}, "rescale"
+    if cell.change == "step":
+        x = np.rint(x * 255) / x.dtype.type(255)
+    rescale = partial(car.rescale, x, delta, eps, **options)
+    if cell.change == "step":
+        options["step"] = 1 / 255
+    elif cell.change == "inside":
+        options["side"] = "inside"
+    else:
+        name = cell.change
+    along = x + delta if name == "project" else delta
+    return rescale, {"rescale": partial(getattr(car, name), x, along, eps, **options)}, None, x.size
+
+
 def _call(name, x, delta, eps, options):
     options = {"num_threads": 1, **options}
     if name == "max_norm":
@@ -202,6 +230,8 @@ def calls_of(cell, shape=None, threads=1):
             _call("rescale", x, delta, eps, {"method": method}) for method in ("newton", "sort")
         )
         return sort, {"rescale": newton}, None, x.size
+    if cell.change in ("project", "maximize", "inside", "step"):
+        return _step_calls(cell)
     made = batch(shape, "float64" if cell.dtype == "float64" else "float32", cell.p)
     if cell.change == "torch":
         return *_torch_calls(made, threads), None, made.x.size
