@@ -143,8 +143,8 @@ def maximize(
     -----
     For 1 < p < inf the result is `rescale` along :math:`\mathrm{sign}(g)\,|g|^{1/(p-1)}`, saturated
     where everything that g moves is at its bound; for p = inf along the sign of g. For p = 1
-    coordinates take all their room in the order of falling |g|, the first of equals first, until eps
-    is spent.
+    coordinates take all their room, those with the largest g in size first and of equals the first
+    in the row, until eps is spent.
 
     Examples
     --------
