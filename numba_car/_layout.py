@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
@@ -47,7 +48,7 @@ class Rows:
     """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
 
     __slots__ = (
-        "_batch_shape", "_by_row", "_flat", "_is_half", "_memory", "_moved", "_row_shape", "_stride",
+        "_base", "_batch_shape", "_by_row", "_flat", "_is_half", "_memory", "_moved", "_row_shape", "_stride",
         "_table",
         "count", "dtype", "is_copied", "n",
     )  # fmt: skip
@@ -63,6 +64,7 @@ class Rows:
             self._flat: Array | None = flat(array)
             self.is_copied = False  # blocks are views
             self._memory: tuple[Array, int] | None = None
+            self._base: Rows | None = None
         else:
             self._lay_out(array, axes, dtype)
 
@@ -71,7 +73,7 @@ class Rows:
         """Return the rows of an array known to be plain, see `is_plain`, faster than `Rows` does."""
         self = cls.__new__(cls)
         self.dtype, self.count, self.n, self._stride = array.dtype, count, n, n
-        self._flat, self._memory, self.is_copied = flat(array), None, False
+        self._flat, self._memory, self._base, self.is_copied = flat(array), None, None, False
         return self
 
     def _lay_out(self, array: Array, axes: tuple[int, ...], dtype: DType) -> None:
@@ -83,6 +85,7 @@ class Rows:
             # One row serves all: bring it into shape once, not once a block.
             row = np.ascontiguousarray(moved[(0,) * len(others)], dtype)
             moved = np.broadcast_to(row, moved.shape)
+        self._base = self._repeated(moved, len(others), dtype)
         self._moved = moved
         in_float32 = dtype == np.float32 and array.dtype.isnative
         self._is_half = in_float32 and array.dtype.name in ("float16", "bfloat16")
@@ -91,6 +94,16 @@ class Rows:
         self._flat, self._stride = self._direct()
         self.is_copied = self._flat is None
         self._memory = self._strided() if self.is_copied else None
+
+    def _repeated(self, moved: Array, batch_ndim: int, dtype: DType) -> Rows | None:
+        """Return the rows that are repeated along leading axes of a broadcast array, a sweep; None if there are none."""
+        strides, first = moved.strides[:batch_ndim], 0
+        while first < batch_ndim and strides[first] == 0:
+            first += 1
+        if first in (0, batch_ndim) or moved.size == 0:
+            return None
+        axes = tuple(range(batch_ndim - first, moved.ndim - first))
+        return Rows(moved[(0,) * first], axes, dtype)
 
     def _direct(self) -> tuple[Array | None, int]:
         """Return the array's memory and the stride between rows; (None, 0) if kernels need a copy."""
@@ -144,6 +157,8 @@ class Rows:
                 return self._flat, stride
             first = start * stride
             return self._flat[first : first + (stop - start - 1) * stride + self.n], stride
+        if self._base:
+            return self._repeated_block(self._base, start, stop)
         if self._is_quick(start, stop):
             from numba_car._core.transpose import gather  # which imports numba
 
@@ -159,6 +174,22 @@ class Rows:
         with np.errstate(all="ignore"):
             np.copyto(copy, array[index], casting="unsafe")
         return copy.reshape(-1), self.n
+
+    def _repeated_block(self, base: Rows, start: int, stop: int) -> tuple[Array, int]:
+        """Return rows start to stop of repeated rows, a copy unless one repetition holds them all."""
+        first, count, n = start % base.count, base.count, self.n
+        if first + stop - start <= count:
+            return base.block(first, first + stop - start)
+        copy = np.empty((stop - start, n), self.dtype)
+        row = start
+        while row < stop:
+            here = row % count
+            taken = min(count - here, stop - row)
+            block, stride = base.block(here, here + taken)
+            steps = stride * block.itemsize, block.itemsize
+            copy[row - start : row - start + taken] = as_strided(block, (taken, n), steps)
+            row += taken
+        return copy.reshape(-1), n
 
     def _is_quick(self, start: int, stop: int) -> bool:
         """Return whether a kernel copies these rows in less time than NumPy: they lie side by side in memory."""
