@@ -2,8 +2,8 @@
 
 With d = z - x and the room in the direction of d, y = x + sign(d) v and v = min(max(|d| - lam, 0), room). The
 multiplier lam is 0 if z clipped to the bounds is near enough, else the root of phi(lam) = sum v = eps, see
-`docs/derivation.md`, eq. (39): a continuous quadratic knapsack of unit weights. phi falls and is piecewise linear, but neither convex nor concave, so that
-Newton's method needs a bracket (Cominetti, Mascarenhas and Silva 2014).
+`docs/derivation.md`, eq. (39): a continuous quadratic knapsack of unit weights. phi falls and is piecewise linear, but
+neither convex nor concave, so that Newton's method needs a bracket (Cominetti, Mascarenhas and Silva 2014).
 
 A coordinate is *free* where 0 < |d| - lam < room. The slope of phi is minus the number of free coordinates.
 
