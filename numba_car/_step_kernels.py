@@ -142,7 +142,7 @@ def maximize(x, g, eps, p, lower, upper, out):
 
     Notes
     -----
-    Powers |g|**(1/(p - 1)) that are too small for the dtype count as 0, even where all others saturate.
+    Powers ``|g|**(1/(p - 1))`` that are too small for the dtype count as 0, even where all others saturate.
 
     Examples
     --------

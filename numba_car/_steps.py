@@ -33,7 +33,7 @@ def project(
 ) -> Any:
     r"""Project z onto the points within eps of x and inside the bounds.
 
-    .. math:: \mathop{\mathrm{arg\,min}}_y \|y - z\|_2 \quad\text{where}\quad
+    .. math:: \mathrm{arg\,min}_y \; \|y - z\|_2 \quad\text{where}\quad
               \|y - x\|_p \le \epsilon, \; l \le y \le u
 
     Parameters
@@ -110,7 +110,7 @@ def maximize(
 ) -> Any:
     r"""Move x to where a gradient promises most, within eps and inside the bounds.
 
-    .. math:: \mathop{\mathrm{arg\,max}}_y \langle g, y\rangle \quad\text{where}\quad
+    .. math:: \mathrm{arg\,max}_y \; \langle g, y\rangle \quad\text{where}\quad
               \|y - x\|_p \le \epsilon, \; l \le y \le u
 
     A linear maximisation oracle: the step of the fast gradient method and of Frank-Wolfe's.
@@ -145,8 +145,8 @@ def maximize(
     -----
     For 1 < p < inf the result is `rescale` along :math:`\mathrm{sign}(g)\,|g|^{1/(p-1)}`, saturated
     where everything that g moves is at its bound; for p = inf along the sign of g. For p = 1
-    coordinates take all their room in the order of falling |g|, the first of equals first, until eps
-    is spent.
+    coordinates take all their room, those with the largest g in size first and of equals the first
+    in the row, until eps is spent.
 
     Examples
     --------

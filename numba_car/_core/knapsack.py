@@ -1,9 +1,9 @@
 """The Euclidean projection onto {y : ||y - x||_1 <= eps, lower <= y <= upper}, one coordinate and one step.
 
 With d = z - x and the room in the direction of d, y = x + sign(d) v and v = min(max(|d| - lam, 0), room). The
-multiplier lam is 0 if z clipped to the bounds is near enough, else the root of phi(lam) = sum v = eps: a continuous
-quadratic knapsack of unit weights. phi falls and is piecewise linear, but neither convex nor concave, so that
-Newton's method needs a bracket (Cominetti, Mascarenhas and Silva 2014).
+multiplier lam is 0 if z clipped to the bounds is near enough, else the root of phi(lam) = sum v = eps, see
+`docs/derivation.md`, eq. (39): a continuous quadratic knapsack of unit weights. phi falls and is piecewise linear, but
+neither convex nor concave, so that Newton's method needs a bracket (Cominetti, Mascarenhas and Silva 2014).
 
 A coordinate is *free* where 0 < |d| - lam < room. The slope of phi is minus the number of free coordinates.
 
@@ -73,7 +73,7 @@ def arrive(x, z, lower, upper, over, distance):
 
 @formula
 def pull_back(up, over, distance, upstream, rate):
-    """Return the gradients of x, z, lower and upper, given the gradient of y and `rate`, that of eps.
+    """Return the gradients of x, z, lower and upper, given the gradient of y and `rate`, that of eps: eq. (44).
 
     y is z - sign(d) lam where free, the bound at the bound, and x elsewhere.
     """
@@ -96,7 +96,7 @@ def pull_back_clipped(z, lower, upper, upstream):
 
 @formula
 def has_digits(lam, n, eps):
-    """Return whether float64 has the digits of |d| - lam for a row of float32.
+    """Return whether float64 has the digits of |d| - lam for a row of float32: eq. (43).
 
     The rounding of lam and of d changes the sum of v by at most n * lam * 2**-53 + eps * 2**-52 then.
     """
@@ -184,7 +184,7 @@ def is_settled(rest, allowed, lam, resolution):
 
 @formula
 def is_last(length, reach, close, allowed):
-    """Return whether Newton's step of that length is the last: it leaves |phi - eps| <= allowed.
+    """Return whether Newton's step of that length is the last, eq. (42): it leaves |phi - eps| <= allowed.
 
     Between lam and the next multiplier, phi has the slope that it has at lam, up to one for each coordinate with
     a breakpoint, |d| or |d| - room, in between. Of the coordinates with a breakpoint within `reach` of lam there

@@ -113,7 +113,7 @@ class Difference(Rows):
 class Ascent(Rows):
     """The rows sign(g)*|g|**q in units of the largest |g|**q of the row, q = 1/(p - 1).
 
-    Along them a first-order gain <g, v - x> is largest for a given p-norm.
+    Along them a first-order gain <g, v - x> is largest for a given p-norm: `docs/derivation.md`, eq. (45).
     """
 
     __slots__ = ("_g", "_norm", "_power", "lost")

@@ -5,8 +5,8 @@ until eps is spent. The element that spends it is the *pivot*. A selection finds
 |g|, the sums of room above them tell between which sizes the pivot lies, and the elements in between are
 gathered and narrowed likewise, until few are left to sort, or all left are of one size.
 
-Rooms are cut at twice eps, which changes no comparison of sums with eps, and summed in two parts, of which the first
-is exact: so every order of summation agrees on the pivot.
+This is `docs/derivation.md`, eq. (46). Rooms are cut at twice eps, which changes no comparison of sums with eps, and
+summed in two parts, of which the first is exact: so every order of summation agrees on the pivot.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 With pivot k, s = sign(g) and the rest r = eps - sum of the rooms of the elements that come before k, y is at its bound
 for these, x_k + s_k*r for the pivot, and x for all others. Without a pivot (k = -1) all elements with g != 0 are
-at their bounds. NaN as the rest makes a row NaN.
+at their bounds. NaN as the rest makes a row NaN. The derivatives are `docs/derivation.md`, eq. (47).
 """
 
 import math

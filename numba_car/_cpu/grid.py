@@ -1,9 +1,9 @@
 """Results on a grid: the eta whose rounded result has the norm nearest to eps, or the largest that is not beyond it.
 
 The grid of an element is lower + k*step, for whole k from 0 to the last k not beyond upper, and x is on it. At eta the
-element moves m = min(round(eta*|delta|/step), most) steps towards sign(delta), where halves are rounded to an even k.
+element moves m = round(min(eta*|delta|/step, most)) steps towards sign(delta), where halves are rounded to an even k.
 The norm of these whole steps, F(eta), is a staircase that never falls. Let `high` be the least eta of float64 with
-F > (eps/step)**p, and `low` the float64 before: the answer is one of these two.
+F > (eps/step)**p, and `low` the float64 before: the answer is one of these two. See `docs/derivation.md`, eq. (48).
 
 A bracket around the eta of the continuous problem is narrowed until few elements take other numbers of steps at its ends.
 These are gathered, and the bit patterns of eta halved until `low` and `high` are neighbours: the sum of the others stays.

@@ -1,7 +1,8 @@
 """Results that are never farther from x than eps, as they are stored: ``side="inside"``.
 
 A result is eps away to within rounding, on either side. Where it is beyond, elements go towards x, by one last place
-each and in the order of the row, until it is not: what a row falls short of eps is less than the last step.
+each and in the order of the row, until it is not: what a row falls short of eps is less than the last step, see
+`docs/derivation.md`, eq. (49).
 """
 
 import math

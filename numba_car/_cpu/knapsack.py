@@ -1,7 +1,8 @@
 """The multiplier of the projection of one row for p = 1: a bracketed Newton's method, and a sort of breakpoints.
 
 Passes over a row in its own dtype come near the root, further ones in more digits end there: float64 for float32,
-pairs of float64 for float64, and for a float32 row whose eps is tiny. See `numba_car._core.knapsack`.
+pairs of float64 for float64, and for a float32 row whose eps is tiny: `docs/derivation.md`, eq. (41) to (43). See
+`numba_car._core.knapsack`.
 """
 
 import math

@@ -1,7 +1,8 @@
 """The multiplier of the projection of one row for p = 1 by sorting and scanning its 2n breakpoints.
 
 With the tops |d| and the bottoms |d| - room, phi(lam) = sum_{tops > lam} (top - lam) - sum_{bottoms > lam}
-(bottom - lam). From the largest breakpoint down, phi grows from 0; the piece on which it reaches eps has the root.
+(bottom - lam), see `docs/derivation.md`, eq. (39) and (40). From the largest breakpoint down, phi grows from 0; the
+piece on which it reaches eps has the root.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Derivatives of the projection for p = 1, given the multiplier: docs/derivation.md.
+"""Derivatives of the projection for p = 1, given the multiplier: `docs/derivation.md`, eq. (44).
 
 At kinks they are those for a growing eps: a coordinate with |d| = lam is free.
 """
