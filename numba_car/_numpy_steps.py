@@ -52,7 +52,7 @@ def project_jvp(
 ) -> Any:
     """Return `numba_car.project_jvp` of NumPy arrays, given the tangents of x, z and eps."""
     task = problem(x, z, eps, options, "project")
-    return _push(step_derivatives.project_jvp, task, tangents_of(task, *tangents, name="z"))
+    return _push(step_derivatives.project_jvp, task, tangents_of(task, tangents, "z"))
 
 
 def maximize_jvp(
@@ -60,7 +60,7 @@ def maximize_jvp(
 ) -> Any:
     """Return `numba_car.maximize_jvp` of NumPy arrays, given the tangents of x, g and eps."""
     task = problem(x, g, eps, options, "maximize")
-    return _push(step_derivatives.maximize_jvp, task, tangents_of(task, *tangents, name="g"))
+    return _push(step_derivatives.maximize_jvp, task, tangents_of(task, tangents, "g"))
 
 
 def _push(store: Callable[..., None], task: Problem, tangents: tuple[Any, ...]) -> Any:

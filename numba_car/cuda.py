@@ -140,9 +140,13 @@ def rescale(
     x: Any, delta: Any, eps: Any, *, out: Array | None, full_output: bool, **options: Any
 ) -> Any:
     """See `numba_car.rescale`."""
+    if options["step"] is not None:
+        raise NotImplementedError(
+            f"step must be None on a GPU, found {options['step']}: numba_car.rescale takes it"
+        )
     if full_output:
         quiet = "saturate" if options["infeasible"] == "warn" else options["infeasible"]
-        shared = {name: value for name, value in options.items() if name != "side"}
+        shared = {name: value for name, value in options.items() if name not in ("side", "step")}
         found = solve(x, delta, eps, **{**shared, "infeasible": quiet})
         return Rescaled(rescale(x, delta, eps, out=out, **options), *found)
     return _store("rescale", x, delta, eps, out, Options(**options))

@@ -12,7 +12,6 @@ from numba_car._cpu.pipeline import Batch, Block, OutsideError
 from numba_car._layout import Array, Rows
 from numba_car._problem import Problem, check_order
 
-
 _INSIDE = {"numba_car", "torch", "jax", "tensorflow", "eagerpy", "dask"}  # frameworks call back
 
 

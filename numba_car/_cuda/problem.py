@@ -179,6 +179,10 @@ def problem(x: Any, delta: Any, eps: Any, options: Options, function: str = "eta
     """
     of_delta, of_eps = names_of(function)
     options = options._replace(num_threads=check_options(options))
+    if options.step is not None:
+        raise NotImplementedError(
+            f"step must be None for arrays in device memory, found {options.step}: NumPy arrays take it"
+        )
     check_driver()
     norm, bounds = norm_of(check_p(options.p)), pair(options.bounds)
     for name, value in (("x", x), (of_delta, delta)):
