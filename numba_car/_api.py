@@ -276,11 +276,13 @@ def norm(
 
     Parameters
     ----------
-    x, delta, p, bounds, axis, keepdims, num_threads
+    x, delta
         As for `eta`.
     eta : array_like
         Scales >= 0: a scalar, one per row, or a sweep as eps of `eta` may be. inf gives `max_norm`,
         NaN gives NaN.
+    p, bounds, axis, keepdims, num_threads
+        As for `eta`.
 
     Returns
     -------

@@ -158,7 +158,7 @@ def eta_jvp(
 ) -> Any:
     """Return `numba_car.eta_jvp` of NumPy arrays, given the tangents of x, delta and eps."""
     task = problem(x, delta, eps, options)
-    return restore(_rounded(derivatives.jvp(task, tangents_of(task, *tangents), None), task), task)
+    return restore(_rounded(derivatives.jvp(task, tangents_of(task, tangents), None), task), task)
 
 
 def rescale_jvp(
@@ -168,5 +168,5 @@ def rescale_jvp(
     task = problem(x, delta, eps, options)
     out = np.empty(task.shape, task.dtype)
     rows = Rows(out, task.axes, task.x.dtype)
-    derivatives.jvp(task, tangents_of(task, *tangents), rows)
+    derivatives.jvp(task, tangents_of(task, tangents), rows)
     return out[()]

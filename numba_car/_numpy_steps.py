@@ -51,20 +51,22 @@ def project_jvp(
     x: ArrayLike, z: ArrayLike, eps: ArrayLike, tangents: tuple[Any, ...], options: Options
 ) -> Any:
     """Return `numba_car.project_jvp` of NumPy arrays, given the tangents of x, z and eps."""
-    return _push(step_derivatives.project_jvp, problem(x, z, eps, options, "project"), tangents)
+    task = problem(x, z, eps, options, "project")
+    return _push(step_derivatives.project_jvp, task, tangents_of(task, tangents, "z"))
 
 
 def maximize_jvp(
     x: ArrayLike, g: ArrayLike, eps: ArrayLike, tangents: tuple[Any, ...], options: Options
 ) -> Any:
     """Return `numba_car.maximize_jvp` of NumPy arrays, given the tangents of x, g and eps."""
-    return _push(step_derivatives.maximize_jvp, problem(x, g, eps, options, "maximize"), tangents)
+    task = problem(x, g, eps, options, "maximize")
+    return _push(step_derivatives.maximize_jvp, task, tangents_of(task, tangents, "g"))
 
 
 def _push(store: Callable[..., None], task: Problem, tangents: tuple[Any, ...]) -> Any:
     """Return the tangents that a function of the solver stores."""
     out = np.empty(task.shape, task.dtype)
-    store(task, tangents_of(task, *tangents), Rows(out, task.axes, task.x.dtype))
+    store(task, tangents, Rows(out, task.axes, task.x.dtype))
     return out[()]
 
 

@@ -62,12 +62,16 @@ def sum_to(values: Array, shape: tuple[int, ...]) -> Any:
 
 
 def tangents_of(
-    task: Problem, of_x: ArrayLike | None, of_delta: ArrayLike | None, of_eps: ArrayLike | None
+    task: Problem, tangents: tuple[Any, ...], name: str = "delta"
 ) -> tuple[Rows | float, Rows | float, Array]:
-    """Return tangents as rows, those of eps as one number a row; None is 0."""
+    """Return tangents of x, delta and eps as rows, those of eps as one number a row; None is 0.
+
+    Errors call delta by its name.
+    """
+    of_x, of_delta, of_eps = tangents
     of_eps_array = as_numeric("tangent_eps", 0.0 if of_eps is None else of_eps)
     return (
         0.0 if of_x is None else by_element("tangent_x", of_x, task),
-        0.0 if of_delta is None else by_element("tangent_delta", of_delta, task),
+        0.0 if of_delta is None else by_element(f"tangent_{name}", of_delta, task),
         by_row("tangent_eps", of_eps_array, task.shape, task.axes),
     )

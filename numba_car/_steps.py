@@ -47,10 +47,12 @@ def project(
         sweep, as for `eta`.
     p : {1, 2, inf}, optional
         Order of the norm.
-    bounds, axis, num_threads
+    bounds, axis
         As for `eta`.
     method : {"auto", "newton", "sort"}, optional
         For p = 1 how the threshold is found, for p = 2 the scale, as for `eta`.
+    num_threads : int, optional
+        As for `eta`.
     side : {"nearest", "inside"}, optional
         As for `rescale`.
     out : ndarray, optional

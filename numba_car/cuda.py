@@ -15,17 +15,25 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from numba_car import _api, _numpy
+from numba_car import _api, _numpy, _steps
 from numba_car._cpu import solve as cpu
 from numba_car._cuda import staging
 from numba_car._cuda.solver import BadRowError
 from numba_car._dispatch import library_of
 from numba_car._layout import Array, Rows
-from numba_car._options import Options, Solution, pair
+from numba_car._options import (
+    Options,
+    Rescaled,
+    Solution,
+    check_order_of_ascent,
+    check_order_of_projection,
+    pair,
+)
 from numba_car._problem import Problem, problem, result_rows
 from numba_car._results import restore
+from numba_car.interop.backend_cuda import warn
 
-__all__ = ["eta", "max_norm", "rescale", "solve"]
+__all__ = ["eta", "max_norm", "maximize", "norm", "project", "rescale", "solve"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -86,22 +94,35 @@ def _check_kind(*arrays: Any) -> None:
         )
 
 
-def _run(name: str, task: Problem, out: Rows | None = None) -> Any:
-    """Return the values by row of the public function of that name; for `rescale`, fill `out`."""
+def _run(name: str, task: Problem, out: Rows | None = None) -> tuple[Any, ...]:
+    """Return the values by row of the public function of that name, or fill `out`."""
+    if out is not None and not (task.count and task.n):
+        return ()
     if not (task.count and task.n):
-        found = () if out is not None else getattr(cpu, name)(task)
+        found = _on_host(name, task)
         return found if isinstance(found, tuple) else (found,)
     try:
-        return staging.run(name, task, out)
+        values, unreachable = staging.run(name, task, out)
     except BadRowError:  # the CPU's solver raises the error, with its message
+        if name == "norm":
+            task.eps = np.zeros(task.count)  # scales, which are valid
         cpu.eta(task)
         raise ValueError("x, eps or bounds broke a rule in some row") from None
+    warn(unreachable, task.batch_shape)
+    return values
+
+
+def _on_host(name: str, task: Problem) -> Any:
+    if name != "norm":
+        return getattr(cpu, name)(task)
+    scales, task.eps = task.eps, np.zeros(task.count)
+    return cpu.norm(task, scales)
 
 
 def _by_row(name: str, x: Any, delta: Any, eps: Any, options: Options) -> list[Any]:
     """Return the results of a function of one number a row, in the shape and dtype of its result."""
     _check_kind(x, delta, eps, *pair(options.bounds))
-    task = problem(x, delta, eps, options)
+    task = problem(x, delta, eps, options, name)
     with np.errstate(over="ignore"):
         dtypes = {np.dtype(np.float64): task.dtype}  # booleans stay what they are
         found = (v.astype(dtypes.get(v.dtype, v.dtype), copy=False) for v in _run(name, task))
@@ -115,18 +136,47 @@ def eta(x: Any, delta: Any, eps: Any, **options: Any) -> Any:
 
 
 @_as(_api.rescale, "rescale(row, up, 0.1)", "array([[0.55, 0.55, 0.55, 0.55]])")
-def rescale(x: Any, delta: Any, eps: Any, *, out: Array | None, **options: Any) -> Any:
+def rescale(
+    x: Any, delta: Any, eps: Any, *, out: Array | None, full_output: bool, **options: Any
+) -> Any:
     """See `numba_car.rescale`."""
-    given = Options(**options)
-    _check_kind(x, delta, eps, *pair(given.bounds), out)
-    task = problem(x, delta, eps, given)
+    if options["step"] is not None:
+        raise NotImplementedError(
+            f"step must be None on a GPU, found {options['step']}: numba_car.rescale takes it"
+        )
+    if full_output:
+        quiet = "saturate" if options["infeasible"] == "warn" else options["infeasible"]
+        shared = {name: value for name, value in options.items() if name not in ("side", "step")}
+        found = solve(x, delta, eps, **{**shared, "infeasible": quiet})
+        return Rescaled(rescale(x, delta, eps, out=out, **options), *found)
+    return _store("rescale", x, delta, eps, out, Options(**options))
+
+
+def _store(name: str, x: Any, delta: Any, eps: Any, out: Array | None, options: Options) -> Any:
+    """Return the batch that the function of that name stores."""
+    _check_kind(x, delta, eps, *pair(options.bounds), out)
+    task = problem(x, delta, eps, options, name)
     result_rows(task, out)  # which raises where out does not fit
     result, rows, _ = result_rows(task, None)
-    _run("rescale", task, rows)
+    _run(name, task, rows)
     if out is None:
         return result[()]
     out[...] = result
     return out
+
+
+@_as(_steps.project, "project(row, row + 1, 0.1, p=1)", "array([[0.525, 0.525, 0.525, 0.525]])")
+def project(x: Any, z: Any, eps: Any, *, out: Array | None, **options: Any) -> Any:
+    """See `numba_car.project`."""
+    check_order_of_projection(options["p"])
+    return _store("project", x, z, eps, out, Options(**options))
+
+
+@_as(_steps.maximize, "maximize(row, up, 0.1, p=1)", "array([[0.6, 0.5, 0.5, 0.5]])")
+def maximize(x: Any, g: Any, eps: Any, *, out: Array | None, **options: Any) -> Any:
+    """See `numba_car.maximize`."""
+    check_order_of_ascent(options["p"])
+    return _store("maximize", x, g, eps, out, Options(**options))
 
 
 @_as(_api.solve, "solve(row, up, 2.0).saturated", "array([ True])")
@@ -139,3 +189,9 @@ def solve(x: Any, delta: Any, eps: Any, **options: Any) -> Solution:
 def max_norm(x: Any, delta: Any, **options: Any) -> Any:
     """See `numba_car.max_norm`."""
     return _by_row("max_norm", x, delta, 0.0, Options(**options))[0]
+
+
+@_as(_api.norm, "norm(row, up, 0.05)", "array([0.1])")
+def norm(x: Any, delta: Any, eta: Any, **options: Any) -> Any:
+    """See `numba_car.norm`."""
+    return _by_row("norm", x, delta, eta, Options(**options))[0]

@@ -14,8 +14,14 @@ import numba_car as car
 
 FLOATS = ("f2", "f4", "f8", ">f4", ">f8")
 OTHERS = ("u1", "i8", "?", "c8", "O", "U3", "M8[s]", "m8[s]", "V4", "g", "f4,f4")
-NAMES = "x|delta|eps|p|bounds|lower|upper|axis|keepdims|infeasible|method|num_threads|out|(grad|tangent)_\\w+"
-SOLVERS = ("eta", "rescale", "solve", "max_norm")
+NAMES = (
+    "x|delta|z|g|eps|eta|p|bounds|lower|upper|axis|keepdims|infeasible|method|num_threads|side|step|"
+    "out|full_output|(grad|tangent)_\\w+"
+)
+SOLVERS = ("eta", "rescale", "solve", "max_norm", "norm", "project", "maximize")
+DERIVATIVES = [
+    f"{name}_{way}" for name in ("eta", "rescale", "project", "maximize") for way in ("vjp", "jvp")
+]
 TOLERANCE = {2: 4e-3, 4: 4e-6, 8: 4e-14}
 JUNK = [
     None,
@@ -152,7 +158,7 @@ def reached(x, delta, eta, keywords):
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: type(junk).__name__)
 @pytest.mark.parametrize(
     ("library", "name"),
-    [("numpy", name) for name in (*SOLVERS, "eta_vjp", "rescale_vjp", "eta_jvp", "rescale_jvp")]
+    [("numpy", name) for name in (*SOLVERS, *DERIVATIVES)]
     + [(library, name) for library in ("torch", "jax.numpy") for name in SOLVERS],
 )
 def test_every_argument(library, name, junk):
@@ -161,6 +167,7 @@ def test_every_argument(library, name, junk):
     function = getattr(car, name)
     usual = {"x": array([[0.5, 0.25]]), "delta": array([[1.0, -1.0]]), "eps": 0.1}
     usual |= {"grad_eta": 1.0, "grad_out": 1.0, "tangent_x": 1.0}
+    usual |= {"z": usual["delta"], "g": usual["delta"], "eta": 0.1}
     names = inspect.signature(function).parameters
     arguments = {name: value for name, value in usual.items() if name in names}
     assert attempt(function, **arguments) is not None
@@ -223,3 +230,62 @@ def test_the_others(call):
         assert np.shape(tangent) == np.shape(eta)
     without = {k: v for k, v in keywords.items() if k not in ("infeasible", "method")}
     attempt(car.max_norm, x, delta, **without)
+
+
+def shrunk(start, end, eps, p):
+    """The points from start towards end that are at most eps away, by NumPy, one row each."""
+    step = end - start
+    far = norms(abs(step), p)
+    with np.errstate(all="ignore"):
+        share = np.where(far > eps, eps / np.where(far > 0, far, 1), 1)
+    return start + share[..., None] * step
+
+
+def check_step(name, y, arguments, keywords):
+    """y is feasible, and no worse than a point that NumPy finds on the way to the best in the box."""
+    x, other, eps = arguments
+    p, axis = keywords["p"], keywords.get("axis")
+    lower, upper = keywords.get("bounds", (0.0, 1.0))
+    axis = tuple(range(int(y.ndim > 1), y.ndim)) if axis is None else axis
+    axes = sorted(a % y.ndim for a in ((axis,) if isinstance(axis, int) else axis))
+    tolerance = 4 * TOLERANCE[y.dtype.itemsize]
+    ends = (-np.inf if lower is None else lower, np.inf if upper is None else upper)
+    of = [rows_of(np.asarray(a).astype(y.dtype), y.shape, axes) for a in (x, other, *ends, y)]
+    eps, count = np.asarray(eps, np.float64), of[0].shape[:-1]
+    eps = np.broadcast_to(eps.reshape(count) if eps.size == math.prod(count) else eps, count)
+    x, other, low, high, y = of
+    bad = ~(np.isfinite(x) & np.isfinite(other)).all(axis=-1)
+    assert np.isnan(y[bad]).all()
+    x, other, low, high, y, eps = (values[~bad] for values in (x, other, low, high, y, eps))
+    assert ((y >= low) & (y <= high)).all()
+    slack = tolerance * (eps + norms(abs(x), p) + 1e-3)
+    assert (norms(abs(y - x), p) <= eps + slack).all()
+    if name == "project":
+        near = shrunk(x, np.clip(other, low, high), eps, p)
+        found, known = (norms(abs(v - other), 2) for v in (y, near))
+        assert (found <= known + slack).all()
+    elif np.isfinite(low).all() and np.isfinite(high).all():
+        near = shrunk(x, np.where(other > 0, high, np.where(other < 0, low, x)), eps, p)
+        found, known = ((other * (v - x)).sum(axis=-1) for v in (y, near))
+        assert (found >= known - slack * norms(abs(other), 1)).all()
+
+
+@settings(max_examples=settings.default.max_examples // 2)  # most of them compile something
+@given(calls(), st.sampled_from(["project", "maximize"]), st.sampled_from([1, 2, np.inf]))
+def test_steps(call, name, order):
+    arguments, keywords = tuple(call[0].values()), {**call[1], "p": order}
+    wrong = {k: keywords.pop(k) for k in ("keepdims", "infeasible", "method") if k in keywords}
+    for option in wrong.keys() - {"method"}:
+        with pytest.raises(TypeError, match=option):
+            getattr(car, name)(*arguments, **keywords, **{option: wrong[option]})
+    y = attempt(getattr(car, name), *arguments, **keywords)
+    pulled = attempt(getattr(car, f"{name}_vjp"), *arguments, 1.0, **keywords)
+    pushed = attempt(getattr(car, f"{name}_jvp"), *arguments, 1.0, **keywords)
+    inside = attempt(getattr(car, name), *arguments, **keywords, side="inside")
+    assert (y is None) == (pulled is None) == (pushed is None) == (inside is None)
+    if y is None:
+        return
+    assert np.shape(pushed) == np.shape(inside) == np.shape(y)
+    assert [np.shape(of) for of in pulled[:3]] == [np.shape(of) for of in arguments]
+    for found in (y, inside):
+        check_step(name, np.asarray(found), arguments, keywords)

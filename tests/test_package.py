@@ -1,9 +1,7 @@
 """What the package promises about itself: imports, layers, names, vectorised loops, the cache."""
 
 import ast
-import math
 import os
-import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -14,23 +12,11 @@ import pytest
 
 import numba_car as car
 import numba_car._cpu
-from numba_car import _jit, _problem
-from numba_car._core.norms import STORED_POWERS, in_lanes, norm_of
+from numba_car import _problem
+from numba_car._core.norms import norm_of
 from numba_car._cpu import (
-    active_set,
-    distance,
-    jvp,
-    maxima,
-    newton,
     newton_double_double,
     pipeline,
-    rescale,
-    short_measures,
-    solve_row,
-    sums,
-    terms,
-    validate,
-    vjp,
 )
 from numba_car._cpu.tuning import plan_of
 
@@ -41,11 +27,14 @@ LAYERS = (
     ("cli",),
     ("offline",),
     ("__init__", "cuda", "kernels"),
-    ("_derivatives",),
-    ("_api",),
+    ("_step_kernels",),
+    ("_derivatives", "_step_derivatives"),
+    ("_api", "_steps"),
     ("interop",),
     ("_dispatch",),
     ("_numpy",),
+    ("_numpy_steps",),
+    ("_results",),
     ("_cpu", "_cuda"),
     ("_problem",),
     ("_layout", "_options"),
@@ -118,74 +107,6 @@ def test_every_public_name_exists():
         car.nothing  # noqa: B018
 
 
-def is_loop(value):
-    """Whether a value is a jitted function with the flags that only loops have."""
-    return bool(getattr(value, "targetoptions", {}).get("fastmath"))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("bounds", ["numbers", "arrays"])
-def test_inner_loops_vectorise(dtype, bounds):
-    x = np.full(64, 0.5, dtype)
-    limits = (0.0, 1.0) if bounds == "numbers" else (np.zeros(64, dtype), np.ones(64, dtype))
-    row, stored = (x, x.copy(), *limits), (x, x.copy(), dtype(0), dtype(math.inf))
-    numbers, rates = (dtype(0.5), dtype(0.5), dtype(1), dtype(1e30)), (0.5, 0.5, 1.0)
-    lanes = [in_lanes(norm_of(p)) for p in (0.5, 3.0, math.pi)]
-    loops = {
-        newton._validate_and_sum: [
-            *((row, norm_of(p), dtype(0.5)) for p in (1.0, 2.0)),
-            (stored, STORED_POWERS, dtype(0.5)),
-        ],
-        newton._sum_terms: [
-            *((row, norm_of(p), dtype(0.5), dtype(0.6)) for p in (1.0, 2.0)),
-            (stored, STORED_POWERS, dtype(0.5), dtype(0.6)),
-        ],
-        terms.fill_powers: [
-            (row, norm, 0.5, 1.0, x.copy(), x.copy()) for norm in (norm_of(2.0), *lanes)
-        ],
-        solve_row._sum_on_grids: [(*np.full((2, 64), 0.5), 0.5, 0.4, 1536.0, 1536.0)],
-        terms.fill_scaled: [(row, norm_of(2.0), 0.5, 1.0, x.copy(), x.copy())],
-        maxima.max_abs: [(x,)],
-        sums._sum_steps: [(row, norm_of(p), 0.5, 1.0) for p in (1.0, 2.0)],
-        sums._sum_steps_on_grid: [(row, norm, 0.5, 1.0, 1536.0) for norm in lanes],
-        short_measures._arrive_element: [(row, 0, 32, x.copy(), dtype(1e30), x.copy())],
-        active_set._largest_breakpoint: [(row,)],
-        maxima.largest_step: [(row, 0.5)],
-        maxima._largest_deltas: [(row, dtype(0.5), dtype(0.5))],
-        maxima.largest_breakpoint: [(row,)],
-        validate.needs_validation: [(row,)],
-        distance._sum_terms: [(x, x, norm_of(p)) for p in (1.0, 2.0)],
-        distance._largest: [(x, x)],
-        jvp._eta_tangent: [(row, x, x, norm_of(p), *rates) for p in (1.0, 2.0, math.inf)],
-        rescale._arrive: [(row, *numbers[:2], dtype(1e30), x.copy())],
-        active_set._gather_block: [
-            (row, x.copy(), norm, dtype(0.5), dtype(1)) for norm in (norm_of(2.0), *lanes)
-        ],
-        vjp._write: [
-            (row, x.copy(), norm, *numbers, outputs)
-            for norm in (*map(norm_of, (1.0, 2.0, math.inf)), *lanes)
-            for outputs in ((x.copy(), x.copy(), 0.0, 0.0), (0.0, x.copy(), 0.0, 0.0))
-        ],
-    }
-    modules = vars(numba_car._cpu).values()
-    of_modules = [value for module in modules for value in getattr(module, "__dict__", {}).values()]
-    assert not {loop for loop in of_modules if is_loop(loop)} - set(loops)
-    for loop, calls in loops.items():
-        for arguments in calls:
-            code = llvm_of(loop, arguments)
-            assert re.search(r"<\d+ x (float|double)>", code), f"{loop.py_func.__name__} is scalar"
-
-
-@pytest.mark.parametrize("strict", [_jit.formula, _jit.rows, _jit.kernel])
-def test_strict_functions_take_no_flags_from_the_loop_that_has_them_compiled(strict):
-    product = strict(lambda a, b, c: a * b * c)
-    loop = _jit.loop(lambda values: product(values[0], values[1], values[2]))
-    llvm_of(loop, (np.ones(3),))
-    (code,) = product.inspect_llvm().values()
-    assert "fmul double" in code
-    assert "reassoc" not in code
-
-
 @pytest.mark.parametrize("method", ["newton", "sort"])
 def test_a_norm_of_another_kind(monkeypatch, method):
     """A longer tuple takes the ways of a general p, without double-double arithmetic: see CONTRIBUTING."""
@@ -224,14 +145,6 @@ def test_numbers_and_numbers_by_row_have_one_type(shape):
     for part in (slice(0, 5), slice(1, 2), slice(2, 5)):
         array = np.ascontiguousarray(by_row[part])
         assert numba.typeof(array) == numba.typeof(np.empty(5))
-
-
-def llvm_of(dispatcher, arguments):
-    import numba
-
-    signature = tuple(numba.typeof(argument) for argument in arguments)
-    dispatcher.compile(signature)
-    return dispatcher.inspect_llvm(signature)
 
 
 CALL = """

@@ -16,13 +16,26 @@ PROBLEM = (
 )
 TANGENTS = "tangent_x=None, tangent_delta=None, tangent_eps=None"
 ROW = "p, lower, upper"
+REDUCTION = "p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, num_threads=None"
+STEP = "p=2, bounds=(0.0, 1.0), axis=None"
 
 SOLVERS = {  # for arrays of any kind, and for host arrays on a GPU
     "eta": f"(x, delta, eps, *, {PROBLEM})",
-    "max_norm": "(x, delta, *, p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, "
-    "num_threads=None)",
-    "rescale": f"(x, delta, eps, *, {PROBLEM}, out=None)",
+    "max_norm": f"(x, delta, *, {REDUCTION})",
+    "rescale": f"(x, delta, eps, *, {PROBLEM}, side='nearest', step=None, out=None, "
+    "full_output=False)",
     "solve": f"(x, delta, eps, *, {PROBLEM})",
+}
+STEPS = {
+    "norm": f"(x, delta, eta, *, {REDUCTION})",
+    "project": f"(x, z, eps, *, {STEP}, method='auto', num_threads=None, side='nearest', out=None)",
+    "maximize": f"(x, g, eps, *, {STEP}, num_threads=None, side='nearest', out=None)",
+    "project_jvp": f"(x, z, eps, tangent_x=None, tangent_z=None, tangent_eps=None, *, {STEP}, "
+    "num_threads=None)",
+    "project_vjp": f"(x, z, eps, grad_out, *, {STEP}, num_threads=None)",
+    "maximize_jvp": f"(x, g, eps, tangent_x=None, tangent_g=None, tangent_eps=None, *, {STEP}, "
+    "num_threads=None)",
+    "maximize_vjp": f"(x, g, eps, grad_out, *, {STEP}, num_threads=None)",
 }
 
 # What may be called, as it is called. A change here is a change for users: see CHANGELOG.md.
@@ -31,12 +44,15 @@ CONTRACT = {
     "numba_car.eta_vjp": f"(x, delta, eps, grad_eta, *, {PROBLEM})",
     "numba_car.rescale_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
     "numba_car.rescale_vjp": f"(x, delta, eps, grad_out, *, {PROBLEM})",
-    **{f"numba_car.{name}": arguments for name, arguments in SOLVERS.items()},
+    **{f"numba_car.{name}": arguments for name, arguments in (SOLVERS | STEPS).items()},
     **{f"numba_car.cuda.{name}": arguments for name, arguments in SOLVERS.items()},
     "numba_car.kernels.backward": f"(x, delta, eps, {ROW}, eta, grad_out, grad_eta, out_x, "
     "out_delta)",
     "numba_car.kernels.eta": f"(x, delta, eps, {ROW})",
     "numba_car.kernels.max_norm": f"(x, delta, {ROW})",
+    "numba_car.kernels.maximize": f"(x, g, eps, {ROW}, out)",
+    "numba_car.kernels.norm": f"(x, delta, eta, {ROW})",
+    "numba_car.kernels.project": f"(x, z, eps, {ROW}, out)",
     "numba_car.kernels.rescale": f"(x, delta, eps, {ROW}, out)",
     "numba_car.offline.rescale": "(x, delta=None, *, out, eps=None, eps_uniform=None, noise=None, "
     "seed=0, p=2, bounds=(0.0, 1.0), infeasible='saturate', nan='keep', dtype=None, "
@@ -46,6 +62,9 @@ CONTRACT = {
 }
 FIELDS = {
     car.Gradients: ("x", "delta", "eps", "lower", "upper"),
+    car.MaximizeGradients: ("x", "g", "eps", "lower", "upper"),
+    car.ProjectGradients: ("x", "z", "eps", "lower", "upper"),
+    car.Rescaled: ("out", "eta", "norm", "max_norm", "saturated"),
     car.Solution: ("eta", "norm", "max_norm", "saturated"),
 }
 BY_DIMENSION = ("eta", "max_norm", "rescale", "solve")

@@ -35,10 +35,9 @@ def _gather_block(row, g, lam):
     for i in range(row[0].size):
         x, z, lower, upper = element(row, i, np.float64)
         free = is_free(excess(x, z, lam), room(x, z - x, lower, upper))
-        upstream = np.float64(at(g, i))
-        signed = upstream if z > x else -upstream
-        free_count += 1.0 if free else 0.0
-        pull += signed if free else 0.0
+        is_counted = 1.0 if free else 0.0  # a select of sums would stay a branch
+        free_count += is_counted
+        pull += is_counted * (1.0 if z > x else -1.0) * np.float64(at(g, i))
     return free_count, pull
 
 

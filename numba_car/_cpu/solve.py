@@ -12,11 +12,13 @@ from numba_car._cpu.pipeline import Batch, Block, OutsideError
 from numba_car._layout import Array, Rows
 from numba_car._problem import Problem, check_order
 
+_INSIDE = {"numba_car", "torch", "jax", "tensorflow", "eagerpy", "dask"}  # frameworks call back
+
 
 def _frames_inside() -> int:
-    """Return the stack level of the first caller outside the package, for a warning."""
-    package, level, frame = __package__.partition(".")[0], 1, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+    """Return the stack level of the first caller outside the package and the frameworks, for a warning."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
         level, frame = level + 1, frame.f_back
     return level
 

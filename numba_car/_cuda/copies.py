@@ -24,7 +24,7 @@ from numba_car._cuda.jit import IS_SIMULATED, kernel
 from numba_car._cuda.row import BFLOAT16_ROWS, store
 from numba_car._layout import DType
 
-_THREADS = 32 if IS_SIMULATED else 256
+THREADS = 32 if IS_SIMULATED else 256
 
 
 @kernel
@@ -56,7 +56,7 @@ def on_host(value: Any) -> Any:
 
 def blocks_for(size: int) -> int:
     """Return the number of blocks with a thread for each of so many elements."""
-    return max(1, -(-size // _THREADS))
+    return max(1, -(-size // THREADS))
 
 
 def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
@@ -82,7 +82,7 @@ def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
     given, wanted = (view.dtype, dtype) if dtype != view.dtype else (BITS, BITS)
     batches = batch_of(source, given, 0), batch_of(out, wanted, 0)
     places = np.int64(-lowest), sizes, tuple(map(np.int64, steps or (0,)))
-    _gather[blocks_for(out.size), _THREADS, stream](batches[0], *places, batches[1])
+    _gather[blocks_for(out.size), THREADS, stream](batches[0], *places, batches[1])
     return out
 
 
@@ -98,7 +98,7 @@ def cast(source: Any, out: Any, stream: Any, dtype: DType | None = None) -> None
     """Copy flat memory to other flat memory, whose dtype is `dtype` where its array cannot say so."""
     if out.size:
         batch = batch_of(out, dtype or out.dtype, 0)
-        _cast[blocks_for(out.size), _THREADS, stream](source, batch)
+        _cast[blocks_for(out.size), THREADS, stream](source, batch)
 
 
 def rounded_to(dtype: DType, values: Any, stream: Any) -> tuple[Any, ...]:

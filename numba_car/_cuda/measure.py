@@ -144,3 +144,13 @@ def flag_unreachable(eps, max_norm, rounded, discards, eta, saturated, first):
             if discards:
                 eta[r] = math.nan
         r += np.int64(cuda.gridDim.x) * cuda.blockDim.x
+
+
+@kernel
+def flag_negative(eta, count, first):
+    """Have `first` take the least index of a row whose scale is negative."""
+    r = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+    while r < count:
+        if at(eta, r, 0, np.float64) < 0:
+            cuda.atomic.min(first, 0, r)
+        r += np.int64(cuda.gridDim.x) * cuda.blockDim.x

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
@@ -28,19 +28,21 @@ from numba_car._cuda.device_memory import batch_of as as_batch
 from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._jit import interpreted
 from numba_car._layout import Array, DType
-from numba_car._options import Options, check_options, check_p, pair
+from numba_car._options import Options, check_options, check_p, names_of, pair
 from numba_car._problem import (
     PRECISIONS,
     Precision,
     as_numeric,
     batch_of,
     check_eps,
+    check_eta,
     check_order,
     common_shape,
     kept_shape,
     precision_of,
     result_dtype,
     rounded,
+    swept_shape,
 )
 
 
@@ -67,6 +69,8 @@ class DeviceProblem:
     inputs: tuple[
         Any, ...
     ]  # x, which results are of the kind of; of a caller's call also the others
+    stored: str  # name of the dtype that results are rounded to in the end
+    unreachable: list[Any] = field(default_factory=list)  # `solver.Unreachable` rows to warn of
 
     @property
     def rows(self) -> tuple[Any, ...]:
@@ -142,12 +146,12 @@ def _row_stride(moved: Array, count: int, n: int) -> int | None:
     return int(outer // itemsize)
 
 
-def _promoted(x: DType, delta: DType) -> DType:
+def _promoted(x: DType, delta: DType, name: str) -> DType:
     """Return the dtype that NumPy promotes to, where bfloat16 with another dtype counts as float32."""
     if x == delta == BFLOAT16:
         return BFLOAT16
     known = (np.empty(0, np.float32 if d == BFLOAT16 else d) for d in (x, delta))
-    return result_dtype(*((array, array) for array in known))
+    return result_dtype(*((array, array) for array in known), name=name)
 
 
 def _precision(dtype: DType) -> Precision | None:
@@ -168,12 +172,20 @@ def _numbers(bound: Any, name: str) -> Array:
     return as_numeric(f"the {name} of bounds", bound)
 
 
-def problem(x: Any, delta: Any, eps: Any, options: Options) -> DeviceProblem:
-    """Return the problem, with all arguments checked but the values in device memory, which kernels check."""
+def problem(x: Any, delta: Any, eps: Any, options: Options, function: str = "eta") -> DeviceProblem:
+    """Return the problem, with all arguments checked but the values in device memory, which kernels check.
+
+    Errors call the arguments what the function of that name does. For `norm`, eps holds scales.
+    """
+    of_delta, of_eps = names_of(function)
     options = options._replace(num_threads=check_options(options))
+    if options.step is not None:
+        raise NotImplementedError(
+            f"step must be None for arrays in device memory, found {options.step}: NumPy arrays take it"
+        )
     check_driver()
     norm, bounds = norm_of(check_p(options.p)), pair(options.bounds)
-    for name, value in (("x", x), ("delta", delta)):
+    for name, value in (("x", x), (of_delta, delta)):
         if not is_on_device(value):
             raise TypeError(f"{name} must be on the device as well, found {type(value).__name__}")
     given = filter(is_on_device, (x, delta, eps, *bounds))
@@ -183,15 +195,16 @@ def problem(x: Any, delta: Any, eps: Any, options: Options) -> DeviceProblem:
         raise TypeError(f"arrays must be on one device, found them on {sorted(places)}")
     views = view_of(x), view_of(delta)
     stream = stream_of(views[0])
-    dtype = _promoted(*(view.dtype for view in views))
+    dtype = _promoted(views[0].dtype, views[1].dtype, of_delta)
     compute = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
-    shape, axes = common_shape(views[0].shape, views[1].shape, options.axis)
+    shape, axes = common_shape(views[0].shape, views[1].shape, options.axis, of_delta)
+    shape, axes = swept_shape(_shape_of(of_eps, eps), shape, axes)
     precision = _precision(dtype) or PRECISIONS["float64"]
     of_x = _precision(views[0].dtype) or precision
     count = math.prod(batch_of(shape, axes, keepdims=False))
     x_rows, delta_rows = (
         as_rows(name, view, shape, axes, compute, stream)
-        for name, view in zip(("x", "delta"), views, strict=True)
+        for name, view in zip(("x", of_delta), views, strict=True)
     )
     lower, upper = _bounds(bounds, shape, axes, dtype, compute, stream)
     return DeviceProblem(
@@ -199,7 +212,7 @@ def problem(x: Any, delta: Any, eps: Any, options: Options) -> DeviceProblem:
         delta=delta_rows,
         lower=lower,
         upper=upper,
-        eps=_eps(eps, shape, axes, stream),
+        eps=_eps(of_eps, eps, shape, axes, stream),
         count=count,
         n=math.prod(shape[axis] for axis in axes),
         norm=norm,
@@ -212,21 +225,29 @@ def problem(x: Any, delta: Any, eps: Any, options: Options) -> DeviceProblem:
         stream=stream,
         options=options,
         inputs=(x, delta, eps, *bounds),
+        stored="bfloat16" if dtype == BFLOAT16 else dtype.name,
     )
 
 
-def _eps(eps: Any, shape: tuple[int, ...], axes: tuple[int, ...], stream: Any) -> tuple[Any, ...]:
-    """Return eps as a batch of rows of one element."""
+def _shape_of(name: str, eps: Any) -> tuple[int, ...]:
+    """Return the shape of eps, wherever it is."""
+    return view_of(eps).shape if is_on_device(eps) else as_numeric(name, eps).shape
+
+
+def _eps(
+    name: str, eps: Any, shape: tuple[int, ...], axes: tuple[int, ...], stream: Any
+) -> tuple[Any, ...]:
+    """Return eps, or the scales of `norm`, as a batch of rows of one element."""
     if not is_on_device(eps):
-        array = as_numeric("eps", eps)
-        check_eps(array)
+        array = as_numeric(name, eps)
+        (check_eta if name == "eta" else check_eps)(array)
         if array.size != 1:
-            raise TypeError("eps must be a number or on the device as well, found a sequence")
+            raise TypeError(f"{name} must be a number or on the device as well, found a sequence")
         return (float(array.reshape(-1)[0]),)
     view = view_of(eps)
-    view = reshaped(view, kept_shape("eps", view.shape, shape, axes))
+    view = reshaped(view, kept_shape(name, view.shape, shape, axes))
     target = batch_of(shape, axes, keepdims=True)
-    return as_rows("eps", view, target, axes, np.dtype(np.float64), stream)
+    return as_rows(name, view, target, axes, np.dtype(np.float64), stream)
 
 
 def _bounds(

@@ -17,6 +17,8 @@ kernel                 takes rows that are              leaves them
 `measure_rows`         DONE                             DONE
 =====================  ===============================  ===============================================
 
+`steps` has the kernels for p = 1 of `project` and `maximize`, which solve other equations.
+
 Within a kernel, a row that Newton's method leaves SATURATED is measured, and one that it leaves
 NEEDS_MORE_DIGITS is bisected: see `newton.finish`.
 """
@@ -31,11 +33,11 @@ import numpy as np
 from numba_car._core.norms import MAXIMUM, ONE, TWO
 from numba_car._cuda import copies, device_memory, launch
 from numba_car._cuda.long_rows import STATE, alone_kernel, rest_kernel, start_kernel
-from numba_car._cuda.measure import flag_unreachable, measure_rows
+from numba_car._cuda.measure import flag_negative, flag_unreachable, measure_rows
 from numba_car._cuda.multi_block import launch_rounds
 from numba_car._cuda.newton import solve_kernel
 from numba_car._cuda.problem import DeviceProblem
-from numba_car._cuda.rescale import rescale_rows
+from numba_car._cuda.row import BFLOAT16_ROWS, NUMBER, STORED_NUMBER
 from numba_car._cuda.sort import SCRATCH_ROWS, sort_rows
 from numba_car._cuda.team import WARP
 from numba_car._layout import DType
@@ -47,6 +49,15 @@ class BadRowError(Exception):
     """A row has values that are an error; the message is written by the CPU's solver."""
 
 
+class Unreachable(NamedTuple):
+    """Rows that cannot reach eps: the first of them, how many there are, and eps and R of the first."""
+
+    first: int
+    size: int
+    eps: Any
+    max_norm: Any
+
+
 class Solved(NamedTuple):
     """Eta as float64, and a verdict, one of each a row."""
 
@@ -54,14 +65,19 @@ class Solved(NamedTuple):
     verdict: Any
 
 
-def _first(task: DeviceProblem) -> Any:
+def no_row(task: DeviceProblem) -> Any:
     """Return memory for the least index of a row that asks for an error, with no row in it yet."""
     return device_memory.to_device(np.full(1, _NO_ROW, np.int64), task.stream)
 
 
-def _check(task: DeviceProblem, first: Any) -> None:
-    """Raise BadRowError if a kernel stored a row in `first`, which is copied to the host for that."""
-    if device_memory.to_host(first, task.stream)[0] != _NO_ROW:
+def has_row(task: DeviceProblem, first: Any) -> bool:
+    """Return whether a kernel stored a row in `first`, which is copied to the host for that."""
+    return bool(device_memory.to_host(first, task.stream)[0] != _NO_ROW)
+
+
+def check(task: DeviceProblem, first: Any) -> None:
+    """Raise BadRowError if a kernel stored a row in `first`."""
+    if has_row(task, first):
         raise BadRowError
 
 
@@ -71,13 +87,13 @@ def solve(task: DeviceProblem, *, for_eps: bool = True) -> Solved:
     verdict = device_memory.empty(task.count, np.int64, task.stream)
     if task.count == 0:
         return Solved(eta, verdict)
-    first = _first(task)
+    first = no_row(task)
     results = np.float64(task.slack), eta, verdict, first
     if task.options.method == "sort" and len(task.norm) != MAXIMUM and for_eps and task.n > 0:
         _sort(task, results)
     else:
         _newton(task, task.eps if for_eps else (0.0,), results)
-    _check(task, first)
+    check(task, first)
     if task.options.infeasible != "saturate" and for_eps:
         flag_infeasible(task, Solved(eta, verdict), task.options.infeasible)
     return Solved(eta, verdict)
@@ -149,10 +165,22 @@ def max_norms(task: DeviceProblem, solved: Solved) -> Any:
     return measure(task, solved, (math.inf,))
 
 
+def norms(task: DeviceProblem) -> Any:
+    """Return N at the scales that are in the place of eps."""
+    first = no_row(task)
+    if task.count:
+        shape = launch.Shape(copies.blocks_for(task.count), (copies.THREADS, 1))
+        launch.run(flag_negative, shape, task.stream, task.eps, np.int64(task.count), first)
+    check(task, first)
+    return measure(task, solve(task, for_eps=False), task.eps)
+
+
 def values_of(name: str, task: DeviceProblem) -> tuple[Any, ...]:
-    """Return, by row, the values of the public function `solve`, `max_norm` or `eta`."""
+    """Return, by row, the values of the public function `solve`, `max_norm`, `norm` or `eta`."""
     if name == "solve":
         return solution(task)
+    if name == "norm":
+        return (norms(task),)
     solved = solve(task, for_eps=name != "max_norm")
     return (max_norms(task, solved) if name == "max_norm" else solved.eta,)
 
@@ -164,21 +192,34 @@ def flag_infeasible(task: DeviceProblem, solved: Solved, rule: str, max_norm: An
         return saturated
     max_norm = max_norms(task, solved) if max_norm is None else max_norm
     rounded = copies.rounded_to(task.dtype, max_norm, task.stream)
-    first = _first(task)
+    first = no_row(task)
     shape = launch.Shape(copies.blocks_for(task.count), (32, 1))
     arguments = task.eps, max_norm, rounded, rule == "nan", solved.eta, saturated, first
     launch.run(flag_unreachable, shape, task.stream, *arguments)
     if rule == "raise":
-        _check(task, first)
+        check(task, first)
+    if rule == "warn" and has_row(task, first):
+        task.unreachable.append(_unreachable(task, max_norm, saturated))
     return saturated
 
 
-def rescale(task: DeviceProblem, solved: Solved, out: tuple[Any, ...]) -> None:
-    """Store clip(x + eta*delta) in `out`, a batch as of `_cuda.row`."""
-    if task.count * task.n:
-        blocks, threads = launch.elements_grid(task.count, task.n)
-        arguments = *task.rows, solved.eta, task.largest, out
-        rescale_rows[blocks, threads, task.stream](*arguments)
+def _eps_of(task: DeviceProblem, row: int) -> Any:
+    """Return eps of a row, copied to the host."""
+    if len(task.eps) == NUMBER:
+        return np.float64(task.eps[0])
+    place = 0 if len(task.eps) == STORED_NUMBER else row * int(task.eps[1])
+    value = device_memory.to_host(task.eps[0], task.stream)[place]
+    if len(task.eps) == BFLOAT16_ROWS:
+        value = np.left_shift(value, 16, dtype=np.uint32).view(np.float32)
+    return np.float64(value)
+
+
+def _unreachable(task: DeviceProblem, max_norm: Any, saturated: Any) -> Unreachable:
+    """Return which rows cannot reach eps."""
+    rows = np.flatnonzero(device_memory.to_host(saturated, task.stream))
+    first = int(rows[0])
+    reached = np.float64(device_memory.to_host(max_norm, task.stream)[first])
+    return Unreachable(first, rows.size, _eps_of(task, first), reached)
 
 
 def solution(task: DeviceProblem) -> tuple[Any, Any, Any, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from numba import cuda
 
 from numba_car._core.norms import norm_of
-from numba_car._cuda import device_memory, solver
+from numba_car._cuda import device_memory, solver, steps
 from numba_car._cuda.jit import IS_SIMULATED
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._layout import Array, DType, Rows
@@ -37,9 +37,8 @@ def rows_per_chunk(task: Problem) -> int:
     """Return how many rows a chunk has; MemoryError where one row does not fit the device."""
     itemsize, bounds = task.x.dtype.itemsize, [task.lower, task.upper]
     arrays = 3 + sum(isinstance(bound, Rows) for bound in bounds)
-    aside = 8 * (
-        8 if task.options.method == "sort" else 2
-    )  # powers in scratch memory, and their order
+    # Powers in scratch memory and their order, or directions.
+    aside = 8 * (8 if task.options.method == "sort" else 3)
     row = task.n * (arrays * itemsize + aside) + _BY_ROW
     free = free_memory()
     fitting = min(task.count, _SHARE * free / _STREAMS // row)
@@ -131,30 +130,34 @@ class _Worker:
             stream=self._stream,
             options=task.options,
             inputs=(x[0],),
+            stored=task.stored,
         )
 
-    def by_row(self, name: str, start: int, stop: int) -> tuple[Array, ...]:
-        """Return the values of `solve`, `max_norm` or `eta` for a chunk."""
-        found = solver.values_of(name, self.problem(start, stop))
+    def by_row(self, name: str, rows: DeviceProblem) -> tuple[Array, ...]:
+        """Return the values of `solve`, `max_norm`, `norm` or `eta` for a chunk."""
+        found = solver.values_of(name, rows)
         return tuple(device_memory.to_host(values, self._stream) for values in found)
 
-    def rescale(self, out: Rows, start: int, stop: int) -> None:
-        """Store the rescaled rows of a chunk in `out`."""
-        rows, shape = self.problem(start, stop), (stop - start, self._task.n)
+    def store(self, name: str, rows: DeviceProblem, out: Rows, start: int, stop: int) -> None:
+        """Store the results of a chunk, of the function of that name, in `out`."""
+        shape = stop - start, self._task.n
         moved = self._buffers["out"].part(math.prod(shape))
-        solver.rescale(rows, solver.solve(rows), (moved, np.int64(self._task.n)))
+        steps.STORING[name](rows, (moved, np.int64(self._task.n)))
         block, stride = out.scratch(start, stop)
         found = self._buffers["out"].download(math.prod(shape))
         np.copyto(_table(block, stride, shape), found.reshape(shape))
         out.store(start, stop, block)
 
 
-def run(name: str, task: Problem, out: Rows | None = None) -> tuple[Array, ...]:
-    """Return the values by row of the public function of that name; for `rescale`, fill `out`."""
+def run(
+    name: str, task: Problem, out: Rows | None = None
+) -> tuple[tuple[Array, ...], list[solver.Unreachable]]:
+    """Return the values by row of the public function of that name, or fill `out`, and the rows to warn of."""
     device_memory.check_driver()
     size = rows_per_chunk(task)
     starts = deque(range(0, task.count, size))
     found: dict[int, tuple[Array, ...]] = {}
+    unreachable: list[solver.Unreachable] = []
     here = contextlib.nullcontext() if IS_SIMULATED else cuda.gpus[cuda.get_current_device().id]
 
     def work(_: int) -> None:
@@ -166,10 +169,12 @@ def run(name: str, task: Problem, out: Rows | None = None) -> tuple[Array, ...]:
                 except IndexError:  # the other thread has the last one
                     return
                 stop = min(start + size, task.count)
+                rows = worker.problem(start, stop)
                 if out is not None:
-                    worker.rescale(out, start, stop)
+                    worker.store(name, rows, out, start, stop)
                 else:
-                    found[start] = worker.by_row(name, start, stop)
+                    found[start] = worker.by_row(name, rows)
+                unreachable.extend(u._replace(first=start + u.first) for u in rows.unreachable)
 
     with ThreadPoolExecutor(_STREAMS, "numba_car_cuda") as pool:
         try:
@@ -178,4 +183,4 @@ def run(name: str, task: Problem, out: Rows | None = None) -> tuple[Array, ...]:
             starts.clear()
             raise
     parts = [found[start] for start in sorted(found)]
-    return tuple(map(np.concatenate, zip(*parts, strict=True)))
+    return tuple(map(np.concatenate, zip(*parts, strict=True))), unreachable

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import wraps
@@ -18,7 +19,8 @@ import numpy as np
 
 from numba_car import _numpy
 from numba_car._core.constants import SLACK
-from numba_car._cuda import copies, derivatives, device_memory, solver
+from numba_car._cpu.solve import _frames_inside
+from numba_car._cuda import copies, derivatives, device_memory, solver, steps
 from numba_car._cuda.device_memory import is_on_device
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
 from numba_car._cuda.results import ByElement, by_row
@@ -44,27 +46,50 @@ def _on_device_of(x: Any, solve_on_host: Callable[[], Any]) -> Iterator[None]:
             raise ValueError("x, eps or bounds broke a rule in some row") from None
 
 
-def _public(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the public function (x, delta, eps, options, ...) of a function (problem, ...).
+def warn(found: Sequence[solver.Unreachable], shape: tuple[int, ...]) -> None:
+    """Warn of rows that cannot reach eps, of a batch of that shape, as the CPU's solver does."""
+    if not found:
+        return
+    first, _, eps, max_norm = min(found)
+    index = tuple(int(place) for place in np.unravel_index(first, shape))
+    warnings.warn(
+        f"eps cannot be reached in {sum(rows.size for rows in found)} of {math.prod(shape)} rows, "
+        f"the first at index {index}: eps {eps} > max_norm {max_norm}",
+        RuntimeWarning,
+        stacklevel=_frames_inside(),
+    )
 
-    It solves on the device of x, and raises the errors of the CPU's solver.
+
+def _warn_of(task: DeviceProblem) -> None:
+    warn(task.unreachable, batch_of(task.shape, task.axes, keepdims=False))
+
+
+def _public(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return a decorator that makes the public function (x, delta, eps, options, ...) of a function (problem, ...).
+
+    It solves on the device of x, and raises the errors of the CPU's solver under that name.
     """
 
-    @wraps(function)
-    def on_device(x: Any, delta: Any, eps: Any, options: Options, *more: Any) -> Any:
-        lower, upper = pair(options.bounds)
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def on_device(x: Any, delta: Any, eps: Any, options: Options, *more: Any) -> Any:
+            lower, upper = pair(options.bounds)
 
-        def solve_on_host() -> None:
-            arrays = Arrays(*map(copies.on_host, (x, delta, eps, lower, upper)))
-            _numpy.eta(*arrays[:3], options._replace(bounds=arrays[3:]))
+            def solve_on_host() -> None:
+                arrays = Arrays(*map(copies.on_host, (x, delta, eps, lower, upper)))
+                getattr(_numpy, name)(*arrays[:3], options._replace(bounds=arrays[3:]))
 
-        with _on_device_of(x, solve_on_host):
-            found = function(problem(x, delta, eps, options), *more)
-            if any(map(device_memory.is_imported, (x, delta, eps, lower, upper, *more))):
-                device_memory.wait()  # the library may reuse the memory, on a stream that DLPack hides
-            return found
+            with _on_device_of(x, solve_on_host):
+                task = problem(x, delta, eps, options, name)
+                found = function(task, *more)
+                if any(map(device_memory.is_imported, (x, delta, eps, lower, upper, *more))):
+                    device_memory.wait()  # the library may reuse it, on a stream that DLPack hides
+                _warn_of(task)
+                return found
 
-    return on_device
+        return on_device
+
+    return decorate
 
 
 def _by_row(task: DeviceProblem, values: Any, dtype: DType | None = None) -> Any:
@@ -74,24 +99,12 @@ def _by_row(task: DeviceProblem, values: Any, dtype: DType | None = None) -> Any
     return by_row(task, values, shape, dtype)
 
 
-def _rescale(task: DeviceProblem) -> tuple[Any, Any]:
-    """Return eta by row, in float64, and the rescaled batch."""
-    solved, result = solver.solve(task), ByElement(task, task.shape)
-    solver.rescale(task, solved, result.rows)
-    return solved.eta, result.finish()
-
-
-@_public
-def eta(task: DeviceProblem) -> Any:
-    """Return `numba_car.eta` in device memory."""
-    return _by_row(task, solver.solve(task).eta)
-
-
-@_public
-def rescale(task: DeviceProblem, out: Any = None) -> Any:
-    """Return `numba_car.rescale` in device memory."""
+def _store(name: str, task: DeviceProblem, out: Any = None) -> tuple[Any, Any]:
+    """Return what the function of that name in `steps.STORING` returns, and the batch that it stores."""
+    store = steps.STORING[name]
     if out is None:
-        return _rescale(task)[1]
+        result = ByElement(task, task.shape)
+        return store(task, result.rows), result.finish()
     view = device_memory.view_of(out)
     if (view.shape, view.dtype) != (task.shape, task.dtype):
         raise ValueError(
@@ -103,11 +116,40 @@ def rescale(task: DeviceProblem, out: Any = None) -> Any:
         raise ValueError(
             "out must hold each row without gaps; leave it out, or copy from the result"
         )
-    solver.rescale(task, solver.solve(task), rows)
-    return out
+    return store(task, rows), out
 
 
-@_public
+@_public("eta")
+def eta(task: DeviceProblem) -> Any:
+    """Return `numba_car.eta` in device memory."""
+    return _by_row(task, solver.solve(task).eta)
+
+
+@_public("rescale")
+def rescale(task: DeviceProblem, out: Any = None) -> Any:
+    """Return `numba_car.rescale` in device memory."""
+    return _store("rescale", task, out)[1]
+
+
+@_public("project")
+def project(task: DeviceProblem, out: Any = None) -> Any:
+    """Return `numba_car.project` in device memory."""
+    return _store("project", task, out)[1]
+
+
+@_public("maximize")
+def maximize(task: DeviceProblem, out: Any = None) -> Any:
+    """Return `numba_car.maximize` in device memory."""
+    return _store("maximize", task, out)[1]
+
+
+@_public("norm")
+def norm(task: DeviceProblem) -> Any:
+    """Return `numba_car.norm` in device memory."""
+    return _by_row(task, *solver.values_of("norm", task))
+
+
+@_public("eta")
 def solve(task: DeviceProblem) -> Solution:
     """Return `numba_car.solve` in device memory."""
     return Solution(*(_by_row(task, values) for values in solver.solution(task)))
@@ -118,7 +160,7 @@ def max_norm(x: Any, delta: Any, options: Options) -> Any:
     return _max_norm(x, delta, 0.0, options)
 
 
-@_public
+@_public("eta")
 def _max_norm(task: DeviceProblem) -> Any:
     return _by_row(task, *solver.values_of("max_norm", task))
 
@@ -130,24 +172,29 @@ def compute(name: str, arrays: Arrays, task: Task) -> tuple[Any, ...]:
         backend_cpu.compute(name, Arrays(*map(copies.on_host, arrays)), task)
 
     with _on_device_of(arrays.x, solve_on_host):
-        rows = _problem(arrays, task)
-        if name == "rescale":
-            eta, moved = _rescale(rows)
-            return _by_row(rows, eta, _DOUBLE), moved
-        dtype = _DOUBLE if name == "eta" else None
-        return tuple(_by_row(rows, values, dtype) for values in solver.values_of(name, rows))
+        rows = _problem(arrays, task, name)
+        if name in steps.STORING:
+            eta, moved = _store(name, rows)
+            found = _by_row(rows, eta, _DOUBLE), moved
+        else:
+            dtype = _DOUBLE if name == "eta" else None
+            values = solver.values_of(name, rows)
+            found = tuple(_by_row(rows, value, dtype) for value in values)
+        _warn_of(rows)
+        return found
 
 
-def _problem(arrays: Arrays, task: Task) -> DeviceProblem:
-    """Return the problem of a framework's arrays."""
+def _problem(arrays: Arrays, task: Task, name: str = "eta") -> DeviceProblem:
+    """Return the problem of a framework's arrays, for the function of that name."""
     x, delta, eps, lower, upper = arrays
     shape = np.broadcast_shapes(*map(_shape_of, arrays))
     if np.broadcast_shapes(_shape_of(x), _shape_of(delta)) != shape:
         delta = device_memory.broadcast(delta, shape)  # vmapped over other arrays than x and delta
-    how = task.infeasible, task.method, task.num_threads
-    rows = problem(x, delta, eps, Options(task.p, (lower, upper), task.axes, True, *how))
+    how = task.infeasible, task.method, task.num_threads, task.side
+    rows = problem(x, delta, eps, Options(task.p, (lower, upper), task.axes, True, *how), name)
     limits = task.limits()
-    return replace(rows, largest=limits.largest, slack=SLACK * limits.rounding)
+    slack = SLACK * limits.rounding
+    return replace(rows, largest=limits.largest, slack=slack, stored=task.precision)
 
 
 def _shape_of(value: Any) -> tuple[int, ...]:
@@ -227,7 +274,7 @@ def rescale_vjp(x: Any, delta: Any, eps: Any, grad_out: Any, options: Options) -
     return gradients
 
 
-@_public
+@_public("eta")
 def _gradients(task: DeviceProblem, *upstream: Any) -> Gradients:
     arrays = Arrays(*task.inputs)
     wanted = [array is not None for array in arrays]
@@ -244,7 +291,7 @@ def rescale_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], options
     return _jvp(x, delta, eps, options, *tangents)[1]
 
 
-@_public
+@_public("eta")
 def _jvp(task: DeviceProblem, *tangents: Any) -> tuple[Any, Any]:
     of_x, of_delta, of_eps = (0.0 if tangent is None else tangent for tangent in tangents)
     given = (
@@ -255,3 +302,19 @@ def _jvp(task: DeviceProblem, *tangents: Any) -> tuple[Any, Any]:
     moved = ByElement(task, task.shape)
     of_eta = derivatives.jvp(task, solver.solve(task), given, moved.rows)
     return _by_row(task, of_eta), moved.finish()
+
+
+def _without_derivatives(name: str) -> Callable[..., Any]:
+    """Return a function that raises NotImplementedError for a derivative of the function of that name."""
+
+    def refuse(x: Any, *_: Any) -> Any:
+        raise NotImplementedError(
+            f"{name} takes no arrays in device memory yet: pass NumPy arrays, or differentiate "
+            f"numba_car.{name.partition('_')[0]} of PyTorch's CUDA tensors"
+        )
+
+    return refuse
+
+
+project_vjp, project_jvp = map(_without_derivatives, ("project_vjp", "project_jvp"))
+maximize_vjp, maximize_jvp = map(_without_derivatives, ("maximize_vjp", "maximize_jvp"))

@@ -25,7 +25,7 @@ import numpy as np
 
 from numba_car._dispatch import library_of
 from numba_car._layout import Array, DType
-from numba_car._options import Options, Solution
+from numba_car._options import Options, Solution, names_of
 from numba_car._problem import batch_of, kept_shape, problem, swept_shape
 from numba_car.interop.backend_cpu import WITH_OUT
 
@@ -90,7 +90,7 @@ def _on_block(name: str, options: Options, lower: Any, upper: Any, *arguments: A
 
 def _apply(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
     """Return a lazy result, once all but values is checked; arguments are x, delta and perhaps eps."""
-    names = "the lower of bounds", "the upper of bounds", "x", "delta", "eps"
+    names = "the lower of bounds", "the upper of bounds", "x", *names_of(name)
     arrays = [*map(_as_dask, names, (*options.bounds, *arguments))]
     lower, upper, x, delta, *eps = arrays
     number = eps[0] if eps and not isinstance(eps[0], da.Array) else 0.0
@@ -99,14 +99,14 @@ def _apply(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
         # Whether a number is in order with an array is known only when a block is solved.
         bounds = (_stand_in(b) if isinstance(b, da.Array) else None for b in bounds)
     checked = options._replace(bounds=tuple(bounds))
-    task = problem(_stand_in(x), _stand_in(delta), number, checked)
+    task = problem(_stand_in(x), _stand_in(delta), number, checked, name)
     shape, axes = task.shape, task.axes
     if eps and isinstance(eps[0], da.Array):
         shape, axes = swept_shape(eps[0].shape, shape, axes)
     for label, value in zip(names[:4], arrays[:4], strict=True):
         _check_chunks(label, value, axes, len(shape))
     if eps and isinstance(eps[0], da.Array):
-        arrays[4] = eps[0].reshape(kept_shape("eps", eps[0].shape, shape, axes))
+        arrays[4] = eps[0].reshape(kept_shape(names[4], eps[0].shape, shape, axes))
     of_block = options._replace(
         axis=tuple(axis - len(shape) for axis in axes), num_threads=options.num_threads or 1
     )

@@ -25,16 +25,28 @@ from numba.cuda import dispatcher
 from numba_car import kernels
 from numba_car._core.norms import GENERAL, norm_of
 from numba_car._cuda.copies import _cast, _gather
+from numba_car._cuda.directions import (
+    largest_rows,
+    move_rest,
+    raise_rows,
+    rest_of_elements,
+    rest_of_rows,
+    subtract_rows,
+)
+from numba_car._cuda.greedy import pivot_kernel, write_pivots
+from numba_car._cuda.inside import keep_rows_inside
 from numba_car._cuda.jvp import jvp_rows
 from numba_car._cuda.long_rows import alone_kernel, rest_kernel, start_kernel
-from numba_car._cuda.measure import flag_unreachable, measure_rows
+from numba_car._cuda.measure import flag_negative, flag_unreachable, measure_rows
 from numba_car._cuda.multi_block import round_kernels
 from numba_car._cuda.newton import solve_kernel
+from numba_car._cuda.project import cap_rows, clip_to_ball_rows, project_rows, validate_rows
 from numba_car._cuda.rescale import rescale_rows
 from numba_car._cuda.sort import sort_rows
 from numba_car._cuda.sums import fold_rows
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS
 from numba_car._cuda.terms import raise_powers, sum_terms
+from numba_car._cuda.threshold import threshold_kernel, write_thresholds
 from numba_car._cuda.validate import read_row
 from numba_car._cuda.vjp import vjp_rows
 from tests.support import ptx
@@ -124,6 +136,7 @@ def cases():
             rows = (batch(element), batch(element), bound, bound, INT, INT)
             yield Case("rescale", name, 0, bounds, rescale_rows,
                        (*rows, array(DOUBLE), DOUBLE, batch(element)))  # fmt: skip
+            yield from step_cases(name, element, bounds, rows)
             for p in POWERS:
                 yield from norm_cases(name, element, p, bounds, rows)
     for name, element in DTYPES.items():
@@ -141,7 +154,43 @@ def cases():
     yield Case("flag unreachable", "float32", 0, "", flag_unreachable,
                (number(), array(DOUBLE), batch(types.float32), types.boolean, array(DOUBLE),
                 array(types.boolean), array(INT)))  # fmt: skip
+    for kernel, function, given in (
+        ("flag negative", flag_negative, (batch(DOUBLE), INT, array(INT))),
+        ("cap", cap_rows, (array(DOUBLE),)),
+        ("rest by row", rest_of_rows, (batch(DOUBLE), array(DOUBLE), array(types.boolean),
+                                       array(types.boolean), DOUBLE, array(DOUBLE), array(INT))),
+    ):  # fmt: skip
+        yield Case(kernel, "float64", 0, "", function, given)
     yield from narrow_cases(sizes, steps)
+
+
+def step_cases(name, element, bounds, rows):
+    """The kernels of projection and of best ascent."""
+    dtype, doubles, integers = np.dtype(name), array(DOUBLE), array(INT)
+    out, flags, results = batch(element), array(types.boolean), (doubles, integers, integers)
+    for kernel, function, given in (
+        ("difference", subtract_rows, (DOUBLE, out)),
+        ("largest", largest_rows, (doubles, flags)),
+        ("rest by element", rest_of_elements, (out, doubles, out)),
+        ("move the rest", move_rest, (doubles, DOUBLE, out)),
+        ("project", project_rows, (batch(element), doubles, DOUBLE, out)),
+        ("validate", validate_rows, (batch(DOUBLE), DOUBLE, *results)),
+        ("clip to ball", clip_to_ball_rows, (batch(DOUBLE), doubles, DOUBLE, out)),
+        ("threshold", threshold_kernel(dtype), (batch(DOUBLE), DOUBLE, doubles, *results)),
+        ("write thresholds", write_thresholds, (doubles, doubles, integers, out)),
+        ("pivot", pivot_kernel(dtype), (batch(DOUBLE), DOUBLE, integers, doubles, *results)),
+        ("write pivots", write_pivots, (integers, doubles, doubles, DOUBLE, out)),
+    ):
+        yield Case(kernel, name, 0, bounds, function, (*rows, *given))
+    form = types.Tuple((INT, DOUBLE, DOUBLE))
+    for p in POWERS:
+        norm = types.UniTuple(DOUBLE, len(norm_of(p)))
+        given = batch(element), INT, INT, norm, batch(DOUBLE), doubles, form, out
+        yield Case("inside", name, p, bounds, keep_rows_inside, given)
+        if p not in (1, 2):
+            power = types.UniTuple(DOUBLE, len(norm_of(1 / (p - 1)) if p < math.inf else ()))
+            given = power, doubles, DOUBLE, out, flags, integers
+            yield Case("ascent", name, p, bounds, raise_rows, (*rows, *given))
 
 
 def narrow_cases(sizes, steps):
@@ -160,6 +209,10 @@ def narrow_cases(sizes, steps):
         rows = x, delta, number(one), number(one), INT, INT
         yield Case("rescale", name, 0, "numbers", rescale_rows,
                    (*rows, array(DOUBLE), DOUBLE, delta))  # fmt: skip
+        if delta != batch(one):
+            form = types.Tuple((INT, DOUBLE, DOUBLE))
+            yield Case("inside", name, 2.0, "numbers", keep_rows_inside,
+                       (x, INT, INT, norm, batch(DOUBLE), array(DOUBLE), form, delta))  # fmt: skip
         yield Case("newton, on chip", name, 2.0, "numbers", solve_kernel(dtype, "on chip"),
                    (*rows, *solving, *results))  # fmt: skip
         if name != "float16":
