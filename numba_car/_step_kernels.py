@@ -8,7 +8,7 @@ from numba_car._core.constants import MOST_SORTED, SLACK
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu import greedy, greedy_results, l1_projection, newton_double_double
 from numba_car._cpu.any_row import is_valid, norm_at, solve
-from numba_car._cpu.directions import ascend
+from numba_car._cpu.directions import ascend, subtract
 from numba_car._cpu.project import clip_row
 from numba_car._cpu.rescale import rescale_row
 from numba_car._jit import kernel, rows
@@ -110,7 +110,9 @@ def project(x, z, eps, p, lower, upper, out):
     if p == math.inf:
         clip_row(row, eps, largest, out)
         return 0.0
-    eta = _rescale((x, z - x, lower, upper), eps, 2.0, 1.0, out)
+    direction = z - x
+    subtract(z, x, direction.dtype.type(np.finfo(direction.dtype).max), direction)
+    eta = _rescale((x, direction, lower, upper), eps, 2.0, 1.0, out)
     if eta >= 1.0:
         clip_row(row, math.inf, largest, out)
         return 1.0

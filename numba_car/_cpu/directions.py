@@ -21,7 +21,7 @@ from numba_car._layout import Array, Rows
 
 
 @rows
-def _subtract(z, x, most, out):
+def subtract(z, x, most, out):
     """Store z - x; a difference of finite numbers that overflows becomes the largest number."""
     overflows = False
     for i in range(out.size):
@@ -38,7 +38,7 @@ def _subtract(z, x, most, out):
 def _subtract_rows(z, x, n, out):
     most = out.dtype.type(np.finfo(out.dtype).max)
     for r in range(out.size // max(n, 1)):
-        _subtract(row_of(z, r, n), row_of(x, r, n), most, out[r * n : r * n + n])
+        subtract(row_of(z, r, n), row_of(x, r, n), most, out[r * n : r * n + n])
 
 
 @rows
