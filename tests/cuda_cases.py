@@ -923,7 +923,8 @@ def test_best_ascent(dtype, p):
     given = [*map(cuda.to_device, (x, g, eps, bounds[0]))]
     found = to_host(car.maximize(*given[:3], p=p, bounds=(given[3], 1.25)))
     expected = car.maximize(x, g, eps, p=p, bounds=bounds)
-    np.testing.assert_allclose(found, expected, rtol=8 * np.finfo(dtype).eps, atol=1e-15)
+    close = float(np.finfo(dtype).eps)  # some y are small differences of x and a step
+    np.testing.assert_allclose(found, expected, rtol=8 * close, atol=max(close, 1e-15))
     ends = np.where(g[2] > 0, 1.25, np.where(g[2] < 0, bounds[0][2], x[2]))
     np.testing.assert_array_equal(found[2], ends.astype(dtype))
 

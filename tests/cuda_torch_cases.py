@@ -91,6 +91,38 @@ def test_derivatives(p):
     assert torch.autograd.gradcheck(lambda *a: rescale(*a, p=p), arrays)
 
 
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+def test_projections_and_best_ascent(p):
+    x, delta, eps = problem(torch.float64, (3, 7))
+    z = (x + delta).requires_grad_()
+    for function, along in ((car.project, z), (car.maximize, delta)):
+        found = function(x, along, eps, p=p)
+        expected = function(x.numpy(), along.detach().numpy(), eps.numpy(), p=p)
+        np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-13)
+    car.project(x, z, eps, p=p).square().sum().backward()
+    given = x.numpy(), z.detach().numpy(), eps.numpy()
+    pulled = car.project_vjp(*given, 2 * car.project(*given, p=p), p=p)
+    np.testing.assert_allclose(z.grad.numpy(), pulled.z, rtol=1e-11, atol=1e-12)
+    found = car.norm(x, delta, 0.3, p=p)
+    np.testing.assert_allclose(found.numpy(), car.norm(*given[:1], delta.numpy(), 0.3, p=p), 1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("p", [1, 2])
+def test_short_floats_inside(dtype, p):
+    x, delta, _ = problem(dtype, (2, 40))
+    moved = car.rescale(x, delta, 0.7, p=p, side="inside")
+    assert moved.dtype == dtype
+    assert ((moved.double() - x.double()).norm(p, dim=1) <= 0.7).all()
+
+
+def test_sweeps():
+    x, delta, _ = problem(shape=(2, 4))
+    eps = torch.tensor([[[0.1]], [[0.4]]], dtype=torch.float64)
+    found = car.rescale(x, delta, eps)
+    assert torch.equal(found, torch.stack([car.rescale(x, delta, float(e)) for e in eps]))
+
+
 def test_vmap_over_the_second_argument():
     x, delta, eps = problem(shape=(2, 4))
     deltas = torch.stack([delta, 0.9 * delta, -delta])
