@@ -20,6 +20,7 @@ from numba_car._jit import formula, kernel, loop, rows
 STORED = {"float16": 1, "bfloat16": 2, "float32": 0, "float64": 0}  # what `toward` steps in
 
 _CHUNK = 4096  # elements that are summed without compensation
+_LARGE_P = 64  # from which on powers of numbers between 1/2 and 1 may be too small
 _LANES = 64  # sums that are added to in turn, so that loops vectorise
 # More than the relative errors of the sum of a chunk, of sums of pairs by element, and of sums of other powers.
 _ROUGH, _EXACT, _FINE = 2.0**-40, 2.0**-100, 2.0**-51 + 2.0**-60
@@ -113,17 +114,27 @@ def _sum_exactly(x, v, norm, scale, lanes):
 
 
 @rows
-def _excess(x, v, norm, eps, scale, lanes):
+def _scale_of(eps, norm):
+    """Return the factor of distances before powers are taken, and the relative error of a sum of powers other than 1 and 2."""
+    if len(norm) > TWO and norm[0] > _LARGE_P:
+        return 1.0 / max(eps, 2.0**-1000), (1.0 + norm[0]) * _FINE
+    # A power of two loses nothing, and keeps powers in range.
+    return math.ldexp(1.0, -max(math.frexp(eps)[1], -1000)), _FINE
+
+
+@rows
+def _excess(x, v, norm, eps, scaling, lanes):
     """Return by how much the p-th power of ||v - x||*scale is beyond that of eps*scale; at most 0 if it is not."""
+    scale, error = scaling
     size = eps * scale
     target = term(size, norm)
     if is_float32(x[0]):
         total = _sum_quickly(x, v, norm, scale)
-        if abs(total - target) > _ROUGH * target:
+        if abs(total - target) > (_ROUGH + error) * target:
             return total - target
     high, low = _sum_exactly(x, v, norm, scale, lanes)
     if len(norm) > TWO:
-        return high * (1 + _FINE) - target
+        return high * (1 + error) - target
     rest = two_product(size, size)[1] if len(norm) == TWO else 0.0
     excess = (high - target) + (low - rest)
     # Where nothing is lost, as in a row of one element, the sums are exact.
@@ -178,14 +189,14 @@ def _keep_inside(x, v, norm, eps, stored, lanes):
     if len(norm) == MAXIMUM:
         _keep_largest_inside(x, v, eps, stored)
     elif x.size > 0 and eps > 0:
-        # A power of two loses nothing, and keeps powers in range.
-        scale = math.ldexp(1.0, -max(math.frexp(eps)[1], -1000))
-        excess = _excess(x, v, norm, eps, scale, lanes)
+        scaling = _scale_of(eps, norm)
+        scale, error = scaling
+        excess = _excess(x, v, norm, eps, scaling, lanes)
         while excess > 0:
             # The rounding of other powers may hide what is left: go a little further.
-            more = _FINE * term(eps * scale, norm) if len(norm) > TWO else 0.0
+            more = error * term(eps * scale, norm) if len(norm) > TWO else 0.0
             _go_back(x, v, norm, scale, excess * _MORE + more, stored)
-            excess = _excess(x, v, norm, eps, scale, lanes)
+            excess = _excess(x, v, norm, eps, scaling, lanes)
 
 
 @kernel

@@ -15,7 +15,7 @@ from numba_car._problem import Problem, check_order
 _INSIDE = {"numba_car", "torch", "jax", "tensorflow", "eagerpy", "dask"}  # frameworks call back
 
 
-def _frames_inside() -> int:
+def frames_inside() -> int:
     """Return the stack level of the first caller outside the package and the frameworks, for a warning."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INSIDE:
@@ -52,7 +52,7 @@ class _Infeasible:
         )
         if self._rule == "raise":
             raise ValueError(f"eps must be reachable where infeasible='raise': it is not {where}")
-        warnings.warn(f"eps cannot be reached {where}", RuntimeWarning, stacklevel=_frames_inside())
+        warnings.warn(f"eps cannot be reached {where}", RuntimeWarning, stacklevel=frames_inside())
 
 
 def solve_blocks(

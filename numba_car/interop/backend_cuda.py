@@ -19,7 +19,7 @@ import numpy as np
 
 from numba_car import _numpy
 from numba_car._core.constants import SLACK
-from numba_car._cpu.solve import _frames_inside
+from numba_car._cpu.solve import frames_inside
 from numba_car._cuda import copies, derivatives, device_memory, solver, steps
 from numba_car._cuda.device_memory import is_on_device
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
@@ -56,7 +56,7 @@ def warn(found: Sequence[solver.Unreachable], shape: tuple[int, ...]) -> None:
         f"eps cannot be reached in {sum(rows.size for rows in found)} of {math.prod(shape)} rows, "
         f"the first at index {index}: eps {eps} > max_norm {max_norm}",
         RuntimeWarning,
-        stacklevel=_frames_inside(),
+        stacklevel=frames_inside(),
     )
 
 
