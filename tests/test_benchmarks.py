@@ -31,8 +31,8 @@ def test_every_cell_has_its_calls(cell):
     assert set(cell.goals({"rescale": 1})) <= set(ours) <= set(FUNCTIONS)
     yardstick()
     exact = ours["rescale"]()
-    if cell.change == "slow":
-        assert wrong is None
+    if wrong is None:
+        assert cell.change in ("slow", "project", "maximize", "inside", "step")
         return
     found, inexact = wrong(), yardstick.args[-1]
     assert found.shape == exact.shape

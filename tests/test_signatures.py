@@ -46,6 +46,7 @@ CONTRACT = {
     "numba_car.rescale_vjp": f"(x, delta, eps, grad_out, *, {PROBLEM})",
     **{f"numba_car.{name}": arguments for name, arguments in (SOLVERS | STEPS).items()},
     **{f"numba_car.cuda.{name}": arguments for name, arguments in SOLVERS.items()},
+    **{f"numba_car.cuda.{name}": STEPS[name] for name in ("maximize", "norm", "project")},
     "numba_car.kernels.backward": f"(x, delta, eps, {ROW}, eta, grad_out, grad_eta, out_x, "
     "out_delta)",
     "numba_car.kernels.eta": f"(x, delta, eps, {ROW})",

@@ -187,9 +187,9 @@ def _torch_calls(made, threads):
     return differentiated(inexact), {"rescale_vjp": differentiated(ours)}
 
 
-def _step_calls(cell):
+def _step_calls(cell, shape):
     """Return our rescale, and the call that the cell is of, on the same rows."""
-    x, delta, eps, _ = batch(cell.shape, cell.dtype, cell.p)
+    x, delta, eps, _ = batch(shape, cell.dtype, cell.p)
     options, name = {"p": cell.p, "num_threads": 1, "out": np.empty_like(x)}, "rescale"
     if cell.change == "step":
         x = np.rint(x * 255) / x.dtype.type(255)
@@ -231,7 +231,7 @@ def calls_of(cell, shape=None, threads=1):
         )
         return sort, {"rescale": newton}, None, x.size
     if cell.change in ("project", "maximize", "inside", "step"):
-        return _step_calls(cell)
+        return _step_calls(cell, shape)
     made = batch(shape, "float64" if cell.dtype == "float64" else "float32", cell.p)
     if cell.change == "torch":
         return *_torch_calls(made, threads), None, made.x.size
