@@ -181,7 +181,7 @@ def check_step(step: float | None) -> None:
         return
     if not isinstance(step, (int, float, np.integer, np.floating)) or isinstance(step, bool):
         raise TypeError(f"step must be a number or None, found {step!r}")
-    if not 0 < step < math.inf:
+    if not 0 < step <= sys.float_info.max:
         raise ValueError(f"step must be finite and above 0, found {step!r}")
 
 

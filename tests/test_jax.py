@@ -267,7 +267,7 @@ def test_bad_values(change, options, message, compiled):
         ((jnp.ones(2, complex), 0.1), {}, TypeError, "delta must hold .* complex"),
         ((jnp.ones(3), 0.1), {}, ValueError, "do not broadcast"),
         (([[1], [1, 2]], 0.1), {}, TypeError, "delta"),
-        ((jnp.ones(2), jnp.ones(3)), {}, ValueError, "eps of shape"),
+        ((jnp.ones(2), jnp.ones(3)), {"axis": ()}, ValueError, "eps of shape"),
         ((jnp.ones(2), 0.1), {"bounds": (0, jnp.ones(3))}, ValueError, "bounds of shape"),
         ((jnp.ones(2), 0.1), {"axis": 1}, ValueError, "axis 1 is out of bounds"),
         ((jnp.ones(2), 0.1), {"p": 0}, ValueError, "p must be in"),

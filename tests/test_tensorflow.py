@@ -280,7 +280,7 @@ def test_bad_values(x, eps, options, message, mode):
         (tf.ones(3), 0.1, {}, ValueError, "do not broadcast"),
         ([[1], [1, 2]], 0.1, {}, TypeError, "delta must be a tensor or convert to one"),
         (["a", "b"], 0.1, {}, TypeError, "delta must hold .* string"),
-        (tf.ones(2), tf.ones(3), {}, ValueError, "eps of shape"),
+        (tf.ones(2), tf.ones(3), {"axis": ()}, ValueError, "eps of shape"),
         (tf.ones(2), 0.1, {"bounds": (0, tf.ones(3))}, ValueError, "bounds of shape"),
         (tf.ones(2), 0.1, {"axis": (0, 0)}, ValueError, "repeated axis"),
         (tf.ones(2), 0.1, {"p": 0}, ValueError, "p must be in"),

@@ -21,7 +21,7 @@ class GridBatch(Batch):
 
     def __init__(self, problem: Problem, step: float) -> None:
         super().__init__(problem)
-        self.step, self.rate = step, np.full(problem.count, math.nan)
+        self.step, self.rate = float(step), np.full(problem.count, math.nan)
         self._powers = norm_of(problem.p)
         self._is_inside = problem.options.side == "inside"
 
