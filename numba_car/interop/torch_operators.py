@@ -16,7 +16,10 @@ from numba_car.interop.closed_form import Arrays, Setting
 from numba_car.interop.torch_library import Torch
 
 _INPUTS = "Tensor x, Tensor delta, Tensor eps, Tensor lower, Tensor upper"
-_TASK = "float p, int[] axes, str precision, str of_x, str infeasible, str method, int? num_threads, str side"
+_TASK = (
+    "float p, int[] axes, str precision, str of_x, str infeasible, str method, int? num_threads, "
+    'str side="nearest"'
+)
 
 
 def _task(values: Sequence[Any]) -> Task:
