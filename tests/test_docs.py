@@ -61,4 +61,4 @@ def test_examples_of_gpus_in_the_simulator():
         timeout=300,
         check=False,
     )
-    assert found.stdout == "TestResults(failed=0, attempted=16)\n", found.stdout + found.stderr
+    assert found.stdout == "TestResults(failed=0, attempted=28)\n", found.stdout + found.stderr
