@@ -8,6 +8,7 @@ import pytest
 
 import numba_car as car
 from tests.cuda_cases import *
+from tests.cuda_step_cases import *
 
 try:
     from numba import cuda
