@@ -4,14 +4,12 @@ import math
 
 import numpy as np
 
-from numba_car._core.constants import MOST_SORTED, SLACK
-from numba_car._core.verdicts import NEEDS_MORE_DIGITS
-from numba_car._cpu import greedy, greedy_results, l1_projection, newton_double_double
-from numba_car._cpu.any_row import is_valid, norm_at, solve
+from numba_car._core.constants import SLACK
+from numba_car._cpu import greedy, greedy_results, l1_projection
+from numba_car._cpu.any_row import is_valid, norm_at, solve, write
 from numba_car._cpu.directions import ascend, subtract
 from numba_car._cpu.project import clip_row
-from numba_car._cpu.rescale import rescale_row
-from numba_car._jit import kernel, rows
+from numba_car._jit import kernel
 
 
 @kernel
@@ -46,20 +44,6 @@ def norm(x, delta, eta, p, lower, upper):
     if not (eta >= 0 and is_valid(row, p)):
         return math.nan
     return norm_at(row, p, np.float64(eta))
-
-
-@rows
-def _rescale(row, eps, p, most, out):
-    """Fill out with x + min(most, eta)*delta, inside the bounds, unless eta is beyond; return eta."""
-    eta, verdict, pair = solve(row, eps, p)
-    largest = np.finfo(out.dtype).max
-    if eta >= most:
-        return eta
-    if verdict == NEEDS_MORE_DIGITS:
-        newton_double_double.rescale_row(row, pair, largest, out)
-    else:
-        rescale_row(row, eta, largest, out)
-    return eta
 
 
 @kernel
@@ -112,11 +96,13 @@ def project(x, z, eps, p, lower, upper, out):
         return 0.0
     direction = z - x
     subtract(z, x, direction.dtype.type(np.finfo(direction.dtype).max), direction)
-    eta = _rescale((x, direction, lower, upper), eps, 2.0, 1.0, out)
-    if eta >= 1.0:
+    along = x, direction, lower, upper
+    solved = solve(along, eps, 2.0)
+    if solved[0] >= 1.0:
         clip_row(row, math.inf, largest, out)
         return 1.0
-    return eta
+    write(along, solved, out)
+    return solved[0]
 
 
 @kernel
@@ -164,10 +150,12 @@ def maximize(x, g, eps, p, lower, upper, out):
         out[:] = math.nan
         return math.nan
     if p == 1:
-        scratch = np.empty((4, min(x.size, MOST_SORTED)))
-        pivot, rest = greedy.select_row(row, eps, scratch)
+        pivot, rest = greedy.select_row(row, eps, greedy.scratch_for(x.size))
         greedy_results.write_row(row, pivot, rest, np.float64(np.finfo(out.dtype).max), out)
         return rest
     direction = np.empty_like(g)
     ascend(g, p, direction)
-    return _rescale((x, direction, lower, upper), eps, np.float64(p), math.inf, out)
+    along = x, direction, lower, upper
+    solved = solve(along, eps, np.float64(p))
+    write(along, solved, out)
+    return solved[0]

@@ -34,10 +34,7 @@ from numba.core import config
 from numba.core.registry import CPUDispatcher
 
 from numba_car._core.norms import NORM_MAX, any_norm
-from numba_car._core.verdicts import NEEDS_MORE_DIGITS
-from numba_car._cpu import newton_double_double
-from numba_car._cpu.any_row import is_valid, norm_at, solve
-from numba_car._cpu.rescale import rescale_row
+from numba_car._cpu.any_row import is_valid, norm_at, solve, write
 from numba_car._cpu.row import is_even, size_of
 from numba_car._cpu.vjp import vjp_row
 from numba_car._jit import kernel
@@ -135,13 +132,9 @@ def rescale(x, delta, eps, p, lower, upper, out):
     row = x, delta, lower, upper
     if out.size != x.size:
         return math.nan
-    eta, verdict, pair = solve(row, np.float64(eps), np.float64(p))
-    largest = np.finfo(out.dtype).max
-    if verdict == NEEDS_MORE_DIGITS:
-        newton_double_double.rescale_row(row, pair, largest, out)
-    else:
-        rescale_row(row, eta, largest, out)
-    return eta
+    solved = solve(row, np.float64(eps), np.float64(p))
+    write(row, solved, out)
+    return solved[0]
 
 
 @_shared

@@ -13,6 +13,7 @@ from numba_car._cpu.maxima import largest_step, max_abs
 from numba_car._cpu.maximum_norm import solve_maximum_norm
 from numba_car._cpu.measure import norm_reached, saturate_row
 from numba_car._cpu.newton import solve_t
+from numba_car._cpu.rescale import rescale_row
 from numba_car._cpu.row import is_even
 from numba_car._cpu.solve_row import residue
 from numba_car._cpu.sums import float64_block, padded
@@ -72,6 +73,17 @@ def solve(row, eps, p):
         return eta, verdict, unknown
     pair = newton_double_double.solve_row(row, eps, (norm[0], 0.0), norm[1:], math.frexp(eta))
     return newton_double_double.to_float(*pair), NEEDS_MORE_DIGITS, pair
+
+
+@rows
+def write(row, solved, out):
+    """Fill out with clip(x + eta*delta), given what `solve` returned."""
+    eta, verdict, pair = solved
+    largest = np.finfo(out.dtype).max
+    if verdict == NEEDS_MORE_DIGITS:
+        newton_double_double.rescale_row(row, pair, largest, out)
+    else:
+        rescale_row(row, eta, largest, out)
 
 
 @rows

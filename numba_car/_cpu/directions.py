@@ -56,31 +56,30 @@ def _raise(g, norm, largest, least, out):
 
 
 @rows
-def ascend(g, p, out):
-    """Store sign(g) * (|g|/max|g|)**(1/(p - 1)) of one row, for p > 1 known only at run time."""
-    dtype = out.dtype.type
-    least, largest = dtype(np.finfo(out.dtype).tiny), max_abs(g)
+def _ascend(g, norm, out):
+    """Store the direction of one row, given the norm of its power; return whether some power is too small for the dtype."""
+    dtype, largest = out.dtype.type, max_abs(g)
     if not 0 < largest < math.inf:
         out[:] = g
-    elif p == 2.0:
-        _raise(g, NORM_1, dtype(largest), least, out)
+        return False
+    return _raise(g, norm, dtype(largest), dtype(np.finfo(out.dtype).tiny), out)
+
+
+@rows
+def ascend(g, p, out):
+    """Store sign(g) * (|g|/max|g|)**(1/(p - 1)) of one row, for p > 1 known only at run time."""
+    if p == 2.0:
+        _ascend(g, NORM_1, out)
     elif p == math.inf:
-        _raise(g, STORED_POWERS, dtype(largest), least, out)
+        _ascend(g, STORED_POWERS, out)
     else:
-        _raise(g, any_norm(1.0 / (p - 1.0)), dtype(largest), least, out)
+        _ascend(g, any_norm(1.0 / (p - 1.0)), out)
 
 
 @kernel
-def _raise_rows(g, n, norm, out, lost):
-    dtype = out.dtype.type
-    least = dtype(np.finfo(out.dtype).tiny)
+def _ascend_rows(g, n, norm, out, lost):
     for r in range(lost.size):
-        row, target = row_of(g, r, n), out[r * n : r * n + n]
-        largest = max_abs(row)
-        if 0 < largest < math.inf:
-            lost[r] = _raise(row, norm, dtype(largest), least, target)
-        else:
-            target[:] = row
+        lost[r] = _ascend(row_of(g, r, n), norm, out[r * n : r * n + n])
 
 
 @kernel
@@ -122,13 +121,13 @@ class Ascent(Rows):
         self.dtype, self.count, self.n, self.is_copied = g.dtype, g.count, g.n, True
         self._g = g
         self._power = 1 / (p - 1)
-        self._norm = () if p == math.inf else in_lanes(norm_of(self._power))
+        self._norm = STORED_POWERS if p == math.inf else in_lanes(norm_of(self._power))
         self.lost = np.zeros(g.count, bool)  # rows in which some power is too small for the dtype
 
     def block(self, start: int, stop: int) -> tuple[Array, int]:
         """Return rows start to stop as a flat array and the stride between rows."""
         block = np.empty((stop - start) * self.n, self.dtype)
-        _raise_rows(self._g.block(start, stop), self.n, self._norm, block, self.lost[start:stop])
+        _ascend_rows(self._g.block(start, stop), self.n, self._norm, block, self.lost[start:stop])
         return block, self.n
 
     def chain(

@@ -12,6 +12,7 @@ summed in two parts, of which the first is exact: so every order of summation ag
 import math
 
 import numpy as np
+from numba.extending import register_jitable
 
 from numba_car._core.constants import MOST_SORTED
 from numba_car._core.coordinate import room
@@ -35,6 +36,9 @@ SCRATCH_ROWS = 4  # rooms, -|g|, indices, and places of gathered elements
 def scratch_for(n: int) -> np.ndarray:
     """Return the scratch memory of `select_rows` for rows of n elements."""
     return np.empty((SCRATCH_ROWS, min(n, MOST_SORTED)))
+
+
+register_jitable(scratch_for)  # as a decorator, it would hide its type
 
 
 @formula

@@ -11,7 +11,7 @@ import numpy as np
 
 from numba_car._core.derivative import clamp
 from numba_car._cpu.maxima import bits_of, size_of_bits
-from numba_car._cpu.row import at, element, part, parts_of, row_of, rows_of, store
+from numba_car._cpu.row import at, element, part, parts_of, row_of, rows_of, store_all
 from numba_car._cpu.sums import add
 from numba_car._jit import formula, kernel, loop, rows
 
@@ -78,7 +78,6 @@ def _pull_back(row, u, least, push, largest, outputs):
 
     `push` is the gradient of the rest.
     """
-    out_x, out_g, out_lower, out_upper = outputs
     sum_lower, sum_upper = 0.0, 0.0
     for i in range(row[0].size):
         _, g, _, _ = element(row, i, np.float64)
@@ -87,10 +86,8 @@ def _pull_back(row, u, least, push, largest, outputs):
         to_x = push if up else (-push if down else upstream)
         to_lower = upstream + push if down else 0.0
         to_upper = upstream - push if up else 0.0
-        store(out_x, i, clamp(to_x, largest))
-        store(out_g, i, 0.0)
-        store(out_lower, i, clamp(to_lower, largest))
-        store(out_upper, i, clamp(to_upper, largest))
+        of_bounds = clamp(to_lower, largest), clamp(to_upper, largest)
+        store_all(outputs, i, clamp(to_x, largest), 0.0, *of_bounds)
         sum_lower += to_lower
         sum_upper += to_upper
     return sum_lower, sum_upper
@@ -112,13 +109,9 @@ def _pull_back_part(row, u, least, push, largest, outputs, start, stop, sums):
 @rows
 def vjp_row(row, u, pivot, rest, largest, outputs):
     """Store the gradients of one row; return those of eps, and the sums of those of the bounds."""
-    out_x, out_g, out_lower, out_upper = outputs
     if math.isnan(rest):
         for i in range(row[0].size):
-            store(out_x, i, math.nan)
-            store(out_g, i, math.nan)
-            store(out_lower, i, math.nan)
-            store(out_upper, i, math.nan)
+            store_all(outputs, i, math.nan, math.nan, math.nan, math.nan)
         return math.nan, math.nan, math.nan
     n, push, sums = row[0].size, 0.0, (0.0, 0.0, 0.0, 0.0)
     before, after = _thresholds(row[1], pivot)
@@ -127,10 +120,7 @@ def vjp_row(row, u, pivot, rest, largest, outputs):
         push = upstream if row[1][pivot] > 0 else -upstream
         how = push, largest, outputs
         sums = _pull_back_part(row, u, np.float64(before), *how, 0, pivot, sums)
-        store(out_x, pivot, clamp(upstream, largest))
-        store(out_g, pivot, 0.0)
-        store(out_lower, pivot, 0.0)
-        store(out_upper, pivot, 0.0)
+        store_all(outputs, pivot, clamp(upstream, largest), 0.0, 0.0, 0.0)
     given = np.float64(after), push, largest, outputs, pivot + 1, n, sums
     lower, lower_lost, upper, upper_lost = _pull_back_part(row, u, *given)
     to_lower, to_upper = lower + lower_lost, upper + upper_lost
@@ -140,15 +130,9 @@ def vjp_row(row, u, pivot, rest, largest, outputs):
 @kernel
 def vjp_rows(x, g, lower, upper, n, u, pivot, rest, largest, outputs, sums):
     """Store the gradients of a block of rows: by element, and by row those of eps and the bounds; u is upstream."""
-    out_x, out_g, out_lower, out_upper = outputs
     for r in range(pivot.size):
         row = rows_of(x, g, lower, upper, r, n)
-        out = (
-            row_of(out_x, r, n),
-            row_of(out_g, r, n),
-            row_of(out_lower, r, n),
-            row_of(out_upper, r, n),
-        )
+        out = rows_of(outputs[0], outputs[1], outputs[2], outputs[3], r, n)
         given = row_of(u, r, n), pivot[r], rest[r], largest
         sums[0, r], sums[1, r], sums[2, r] = vjp_row(row, *given, out)
 

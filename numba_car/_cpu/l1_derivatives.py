@@ -20,7 +20,7 @@ from numba_car._core.knapsack import (
 )
 from numba_car._core.norms import is_float32
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
-from numba_car._cpu.row import at, element, part, parts_of, row_of, rows_of, store
+from numba_car._cpu.row import at, element, part, parts_of, row_of, rows_of, store, store_all
 from numba_car._cpu.scaled import scaled_row
 from numba_car._cpu.sums import add
 from numba_car._jit import kernel, loop, rows
@@ -73,7 +73,6 @@ def _rate(row, g, lam):
 @loop
 def _write_block(row, g, lam, rate, largest, outputs):
     """Store the gradients of a block; return the sums of those of the bounds."""
-    out_x, out_z, out_lower, out_upper = outputs
     sum_lower, sum_upper = 0.0, 0.0
     for i in range(row[0].size):
         x, z, lower, upper = element(row, i, np.float64)
@@ -81,10 +80,8 @@ def _write_block(row, g, lam, rate, largest, outputs):
         to_x, to_z, to_lower, to_upper = pull_back(
             z > x, over, distance, np.float64(at(g, i)), rate
         )
-        store(out_x, i, clamp(to_x, largest))
-        store(out_z, i, clamp(to_z, largest))
-        store(out_lower, i, clamp(to_lower, largest))
-        store(out_upper, i, clamp(to_upper, largest))
+        found = clamp(to_x, largest), clamp(to_z, largest)
+        store_all(outputs, i, *found, clamp(to_lower, largest), clamp(to_upper, largest))
         sum_lower += to_lower
         sum_upper += to_upper
     return sum_lower, sum_upper
@@ -93,15 +90,12 @@ def _write_block(row, g, lam, rate, largest, outputs):
 @loop
 def _write_clipped_block(row, g, largest, outputs):
     """Store the gradients of a block where lam is 0; return the sums of those of the bounds."""
-    out_x, out_z, out_lower, out_upper = outputs
     sum_lower, sum_upper = 0.0, 0.0
     for i in range(row[0].size):
         _, z, lower, upper = element(row, i, np.float64)
         to_z, to_lower, to_upper = pull_back_clipped(z, lower, upper, np.float64(at(g, i)))
-        store(out_x, i, 0.0)
-        store(out_z, i, clamp(to_z, largest))
-        store(out_lower, i, clamp(to_lower, largest))
-        store(out_upper, i, clamp(to_upper, largest))
+        of_bounds = clamp(to_lower, largest), clamp(to_upper, largest)
+        store_all(outputs, i, 0.0, clamp(to_z, largest), *of_bounds)
         sum_lower += to_lower
         sum_upper += to_upper
     return sum_lower, sum_upper
@@ -127,13 +121,9 @@ def _backward(row, g, lam, rate, largest, outputs):
 @rows
 def vjp_row(row, g, eps, lam, largest, outputs):
     """Store the gradients of one row; return that of eps, and the sums of those of the bounds."""
-    out_x, out_z, out_lower, out_upper = outputs
     if math.isnan(lam[0]):
         for i in range(row[0].size):
-            store(out_x, i, math.nan)
-            store(out_z, i, math.nan)
-            store(out_lower, i, math.nan)
-            store(out_upper, i, math.nan)
+            store_all(outputs, i, math.nan, math.nan, math.nan, math.nan)
         return math.nan, math.nan, math.nan
     rate = 0.0
     if is_float32(row[0].dtype.type(0)) and has_digits(lam[0], row[0].size, eps):
@@ -148,17 +138,11 @@ def vjp_row(row, g, eps, lam, largest, outputs):
 @kernel
 def l1_vjp_rows(x, z, lower, upper, n, g, eps, verdict, lam, low, largest, outputs, sums):
     """Store the gradients of a block of rows: by element, and by row those of eps and the sums of the bounds'."""
-    out_x, out_z, out_lower, out_upper = outputs
     for r in range(eps.size):
         row, unit = rows_of(x, z, lower, upper, r, n), 1.0
         if verdict[r] == NEEDS_MORE_DIGITS:
             row, unit = scaled_row(row, HUGE_UNIT), HUGE_UNIT
-        out = (
-            row_of(out_x, r, n),
-            row_of(out_z, r, n),
-            row_of(out_lower, r, n),
-            row_of(out_upper, r, n),
-        )
+        out = rows_of(outputs[0], outputs[1], outputs[2], outputs[3], r, n)
         upstream, multiplier = row_of(g, r, n), (lam[r], low[r])
         found = vjp_row(row, upstream, eps[r] * unit, multiplier, largest, out)
         sums[0, r], sums[1, r], sums[2, r] = found

@@ -7,7 +7,7 @@ import numpy as np
 from numba_car._core.derivative import clamp
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu.rescale import rescale_row
-from numba_car._cpu.row import at, element, row_of, rows_of, store
+from numba_car._cpu.row import at, element, row_of, rows_of, store_all
 from numba_car._jit import formula, kernel, loop, rows
 
 
@@ -65,48 +65,31 @@ def _pull_clip(x, z, lower, upper, reach, g):
 
 
 @rows
-def _store_all(outputs, i, of_x, of_z, of_lower, of_upper):
-    out_x, out_z, out_lower, out_upper = outputs
-    store(out_x, i, of_x)
-    store(out_z, i, of_z)
-    store(out_lower, i, of_lower)
-    store(out_upper, i, of_upper)
-
-
-@rows
 def _pull_clip_row(row, g, reach, largest, outputs):
     """Store the gradients of a row that is clipped; return those of the reach, and the sums of those of the bounds."""
     of_reach, of_lower, of_upper = 0.0, 0.0, 0.0
     for i in range(row[0].size):
         x, z, lower, upper = element(row, i, np.float64)
         found = _pull_clip(x, z, lower, upper, reach, np.float64(at(g, i)))
-        _store_all(outputs, i, found[0], found[1], found[2], found[3])
+        store_all(outputs, i, found[0], found[1], found[2], found[3])
         of_lower += found[2]
         of_upper += found[3]
         of_reach += found[4]
     return clamp(of_reach, largest), clamp(of_lower, largest), clamp(of_upper, largest)
 
 
-@rows
-def _outputs_of(outputs, r, n):
-    out_x, out_z, out_lower, out_upper = outputs
-    return (
-        row_of(out_x, r, n),
-        row_of(out_z, r, n),
-        row_of(out_lower, r, n),
-        row_of(out_upper, r, n),
-    )
-
-
 @kernel
 def clip_to_ball_vjp_rows(x, z, lower, upper, n, g, eps, eta, largest, outputs, sums):
     """Store the gradients of `clip_to_ball_rows`."""
     for r in range(eps.size):
-        row, target = rows_of(x, z, lower, upper, r, n), _outputs_of(outputs, r, n)
+        row, target = (
+            rows_of(x, z, lower, upper, r, n),
+            rows_of(outputs[0], outputs[1], outputs[2], outputs[3], r, n),
+        )
         upstream, reach = row_of(g, r, n), eps[r]
         if math.isnan(eta[r]):
             for i in range(n):
-                _store_all(target, i, math.nan, math.nan, math.nan, math.nan)
+                store_all(target, i, math.nan, math.nan, math.nan, math.nan)
             sums[:, r] = math.nan
         else:
             found = _pull_clip_row(row, upstream, reach, largest, target)
@@ -120,7 +103,7 @@ def project_vjp_rows(x, z, lower, upper, n, g, eta, largest, outputs, sums):
     Since delta is z - x, x loses what delta gets; where eta >= 1, the result is z inside the bounds.
     """
     for r in range(eta.size):
-        target = _outputs_of(outputs, r, n)
+        target = rows_of(outputs[0], outputs[1], outputs[2], outputs[3], r, n)
         if eta[r] >= 1.0:
             row, upstream = rows_of(x, z, lower, upper, r, n), row_of(g, r, n)
             found = _pull_clip_row(row, upstream, math.inf, largest, target)

@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from numba_car._jit import formula
+from numba_car._jit import formula, rows
 
 
 def row_of(batch, index, n):
@@ -73,6 +73,16 @@ def _at(values, index):
     if isinstance(values, types.Array):
         return lambda values, index: values[index]
     return lambda values, index: values
+
+
+@rows
+def store_all(outputs, index, of_x, of_delta, of_lower, of_upper):
+    """Store one value for each of x, delta, lower and upper, where `outputs` has arrays for them."""
+    out_x, out_delta, out_lower, out_upper = outputs
+    store(out_x, index, of_x)
+    store(out_delta, index, of_delta)
+    store(out_lower, index, of_lower)
+    store(out_upper, index, of_upper)
 
 
 @formula

@@ -11,7 +11,17 @@ import numpy as np
 from numba_car._core.derivative import by_decider, clamp, pull_back, rate_of_pull
 from numba_car._core.norms import is_float32
 from numba_car._cpu.active_set import analyse, arrived_at, block_of, fits, held
-from numba_car._cpu.row import at, element, part, parts_of, row_of, rows_of, size_of, store
+from numba_car._cpu.row import (
+    at,
+    element,
+    part,
+    parts_of,
+    row_of,
+    rows_of,
+    size_of,
+    store,
+    store_all,
+)
 from numba_car._cpu.sums import add
 from numba_car._jit import kernel, loop, rows
 
@@ -19,7 +29,6 @@ from numba_car._jit import kernel, loop, rows
 @loop
 def _write(row, g, norm, inverse, eta, rate, largest, outputs):
     """Store the gradients of a block of coordinates; return the sums of those of the bounds."""
-    out_x, out_delta, out_lower, out_upper = outputs
     dtype, arrived = type(eta), arrived_at(eta)
     sum_lower, sum_upper = dtype(0), dtype(0)
     for i in range(row[0].size):
@@ -28,10 +37,8 @@ def _write(row, g, norm, inverse, eta, rate, largest, outputs):
         to_x, to_delta, to_lower, to_upper = pull_back(
             x, delta, lower, upper, norm, inverse, upstream, eta, arrived, rate
         )
-        store(out_x, i, clamp(to_x, largest))
-        store(out_delta, i, clamp(to_delta, largest))
-        store(out_lower, i, clamp(to_lower, largest))
-        store(out_upper, i, clamp(to_upper, largest))
+        found = clamp(to_x, largest), clamp(to_delta, largest)
+        store_all(outputs, i, *found, clamp(to_lower, largest), clamp(to_upper, largest))
         sum_lower += to_lower
         sum_upper += to_upper
     return sum_lower, sum_upper
@@ -89,13 +96,9 @@ def increase(values, index, value, largest):
 @rows
 def vjp_row(row, g, h, norm, eps, eta, largest, outputs):
     """Store the gradients of one row; return those of eps, and the sums of those of the bounds."""
-    out_x, out_delta, out_lower, out_upper = outputs
     if math.isnan(eta):
         for i in range(row[0].size):
-            store(out_x, i, math.nan)
-            store(out_delta, i, math.nan)
-            store(out_lower, i, math.nan)
-            store(out_upper, i, math.nan)
+            store_all(outputs, i, math.nan, math.nan, math.nan, math.nan)
         return math.nan, math.nan, math.nan
     like, eta = row[0].dtype.type(0), held(row, eps, eta)
     found = False, 0.0, 0.0, 0.0
@@ -109,17 +112,11 @@ def vjp_row(row, g, h, norm, eps, eta, largest, outputs):
 @kernel
 def vjp_rows(x, delta, lower, upper, n, g, h, norm, eps, eta, largest, outputs, sums, left):
     """Store the gradients of those rows of a block that are left: by element, and by row those of eps and the bounds."""
-    out_x, out_delta, out_lower, out_upper = outputs
     for r in range(eps.size):
         if not left[r]:
             continue
         row = rows_of(x, delta, lower, upper, r, n)
-        out = (
-            row_of(out_x, r, n),
-            row_of(out_delta, r, n),
-            row_of(out_lower, r, n),
-            row_of(out_upper, r, n),
-        )
+        out = rows_of(outputs[0], outputs[1], outputs[2], outputs[3], r, n)
         sums[0, r], sums[1, r], sums[2, r] = vjp_row(
             row, row_of(g, r, n), h[r], norm, eps[r], eta[r], largest, out
         )
