@@ -170,8 +170,7 @@ def rescale(
     if hasattr(library, "rescale_and_solve"):
         return library.rescale_and_solve(x, delta, eps, options, out)
     # Solved first, since `out` may be x.
-    quiet = "saturate" if infeasible == "warn" else infeasible
-    solution = library.solve(x, delta, eps, options._replace(infeasible=quiet))
+    solution = library.solve(x, delta, eps, options.quiet())
     return Rescaled(library.rescale(x, delta, eps, options, out), *solution)
 
 

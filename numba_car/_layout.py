@@ -44,6 +44,12 @@ def is_plain(array: Array) -> bool:
     return flags.c_contiguous and flags.aligned
 
 
+def table_of(block: tuple[Array, int], count: int, n: int) -> Array:
+    """Return a block of rows, a flat array and the stride between rows, as a view of two dimensions."""
+    memory, stride = block
+    return as_strided(memory, (count, n), (stride * memory.itemsize, memory.itemsize))
+
+
 class Rows:
     """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
 
@@ -185,9 +191,8 @@ class Rows:
         while row < stop:
             here = row % count
             taken = min(count - here, stop - row)
-            block, stride = base.block(here, here + taken)
-            steps = stride * block.itemsize, block.itemsize
-            copy[row - start : row - start + taken] = as_strided(block, (taken, n), steps)
+            block = base.block(here, here + taken)
+            copy[row - start : row - start + taken] = table_of(block, taken, n)
             row += taken
         return copy.reshape(-1), n
 

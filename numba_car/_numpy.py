@@ -5,7 +5,7 @@ The modules of `interop` have the same functions for other libraries' arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import numpy as np
@@ -30,9 +30,8 @@ from numba_car._problem import (
     by_row,
     check_grid,
     problem,
-    result_rows,
 )
-from numba_car._results import gradients_of, restore, tangents_of
+from numba_car._results import gradients_of, restore, store_results, tangents_of
 
 # Those which stand in a module of their own.
 __all__ = ["maximize", "maximize_jvp", "maximize_vjp", "project", "project_jvp", "project_vjp"]
@@ -58,7 +57,7 @@ def rescale(
     """Return `numba_car.rescale` of NumPy arrays."""
     if options.step is not None:
         return rescale_on_grid(x, delta, eps, options, out, with_facts=False)[0]
-    return _rescale(problem(x, delta, eps, options), out, solver.rescale)[1]
+    return store_results(problem(x, delta, eps, options), out, solver.rescale)[1]
 
 
 def rescale_and_solve(
@@ -68,7 +67,7 @@ def rescale_and_solve(
     if options.step is not None:
         return Rescaled(*rescale_on_grid(x, delta, eps, options, out, with_facts=True))
     task = problem(x, delta, eps, options)
-    found, result = _rescale(task, out, solver.rescale_and_solve)
+    found, result = store_results(task, out, solver.rescale_and_solve)
     return Rescaled(result, *(restore(values, task) for values in found))
 
 
@@ -77,7 +76,7 @@ def rescale_with_eta(
 ) -> tuple[Any, Any]:
     """Return eta in float64, one per row, and the rescaled batch, for one solve of both."""
     task = problem(x, delta, eps, options)
-    eta, result = _rescale(task, out, solver.rescale)
+    eta, result = store_results(task, out, solver.rescale)
     return restore(eta, task), result
 
 
@@ -95,25 +94,9 @@ def rescale_on_grid(
     given = np.asarray(x).dtype
     dtype = given.newbyteorder("=") if given.kind in "iu" else task.dtype
     check_grid(task, dtype)
-    result, rows, at_once = result_rows(task, out, dtype)
-    found = on_grid.rescale_on_grid(task, rows, at_once=at_once, with_facts=with_facts)
-    facts = tuple(restore(values, task) for values in found[: None if with_facts else 1])
-    if out is None:
-        return result[()], *facts
-    if result is not out:
-        out[...] = result
-    return out, *facts
-
-
-def _rescale(task: Problem, out: Array | None, rescale: Callable[..., Any]) -> tuple[Any, Any]:
-    """Return what a function of the solver returns, flat, and the rescaled batch, which it writes."""
-    result, rows, at_once = result_rows(task, out)
-    found = rescale(task, rows, at_once=at_once)
-    if out is None:
-        return found, result[()]
-    if result is not out:
-        out[...] = result
-    return found, out
+    store = functools.partial(on_grid.rescale_on_grid, with_facts=with_facts)
+    found, result = store_results(task, out, store, dtype)
+    return result, *(restore(values, task) for values in found[: None if with_facts else 1])
 
 
 def solve(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Solution:
@@ -131,8 +114,7 @@ def max_norm(x: ArrayLike, delta: ArrayLike, options: Options) -> Any:
 def norm(x: ArrayLike, delta: ArrayLike, eta: ArrayLike, options: Options) -> Any:
     """Return `numba_car.norm` of NumPy arrays."""
     task = problem(x, delta, eta, options, "norm")
-    scales, task.eps = task.eps, np.zeros(task.count)
-    return restore(solver.norm(task, scales), task)
+    return restore(solver.norm(task, task.take_eps()), task)
 
 
 def eta_vjp(

@@ -11,22 +11,22 @@ from numpy.typing import ArrayLike
 from numba_car._cpu import step_derivatives, steps
 from numba_car._layout import Array, Rows
 from numba_car._options import MaximizeGradients, Options, ProjectGradients
-from numba_car._problem import Problem, by_element, problem, result_rows
-from numba_car._results import gradients_of, tangents_of
+from numba_car._problem import Problem, by_element, problem
+from numba_car._results import gradients_of, store_results, tangents_of
 
 
 def project(
     x: ArrayLike, z: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
 ) -> Any:
     """Return `numba_car.project` of NumPy arrays."""
-    return _step(steps.project, problem(x, z, eps, options, "project"), out)
+    return store_results(problem(x, z, eps, options, "project"), out, steps.project)[1]
 
 
 def maximize(
     x: ArrayLike, g: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
 ) -> Any:
     """Return `numba_car.maximize` of NumPy arrays."""
-    return _step(steps.maximize, problem(x, g, eps, options, "maximize"), out)
+    return store_results(problem(x, g, eps, options, "maximize"), out, steps.maximize)[1]
 
 
 def project_vjp(
@@ -68,14 +68,3 @@ def _push(store: Callable[..., None], task: Problem, tangents: tuple[Any, ...]) 
     out = np.empty(task.shape, task.dtype)
     store(task, tangents, Rows(out, task.axes, task.x.dtype))
     return out[()]
-
-
-def _step(store: Callable[..., Array], task: Problem, out: Array | None) -> Any:
-    """Return the results that a function of the solver stores."""
-    result, rows, at_once = result_rows(task, out)
-    store(task, rows, at_once=at_once)
-    if out is None:
-        return result[()]
-    if result is not out:
-        out[...] = result
-    return out

@@ -31,6 +31,10 @@ class Options(NamedTuple):
     side: str = "nearest"
     step: float | None = None
 
+    def quiet(self) -> Options:
+        """Return the same options, without a warning of rows out of reach."""
+        return self._replace(infeasible="saturate") if self.infeasible == "warn" else self
+
     def for_solve(self) -> dict[str, Any]:
         """Return those that `eta` and `solve` take, by name."""
         given = self._asdict()
@@ -134,6 +138,15 @@ class MaximizeGradients(NamedTuple):
 
 # What functions call the arguments that stand in the place of delta and eps.
 NAMES = {"project": ("z", "eps"), "maximize": ("g", "eps"), "norm": ("delta", "eta")}
+
+
+WITH_OUT = ("rescale", "project", "maximize")  # functions whose results are shaped like x
+
+
+def check_no_out(out: Any, kind: str) -> None:
+    """Raise TypeError if there is an `out`, which that kind of arrays does not take."""
+    if out is not None:
+        raise TypeError(f"out must be None for {kind}")
 
 
 def names_of(function: str) -> tuple[str, str]:

@@ -88,6 +88,11 @@ class Problem:
             lower, upper = lower.block(start, stop), upper.block(start, stop)
         return self.x.block(start, stop), self.delta.block(start, stop), lower, upper, self.n
 
+    def take_eps(self) -> Array:
+        """Return eps, and leave 0 in its place: rows are then validated when they are solved."""
+        eps, self.eps = self.eps, np.zeros(self.count)
+        return eps
+
     def along(self, delta: Rows) -> Problem:
         """Return the same problem with other directions."""
         given = {field.name: getattr(self, field.name) for field in fields(Problem)}
@@ -271,12 +276,17 @@ def by_element(name: str, values: ArrayLike, task: Problem) -> Rows:
         ) from None
 
 
+def _check_all(valid: Any, rule: str, array: Array) -> None:
+    """Raise a ValueError that states the rule, unless all values of an array are valid."""
+    if not valid.all():
+        place = np.unravel_index(np.argmin(valid), array.shape)
+        where = f" at index {tuple(map(int, place))}" if array.ndim else ""
+        raise ValueError(f"{rule}, found {array[place]}{where}")
+
+
 def check_eta(array: Array) -> None:
     """Raise if a scale is negative; NaN stands for a row without one."""
-    if (array < 0).any():
-        place = np.unravel_index(np.argmax(array < 0), array.shape)
-        where = f" at index {tuple(map(int, place))}" if array.ndim else ""
-        raise ValueError(f"eta must not be negative, found {array[place]}{where}")
+    _check_all(~(array < 0), "eta must not be negative", array)
 
 
 def check_eps(array: Array) -> None:
@@ -284,10 +294,7 @@ def check_eps(array: Array) -> None:
     if array.ndim == 0 and 0 <= array.item() <= largest:
         return  # in a fifth of the time of the next line
     valid = (array >= 0) & (array <= np.float64(largest))
-    if not valid.all():
-        place = np.unravel_index(np.argmin(valid), array.shape)
-        where = f" at index {tuple(map(int, place))}" if array.ndim else ""
-        raise ValueError(f"eps must be finite and not negative, found {array[place]}{where}")
+    _check_all(valid, "eps must be finite and not negative", array)
 
 
 def check_order(lower: Array, upper: Array) -> None:

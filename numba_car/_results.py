@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._layout import Array, Rows
+from numba_car._layout import Array, DType, Rows
 from numba_car._options import Gradients, pair
-from numba_car._problem import Problem, as_numeric, batch_of, by_element, by_row
+from numba_car._problem import Problem, as_numeric, batch_of, by_element, by_row, result_rows
 
 
 def restore(flat: Array, task: Problem) -> Any:
@@ -19,6 +20,19 @@ def restore(flat: Array, task: Problem) -> Any:
         return flat
     shape = batch_of(task.shape, task.axes, keepdims=task.options.keepdims)
     return flat.reshape(shape)[()]
+
+
+def store_results(
+    task: Problem, out: Array | None, store: Callable[..., Any], dtype: DType | None = None
+) -> tuple[Any, Any]:
+    """Return what a function of the solver returns, flat, and the batch of results, which it stores."""
+    result, rows, at_once = result_rows(task, out, dtype)
+    found = store(task, rows, at_once=at_once)
+    if out is None:
+        return found, result[()]
+    if result is not out:
+        out[...] = result
+    return found, out
 
 
 def gradients_of(task: Problem, eps: ArrayLike, found: Any) -> Gradients:

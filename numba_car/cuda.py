@@ -144,12 +144,10 @@ def rescale(
         raise NotImplementedError(
             f"step must be None on a GPU, found {options['step']}: numba_car.rescale takes it"
         )
-    if full_output:
-        quiet = "saturate" if options["infeasible"] == "warn" else options["infeasible"]
-        shared = {name: value for name, value in options.items() if name not in ("side", "step")}
-        found = solve(x, delta, eps, **{**shared, "infeasible": quiet})
-        return Rescaled(rescale(x, delta, eps, out=out, **options), *found)
-    return _store("rescale", x, delta, eps, out, Options(**options))
+    given = Options(**options)
+    found = solve(x, delta, eps, **given.quiet().for_solve()) if full_output else ()
+    moved = _store("rescale", x, delta, eps, out, given)
+    return Rescaled(moved, *found) if full_output else moved
 
 
 def _store(name: str, x: Any, delta: Any, eps: Any, out: Array | None, options: Options) -> Any:

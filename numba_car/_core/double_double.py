@@ -28,6 +28,18 @@ def two_sum(a, b):
 
 
 @formula
+def grid_of(largest):
+    """Return the grid for `on_grid` on which sums of non-negative numbers up to `largest` are exact."""
+    return math.ldexp(1.5, math.frexp(largest)[1] + 11)
+
+
+@formula
+def on_grid(value, grid):
+    """Return a number rounded to a multiple of the last place of `grid`; no fast-math flag may touch this."""
+    return (value + grid) - grid
+
+
+@formula
 def _split(a):
     shifted = _SPLITTER * a
     high = shifted - (shifted - a)

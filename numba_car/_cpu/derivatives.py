@@ -14,7 +14,6 @@ from numba_car._cpu.pipeline import Batch, Block
 from numba_car._cpu.short_vjp import vjp_short_rows
 from numba_car._cpu.solve import solve_blocks
 from numba_car._cpu.sums import add_rows
-from numba_car._cpu.tuning import in_tiles
 from numba_car._cpu.vjp import vjp_rows
 from numba_car._layout import Array, Rows
 from numba_car._problem import Problem
@@ -149,8 +148,7 @@ def vjp_of_block(
     given = block.eps, block.eta, batch.problem.largest
     call = *block.rows, *upstream, batch.norm, *given, targets, sums
     left = np.ones(block.eta.size, np.bool_)
-    is_short = in_tiles(batch.problem.n, batch.norm, batch.problem.x.dtype)
-    if not is_short or vjp_short_rows(*call, left):
+    if not batch.is_in_tiles or vjp_short_rows(*call, left):
         vjp_rows(*call, left)
 
 

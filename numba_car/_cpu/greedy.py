@@ -15,11 +15,12 @@ import numpy as np
 from numba.extending import register_jitable
 
 from numba_car._core.constants import MOST_SORTED
-from numba_car._core.coordinate import room
+from numba_car._core.double_double import grid_of, on_grid
+from numba_car._core.selection import room_in_units, units_of_rooms
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, NOT_FINITE, PENDING
 from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.row import element, parts_of, rows_of
-from numba_car._cpu.sums import add, grid_of, on_grid
+from numba_car._cpu.sums import add
 from numba_car._cpu.validate import needs_validation
 from numba_car._jit import formula, kernel, loop, rows
 
@@ -29,7 +30,6 @@ _SPREAD = 1.5  # standard deviations, roughly, between the estimate of the pivot
 _BUCKETS = 256  # of sizes, as bit patterns, whose rooms are summed at a time
 _EXACT = 1 << 10  # elements of one block of a sum that is exact
 _SCANNED = 1 << 6  # elements whose sum is taken before they are looked at one by one
-_HUGE, _SHRUNK, _LEAST = 2.0**900, 2.0**-100, 2.0**-1000
 SCRATCH_ROWS = 4  # rooms, -|g|, indices, and places of gathered elements
 
 
@@ -41,26 +41,13 @@ def scratch_for(n: int) -> np.ndarray:
 register_jitable(scratch_for)  # as a decorator, it would hide its type
 
 
-@formula
-def units_of(eps):
-    """Return the largest room that counts, and the scale of rooms, which eps is to be multiplied by, too."""
-    scale = _SHRUNK if eps > _HUGE else 1.0
-    most = max(2.0 * (eps * scale), _LEAST)
-    return most, scale
-
-
-@formula
-def _scaled_room(x, g, lower, upper, units):
-    return min(room(x, g, lower, upper) * units[1], units[0])
-
-
 @loop
 def _sum_above(row, first, second, units, grid):
     """Return the sums over a block of the rooms with |g| > first, and with |g| > second, each in two parts."""
     a, a_rest, b, b_rest = 0.0, 0.0, 0.0, 0.0
     for i in range(row[0].size):
         x, g, lower, upper = element(row, i, np.float64)
-        distance, size = _scaled_room(x, g, lower, upper, units), abs(g)
+        distance, size = room_in_units(x, g, lower, upper, units), abs(g)
         high = on_grid(distance, grid)
         low = distance - high
         a += high if size > first else 0.0
@@ -104,7 +91,7 @@ def _draw(row, units, sizes, rooms):
         while place > 0 and sizes[place - 1] < size:
             sizes[place], rooms[place] = sizes[place - 1], rooms[place - 1]
             place -= 1
-        sizes[place], rooms[place] = size, _scaled_room(x, g, lower, upper, units)
+        sizes[place], rooms[place] = size, room_in_units(x, g, lower, upper, units)
     return count
 
 
@@ -136,7 +123,7 @@ def _propose_by_digit(row, low, high, missing, units):
         x, g, lower, upper = element(row, i, np.float64)
         key = bits_of(abs(g)) - least
         if 0 <= key <= bits_of(high) - least:
-            sums[key >> shift] += _scaled_room(x, g, lower, upper, units)
+            sums[key >> shift] += room_in_units(x, g, lower, upper, units)
     place = (bits_of(high) - least) >> shift
     while place > 0 and sums[place] <= missing:
         missing -= sums[place]
@@ -151,7 +138,7 @@ def _mark(row, low, high, units, rooms, deltas, marks):
     for i in range(row[0].size):
         x, g, lower, upper = element(row, i, np.float64)
         size = abs(g)
-        rooms[i], deltas[i] = _scaled_room(x, g, lower, upper, units), -size
+        rooms[i], deltas[i] = room_in_units(x, g, lower, upper, units), -size
         marks[i] = (size > low) & (size <= high)
 
 
@@ -209,7 +196,7 @@ def _scan(row, low, high, above, lost, target, units):
         for i in range(start, stop):
             x, g, lower, upper = element(row, i, np.float64)
             if low < abs(g) <= high:
-                distance = _scaled_room(x, g, lower, upper, units)
+                distance = room_in_units(x, g, lower, upper, units)
                 following, following_lost = add(above, lost, distance)
                 if _exceeds(following, following_lost, target):
                     return i, min(max((target - above) - lost, 0.0), distance)
@@ -220,7 +207,7 @@ def _scan(row, low, high, above, lost, target, units):
         for i in range(n - 1, -1, -1):
             x, g, lower, upper = element(row, i, np.float64)
             if low < abs(g) <= high:
-                return i, _scaled_room(x, g, lower, upper, units)
+                return i, room_in_units(x, g, lower, upper, units)
     return -1, 0.0
 
 
@@ -269,7 +256,7 @@ def _select_gathered(rooms, deltas, indices, places, low, high, above, lost, tar
 @rows
 def select_row(row, eps, scratch):
     """Return the index of the pivot and the rest of eps for it; -1 and 0 if all rooms together are at most eps."""
-    units = units_of(eps)
+    units = units_of_rooms(eps)
     target, low, high, above, lost = eps * units[1], 0.0, math.inf, 0.0, 0.0
     rooms, deltas = scratch[0], scratch[1]
     indices, places = scratch[2].view(np.int64), scratch[3].view(np.int64)

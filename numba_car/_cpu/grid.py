@@ -14,11 +14,11 @@ import math
 
 import numpy as np
 
-from numba_car._core.double_double import two_product
+from numba_car._core.double_double import on_grid, two_product
 from numba_car._core.norms import MAXIMUM, TWO, is_float32, root, term
 from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.row import at, element, row_of, rows_of
-from numba_car._cpu.sums import add, on_grid
+from numba_car._cpu.sums import add
 from numba_car._jit import formula, kernel, loop, rows
 
 _WHOLE = 1.5 * 2.0**52  # the grid of `on_grid` that rounds to whole numbers, halves to even ones

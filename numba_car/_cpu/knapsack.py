@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from numba_car._core.coordinate import is_inside, room
+from numba_car._core.double_double import grid_of, on_grid
 from numba_car._core.knapsack import (
     PLAIN,
     advance,
@@ -29,7 +30,7 @@ from numba_car._core.verdicts import DONE, PENDING
 from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.newton import sample_of
 from numba_car._cpu.row import element, parts_of
-from numba_car._cpu.sums import add, grid_of, length_of, on_grid
+from numba_car._cpu.sums import add, length_of
 from numba_car._jit import checking_loop, formula, loop, rows
 
 _BLOCK = 1024  # elements that are summed without compensation, in pairs exactly

@@ -7,12 +7,11 @@ import math
 import numpy as np
 
 from numba_car._core.norms import norm_of
-from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu import grid
 from numba_car._cpu.distance import distances
 from numba_car._cpu.pipeline import Batch, Block
 from numba_car._cpu.solve import solution_of, write_blocks
-from numba_car._layout import Array, Rows
+from numba_car._layout import Array, Rows, table_of
 from numba_car._problem import Problem
 
 
@@ -37,12 +36,8 @@ class GridBatch(Batch):
                 f"x must lie on the grid lower + k*step for step = {self.step}, "
                 f"found {value} at index {place}"
             )
-        eta = block.eta.copy()
-        if block.exponent.size:
-            beyond = block.verdict == NEEDS_MORE_DIGITS
-            eta[beyond] = np.ldexp(block.mantissa[beyond], block.exponent[beyond])
         how = block.eps, self._powers, self.step, self._is_inside, np.empty((grid.SCRATCH_ROWS, n))
-        grid.solve_rows(*block.rows, *how, eta, self.rate[block.start : block.stop])
+        grid.solve_rows(*block.rows, *how, block.eta, self.rate[block.start : block.stop])
 
     def check_for_nan(self, block: Block) -> None:
         """Raise ValueError if a row of a block has no answer, which integers cannot hold."""
@@ -65,10 +60,7 @@ class GridBatch(Batch):
         reached = np.empty((block.eta.size, n))
         rate = self.rate[block.start : block.stop]
         grid.write_rows(*block.rows, self.step, rate, (reached.reshape(-1), n))
-        table = np.lib.stride_tricks.as_strided(
-            x[0], reached.shape, (x[1] * x[0].itemsize, x[0].itemsize)
-        )
-        found = distances(reached, table, self.problem.p, 1)
+        found = distances(reached, table_of(x, *reached.shape), self.problem.p, 1)
         found[np.isnan(rate)] = math.nan
         return found
 

@@ -95,7 +95,7 @@ class Batch:
         dtype = problem.dtype if problem.is_plain else problem.x.dtype
         found = setup(count, n, problem.is_copied, p, dtype, options.method, options.num_threads)
         self.problem = problem
-        self.plan, self.kernels, self._stages, self._threads, self.tasks, self._in_tiles = found
+        self.plan, self.kernels, self._stages, self._threads, self.tasks, self.is_in_tiles = found
         self.norm = self.plan.norm
         self.eta = np.zeros(count)
 
@@ -133,7 +133,7 @@ class Batch:
 
     def norms(self, block: Block, eta: Array) -> Array:
         """Return N(eta) of a block of rows; with eta = inf that is R."""
-        if not self._in_tiles:
+        if not self.is_in_tiles:
             return self._norms_of_rows(block, eta)
         reached = np.full(eta.size, -1.0)  # nothing known yet
         short_measures.measure_short_rows(*block.rows, self.norm, eta, reached)
@@ -153,7 +153,7 @@ class Batch:
         """Return R of ordinary rows, which are not solved, -1 for others, and whether there are no others."""
         found = np.full(stop - start, -1.0)
         is_long = self.problem.n >= long_rows.LONG
-        if len(self.norm) > TWO or self._in_tiles or is_long or self.problem.n == 0:
+        if len(self.norm) > TWO or self.is_in_tiles or is_long or self.problem.n == 0:
             return found, False
         how = self.norm, self.plan.block, found
         return found, measure.max_norm_rows(*self.problem.rows(start, stop), *how)
@@ -165,7 +165,7 @@ class Batch:
     def norms_and_max_norms(self, block: Block, eta: Array) -> tuple[Array, Array]:
         """Return N(eta) and R of a block of rows."""
         reached, max_norm = np.full(eta.size, -1.0), np.full(eta.size, -1.0)
-        if len(self.norm) <= TWO and not self._in_tiles:
+        if len(self.norm) <= TWO and not self.is_in_tiles:
             how = self.norm, self.plan.block, eta, block.verdict
             if self.kernels.measure_both_rows(*block.rows, *how, reached, max_norm):
                 return reached, max_norm
@@ -199,7 +199,7 @@ class Batch:
 
     def fill(self, block: Block, target: tuple[Array, int]) -> None:
         """Write clip(x + eta*delta) of a block of rows."""
-        write = short_measures.rescale_short_rows if self._in_tiles else self.kernels.rescale_rows
+        write = short_measures.rescale_short_rows if self.is_in_tiles else self.kernels.rescale_rows
         write(*block.rows, block.verdict, block.eta, self.problem.largest, target)
         self.rescale_pairs(block, target)
 

@@ -152,11 +152,15 @@ def write_blocks(
 
     Unless `at_once`, nothing is written before no error can occur.
     """
-    problem, blocks = batch.problem, dict[int, Block]()
+    problem = batch.problem
+    if at_once or (len(batch.tasks) == 1 and problem.options.infeasible != "raise"):
 
-    def solve_and_write(block: Block) -> None:
-        each(block)
-        write(block, out)
+        def solve_and_write(block: Block) -> None:
+            each(block)
+            write(block, out)
+
+        return solve_blocks(batch, solve_and_write, solve=solve)
+    blocks = dict[int, Block]()
 
     def keep(block: Block) -> None:
         each(block)
@@ -165,8 +169,6 @@ def write_blocks(
     def write_kept(start: int, stop: int) -> None:
         write(blocks[start]._replace(rows=problem.rows(start, stop)), out)
 
-    if at_once or (len(batch.tasks) == 1 and problem.options.infeasible != "raise"):
-        return solve_blocks(batch, solve_and_write, solve=solve)
     solve_blocks(batch, keep, solve=solve)
     batch.for_blocks(write_kept)
     return batch.eta

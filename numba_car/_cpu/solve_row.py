@@ -6,14 +6,14 @@ The functions here run interpreted for rows of `long_rows.LONG` elements or more
 import math
 
 from numba_car._core.coordinate import is_clipped
-from numba_car._core.double_double import two_product
+from numba_car._core.double_double import grid_of, on_grid, two_product
 from numba_car._core.newton import conclude, in_range
 from numba_car._core.norms import GENERAL, HALVES, is_float32, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING
 from numba_car._cpu.maxima import max_abs
 from numba_car._cpu.newton import largest_sum, solve_t, validate_and_sum
 from numba_car._cpu.row import rows_of
-from numba_car._cpu.sums import add, grid_of, on_grid
+from numba_car._cpu.sums import add
 from numba_car._cpu.terms import prepare
 from numba_car._cpu.validate import needs_validation
 from numba_car._jit import kernel, loop, rows

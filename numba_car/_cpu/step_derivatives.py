@@ -21,7 +21,7 @@ from numba_car._cpu.project import (
     project_vjp_rows,
 )
 from numba_car._cpu.solve import solve_blocks
-from numba_car._layout import Array, Rows
+from numba_car._layout import Array, Rows, table_of
 from numba_car._problem import Problem
 
 Gradients = tuple[Any, Any, Any, Any, Any]
@@ -47,8 +47,7 @@ def project_vjp(problem: Problem, g: Rows) -> Gradients:
 
 
 def _clip_to_ball_vjp(problem: Problem, g: Rows) -> Gradients:
-    eps, problem.eps = problem.eps, np.zeros(problem.count)  # which is solved to validate the rows
-    batch = Batch(problem)
+    eps, batch = problem.take_eps(), Batch(problem)
 
     def differentiate(block: Block, targets: tuple[Any, ...], sums: Array) -> None:
         reach = np.ascontiguousarray(eps[block.start : block.stop])
@@ -146,17 +145,13 @@ def _difference(of_z: Any, of_x: Any, block: Block, n: int) -> tuple[Array, int]
     size = block.stop - block.start, n
 
     def table(rows: Any) -> Array:
-        if not isinstance(rows, tuple):
-            return np.full(size, rows)
-        flat, stride = rows
-        steps = (stride * flat.itemsize, flat.itemsize)
-        return np.lib.stride_tricks.as_strided(flat, size, steps)
+        return table_of(rows, *size) if isinstance(rows, tuple) else np.full(size, rows)
 
     return (table(of_z) - table(of_x)).reshape(-1), n
 
 
 def _clip_to_ball_jvp(problem: Problem, tangents: Tangents, out: Rows) -> None:
-    eps, problem.eps = problem.eps, np.zeros(problem.count)
+    eps = problem.take_eps()
 
     def differentiate(
         block: Block, given: tuple[Any, Any, Array], target: tuple[Array, int]

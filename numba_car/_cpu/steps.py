@@ -32,10 +32,7 @@ def project(problem: Problem, out: Rows, *, at_once: bool) -> Array:
 
     def write(block: Block, out: Rows) -> None:
         eta, verdict = block.eta, block.verdict
-        if block.exponent.size:
-            far = verdict == NEEDS_MORE_DIGITS
-            eta[far] = np.ldexp(block.mantissa[far], block.exponent[far])
-            verdict[far & (eta >= 1)] = DONE
+        verdict[(verdict == NEEDS_MORE_DIGITS) & (eta >= 1)] = DONE
 
         def fill(target: tuple[Array, int]) -> None:
             of_z = z.block(block.start, block.stop)
@@ -49,8 +46,7 @@ def project(problem: Problem, out: Rows, *, at_once: bool) -> Array:
 
 def _clip_to_ball(problem: Problem, out: Rows, at_once: bool) -> Array:
     """Store the points of the box that are nearest to z, and no element of which is farther than eps from x."""
-    eps, problem.eps = problem.eps, np.zeros(problem.count)  # which is solved to validate the rows
-    batch = Batch(problem)
+    eps, batch = problem.take_eps(), Batch(problem)
 
     def write(block: Block, out: Rows) -> None:
         block = block._replace(eps=np.ascontiguousarray(eps[block.start : block.stop]))

@@ -1,16 +1,14 @@
 """Sums over a row, in vectorised blocks that are added with compensation."""
 
-import math
-
 import numpy as np
 from numba.extending import register_jitable
 
 from numba_car._core.constants import BLOCK_CHAIN, BLOCK_FLOAT64, BLOCK_POWERS
 from numba_car._core.coordinate import step
-from numba_car._core.double_double import two_sum
+from numba_car._core.double_double import grid_of, on_grid, two_sum
 from numba_car._core.norms import GENERAL, divisor, relative, term
 from numba_car._cpu.row import element, parts_of
-from numba_car._jit import formula, kernel, loop, rows
+from numba_car._jit import kernel, loop, rows
 
 _TOGETHER = 1024  # sums that stay in the first cache
 _EXACT = 1 << 10  # elements of one block of a sum that is exact
@@ -44,18 +42,6 @@ def length_of(left, block):
     """Return how many of `left` elements to sum without compensation: whole vectors, then short chains."""
     chain = max(1, min(BLOCK_CHAIN, block // 16, left))
     return min(block, max(left - left % _LANES, chain))
-
-
-@rows
-def grid_of(largest):
-    """Return the grid for `on_grid` on which sums of non-negative numbers up to `largest` are exact."""
-    return math.ldexp(1.5, math.frexp(largest)[1] + 11)
-
-
-@formula
-def on_grid(value, grid):
-    """Return a number rounded to a multiple of the last place of `grid`; no fast-math flag may touch this."""
-    return (value + grid) - grid
 
 
 @loop

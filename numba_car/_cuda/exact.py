@@ -1,12 +1,10 @@
 """Sums and products of float64 without rounding, and floats that are not negative as bit patterns, in their order."""
 
-import math
-
 import numpy as np
 from numba import cuda
 
+from numba_car._core.double_double import grid_of, on_grid, two_sum
 from numba_car._core.double_double import two_product as two_product_in_parts
-from numba_car._core.double_double import two_sum
 from numba_car._cuda.jit import IS_SIMULATED, device
 from numba_car._cuda.team import team_max, team_sum
 
@@ -30,18 +28,6 @@ def team_min(value, team):
     """Return the least of the threads' values, which are not negative and may be infinite."""
     most = team_max(size_of_bits(_BITS_OF_INFINITY - bits_of(value)), team)
     return size_of_bits(_BITS_OF_INFINITY - bits_of(most))
-
-
-@device
-def grid_of(largest):
-    """Return the grid for `on_grid` on which sums of non-negative numbers up to `largest` are exact."""
-    return math.ldexp(1.5, math.frexp(largest)[1] + 11)
-
-
-@device
-def on_grid(value, grid):
-    """Return a number rounded to a multiple of the last place of `grid`."""
-    return (value + grid) - grid
 
 
 @device

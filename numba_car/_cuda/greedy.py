@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numba import cuda
 
-from numba_car._core.coordinate import room
-from numba_car._core.double_double import two_sum
+from numba_car._core.double_double import grid_of, on_grid, two_sum
 from numba_car._core.norms import is_float32
+from numba_car._core.selection import room_in_units, units_of_rooms
 from numba_car._core.verdicts import PENDING
-from numba_car._cuda.exact import bits_of, grid_of, on_grid, size_of_bits
+from numba_car._cuda.exact import bits_of, size_of_bits
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import max_abs
 from numba_car._cuda.newton import report
@@ -25,22 +25,14 @@ from numba_car._cuda.terms import NO_TERMS
 from numba_car._cuda.validate import read_and_validate
 from numba_car._layout import DType
 
-_HUGE, _SHRUNK, _LEAST = 2.0**900, 2.0**-100, 2.0**-1000
 _DIGITS = 29  # by which float64 is longer than float32
-
-
-@device
-def units_of(eps):
-    """Return the largest room that counts, and the scale of rooms, which eps is to be multiplied by, too."""
-    scale = _SHRUNK if eps > _HUGE else 1.0
-    return max(2.0 * (eps * scale), _LEAST), scale
 
 
 @device
 def room_in(row, i, units):
     """Return |g| and the room of element i in units."""
     x, g, lower, upper = element(row, i, np.float64)
-    return abs(g), min(room(x, g, lower, upper) * units[1], units[0])
+    return abs(g), room_in_units(x, g, lower, upper, units)
 
 
 @device
@@ -70,7 +62,7 @@ def select_row(row, eps, like, team):
 
     They are -1, 0 and 0 if all rooms together are at most eps.
     """
-    units, none = units_of(eps), np.int64(-1)
+    units, none = units_of_rooms(eps), np.int64(-1)
     target, n = eps * units[1], row[5]
     if not exceeds(row, 0.0, none, units, target, team):
         return none, 0.0, 0.0

@@ -13,7 +13,7 @@ from numba import cuda
 
 from numba_car._core.constants import LARGEST, MAX_PASSES
 from numba_car._core.coordinate import room
-from numba_car._core.double_double import two_sum
+from numba_car._core.double_double import grid_of, on_grid, two_sum
 from numba_car._core.knapsack import (
     HUGE_UNIT,
     PLAIN,
@@ -32,7 +32,7 @@ from numba_car._core.knapsack import (
 from numba_car._core.newton import reach_of
 from numba_car._core.norms import is_float32
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS, PENDING
-from numba_car._cuda.exact import grid_of, on_grid, team_min
+from numba_car._cuda.exact import team_min
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.newton import report
 from numba_car._cuda.row import at, element, my_element, store

@@ -9,7 +9,7 @@ import numpy as np
 from numba_car._core.constants import SLACK
 from numba_car._cpu import derivatives, solve, steps
 from numba_car._layout import Array, Rows, flat
-from numba_car._options import Options, names_of
+from numba_car._options import WITH_OUT, Options, names_of
 from numba_car._problem import (
     PRECISIONS,
     Precision,
@@ -36,7 +36,6 @@ OUTPUTS = {
     "project": ("eta", "out"),
     "maximize": ("eta", "out"),
 }
-WITH_OUT = [name for name, outputs in OUTPUTS.items() if "out" in outputs]
 
 
 class Task(NamedTuple):
@@ -128,8 +127,7 @@ def compute(name: str, arrays: Arrays, task: Task, out: Array | None = None) -> 
     elif name == "max_norm":
         found = (solve.max_norm(rows),)
     elif name == "norm":
-        eta, rows.eps = rows.eps, np.zeros(rows.count)
-        found = (solve.norm(rows, eta),)
+        found = (solve.norm(rows, rows.take_eps()),)
     else:
         found = (solve.eta(rows),)
     return tuple(values.reshape(rows.batch_shape_kept) for values in found)

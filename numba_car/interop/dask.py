@@ -25,9 +25,10 @@ import numpy as np
 
 from numba_car._dispatch import library_of
 from numba_car._layout import Array, DType
-from numba_car._options import Options, Solution, names_of
+from numba_car._options import WITH_OUT, Options, Solution, check_no_out, names_of
 from numba_car._problem import batch_of, kept_shape, problem, swept_shape
-from numba_car.interop.backend_cpu import WITH_OUT
+
+_KIND = "dask arrays, which are returned"  # in errors
 
 
 def _as_dask(name: str, value: Any) -> Any:
@@ -133,11 +134,6 @@ def _apply(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
     return found.reshape(batch_of(shape, axes, keepdims=False))
 
 
-def _check_no_out(out: Any) -> None:
-    if out is not None:
-        raise TypeError("out must be None for dask arrays, which are returned")
-
-
 def eta(x: Any, delta: Any, eps: Any, options: Options) -> da.Array:
     """Return `numba_car.eta`, chunked as the rows are."""
     return _apply("eta", (x, delta, eps), options)
@@ -145,7 +141,7 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> da.Array:
 
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: None = None) -> da.Array:
     """Return `numba_car.rescale`; a dask array cannot be written to, so out must be None."""
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     return _apply("rescale", (x, delta, eps), options)
 
 
@@ -167,11 +163,11 @@ def norm(x: Any, delta: Any, eta: Any, options: Options) -> da.Array:
 
 def project(x: Any, z: Any, eps: Any, options: Options, out: None = None) -> da.Array:
     """Return `numba_car.project` of dask arrays."""
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     return _apply("project", (x, z, eps), options)
 
 
 def maximize(x: Any, g: Any, eps: Any, options: Options, out: None = None) -> da.Array:
     """Return `numba_car.maximize` of dask arrays."""
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     return _apply("maximize", (x, g, eps), options)

@@ -19,11 +19,13 @@ from jax.core import Tracer
 from jax.dtypes import float0
 
 from numba_car import _numpy
-from numba_car._options import Options, Solution
+from numba_car._options import Options, Solution, check_no_out
 from numba_car.interop import backend_cpu, formulas, xla_ffi
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays
 from numba_car.interop.protocol import one_device, prepare
+
+_KIND = "JAX arrays, which nothing can be stored in"  # in errors
 
 
 @functools.cache
@@ -231,11 +233,6 @@ def _call(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
     return prepared.restore(_jax, name, _solve(name, prepared.task, outputs, prepared.arrays))
 
 
-def _check_no_out(out: Any) -> None:
-    if out is not None:
-        raise TypeError("out must be None for JAX arrays, which nothing can be stored in")
-
-
 def eta(x: Any, delta: Any, eps: Any, options: Options) -> Array:
     """Return `numba_car.eta` of JAX arrays."""
     return _call("eta", (x, delta, eps), options)
@@ -243,7 +240,7 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> Array:
 
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> Array:
     """Return `numba_car.rescale` of JAX arrays."""
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     if options.step is None:
         return _call("rescale", (x, delta, eps), options)
     values = x, delta, eps, *options.bounds
@@ -272,11 +269,11 @@ def norm(x: Any, delta: Any, eta: Any, options: Options) -> Array:
 
 def project(x: Any, z: Any, eps: Any, options: Options, out: Any = None) -> Array:
     """Return `numba_car.project` of JAX arrays."""
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     return _call("project", (x, z, eps), options)
 
 
 def maximize(x: Any, g: Any, eps: Any, options: Options, out: Any = None) -> Array:
     """Return `numba_car.maximize` of JAX arrays."""
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     return _call("maximize", (x, g, eps), options)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
-from numba_car._options import Options, Solution, check_options, check_p, names_of
+from numba_car._options import WITH_OUT, Options, Solution, check_options, check_p, names_of
 from numba_car._problem import (
     PRECISIONS,
     batch_of,
@@ -15,7 +15,7 @@ from numba_car._problem import (
     kept_shape,
     swept_shape,
 )
-from numba_car.interop.backend_cpu import OUTPUTS, WITH_OUT, Task
+from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays, Setting
 
 

@@ -20,12 +20,14 @@ import tensorflow as tf
 from tensorflow.python.eager import forwardprop_util
 
 from numba_car import _numpy
-from numba_car._options import Options, Solution, names_of
+from numba_car._options import Options, Solution, check_no_out, names_of
 from numba_car._problem import broadcasts
 from numba_car.interop import backend_cpu, formulas
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays
 from numba_car.interop.protocol import Arguments, prepare
+
+_KIND = "tensors, which nothing can be stored in"  # in errors
 
 _NUMBERS = (int, float, np.generic, list, tuple)
 _LOST = (
@@ -186,11 +188,6 @@ def _call(name: str, x: Any, delta: Any, eps: Any, options: Options) -> Any:
     return arguments.restore(_tensorflow, name, found)
 
 
-def _check_no_out(out: Any) -> None:
-    if out is not None:
-        raise TypeError("out must be None for tensors, which nothing can be stored in")
-
-
 def eta(x: Any, delta: Any, eps: Any, options: Options) -> tf.Tensor:
     """Return `numba_car.eta` of tensors."""
     return _call("eta", x, delta, eps, options)
@@ -198,7 +195,7 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> tf.Tensor:
 
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> tf.Tensor:
     """Return `numba_car.rescale` of tensors."""
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     if options.step is None:
         return _call("rescale", x, delta, eps, options)
     values = x, delta, eps, *options.bounds
@@ -227,11 +224,11 @@ def norm(x: Any, delta: Any, eta: Any, options: Options) -> tf.Tensor:
 
 def project(x: Any, z: Any, eps: Any, options: Options, out: Any = None) -> tf.Tensor:
     """Return `numba_car.project` of tensors."""
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     return _call("project", x, z, eps, options)
 
 
 def maximize(x: Any, g: Any, eps: Any, options: Options, out: Any = None) -> tf.Tensor:
     """Return `numba_car.maximize` of tensors."""
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     return _call("maximize", x, g, eps, options)

@@ -15,8 +15,10 @@ import xarray as xr
 
 from numba_car._dispatch import library_of
 from numba_car._options import (
+    WITH_OUT,
     Options,
     Solution,
+    check_no_out,
     check_order_of_ascent,
     check_order_of_projection,
     names_of,
@@ -24,11 +26,12 @@ from numba_car._options import (
 )
 from numba_car._problem import common_shape
 
+_KIND = "DataArrays, which are returned"  # in errors
+
 Dims: TypeAlias = str | Iterable[Hashable] | None
 Names: TypeAlias = tuple[Hashable, ...]
 
 _BOUNDS = "the lower of bounds", "the upper of bounds"
-_WITH_ROWS = "rescale", "project", "maximize"  # functions whose result has the dimensions of a row
 
 
 def _checked(name: str, value: Any) -> Any:
@@ -116,23 +119,18 @@ def _apply(function: str, x: Any, delta: Any, eps: Any, options: Options) -> Any
         functools.partial(_on_arrays, function, options, row, own),
         *values,
         input_core_dims=own,
-        output_core_dims=[row if function in _WITH_ROWS else ()]
+        output_core_dims=[row if function in WITH_OUT else ()]
         * (len(Solution._fields) if several else 1),
         join="exact",
         keep_attrs="drop_conflicts" if xr.get_options()["keep_attrs"] else "drop",
     )
     names = {value.name for value in values[:3] if isinstance(value, xr.DataArray)}
     name = names.pop() if len(names) == 1 else None
-    kept = row if options.keepdims and function not in _WITH_ROWS else ()
+    kept = row if options.keepdims and function not in WITH_OUT else ()
     arrays = (array.expand_dims(kept).rename(name) for array in (found if several else [found]))
     dims = _dims(*values)
     finished = [array.transpose(*(dim for dim in dims if dim in array.dims)) for array in arrays]
     return finished if several else finished[0]
-
-
-def _check_no_out(out: None) -> None:
-    if out is not None:
-        raise TypeError("out must be None for DataArrays, which are returned")
 
 
 def _options(call: Options | None, dim: Any, options: dict[str, Any]) -> Options:
@@ -231,7 +229,7 @@ def rescale(
     array([[1.    , 0.7291, 0.1   ],
            [0.6768, 0.6768, 0.5   ]])
     """
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     return _apply("rescale", x, delta, eps, _options(call, dim, options))
 
 
@@ -376,7 +374,7 @@ def project(
     >>> car_xarray.project(x, z, 0.25, dim="pixel").round(4).values
     array([[1.    , 0.7291, 0.1   ]])
     """
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     given = _options(call, dim, options)
     check_order_of_projection(given.p)
     return _apply("project", x, z, eps, given)
@@ -420,7 +418,7 @@ def maximize(
     >>> car_xarray.maximize(x, g, 0.25, dim="pixel").round(4).values
     array([[1.    , 0.7062, 0.    ]])
     """
-    _check_no_out(out)
+    check_no_out(out, _KIND)
     given = _options(call, dim, options)
     check_order_of_ascent(given.p)
     return _apply("maximize", x, g, eps, given)
