@@ -22,6 +22,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.misc.appdirs import AppDirs
 
 _PACKAGE = Path(__file__).parent
+_KERNEL_SOURCES = ("_jit.py", "kernels.py", "_step_kernels.py", "_core/*.py", "_cpu/*.py")
 
 # LLVM vectorises the sums only when it may reorder them, and the selects only with nnan. Infinite
 # room is legal: no ninf. Nor arcp: 1/v overflows for tiny v. NaN is found by functions without flags.
@@ -42,7 +43,7 @@ _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": T
 def _source_stamp() -> str:
     """Return a hash of all source that a kernel may have inlined, so that an edit anywhere recompiles it."""
     digest = hashlib.sha256()
-    for path in sorted([*_PACKAGE.glob("*.py"), *_PACKAGE.glob("_c*/*.py")]):
+    for path in sorted(path for pattern in _KERNEL_SOURCES for path in _PACKAGE.glob(pattern)):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -61,7 +62,7 @@ def cache_folder() -> str | None:
 
 
 class _PackageLocator(caching._CacheLocator):  # type: ignore[misc]
-    """Keep the kernels of this package in one folder, stamped with the source of all of it.
+    """Keep the kernels of this package in one folder, stamped with the source of all of them.
 
     numba's own locators look at the file of the outermost function only: after an edit to a formula
     they would go on serving the kernel that has the old one inlined.
