@@ -12,7 +12,7 @@ import pytest
 
 import numba_car as car
 import numba_car._cpu
-from numba_car import _problem
+from numba_car import _jit, _problem
 from numba_car._core.norms import norm_of
 from numba_car._cpu import (
     newton_double_double,
@@ -154,6 +154,17 @@ from numba_car._cpu.maximum_norm import solve_maximum_norm_rows as kernel  # qui
 print(car.eta(np.full((1, 4), 0.5), np.ones((1, 4)), 0.1, p=np.inf)[0])
 print(sum(kernel.stats.cache_hits.values()), cache_folder())
 """
+
+
+def test_a_cached_kernel_is_stamped_with_its_source():
+    """Whatever is jitted for the CPU lies in a file whose source is part of the stamp."""
+    stamped = {path for pattern in _jit._KERNEL_SOURCES for path in PACKAGE.glob(pattern)}
+    compile_for_the_cpu = {"checking_loop", "entry", "formula", "kernel", "loop", "rows"}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "numba_car._jit":
+                names = {alias.name for alias in node.names}
+                assert path in stamped or not names & compile_for_the_cpu, path
 
 
 def test_kernels_are_cached(tmp_path):
