@@ -156,3 +156,14 @@ def test_other_sides_are_refused():
         for side in ("outside", None, 1):
             with pytest.raises(ValueError, match=r"\bside\b.*nearest"):
                 call([[0.5]], [[1.0]], 0.1, side=side)
+
+
+@floats
+@powers
+def test_results_near_zero(dtype, p):
+    """A last place of v is nothing to the norm where |v| is far smaller than |v - x|."""
+    rng = np.random.default_rng(0)
+    x, eps = np.ones((40, 2), dtype), 1 - 10.0 ** rng.uniform(-17, -5, 40)
+    delta = -np.stack([np.ones(40), 10.0 ** rng.uniform(-12, -4, 40)], axis=1).astype(dtype)
+    v = car.rescale(x, delta, eps, p=p, side="inside")
+    check(x, delta, v, eps, p, lambda row: exact(eps[row]))

@@ -1,8 +1,8 @@
 """Results that are never farther from x than eps, as they are stored: ``side="inside"``.
 
-A result is eps away to within rounding, on either side. Where it is beyond, elements go towards x, by one last place
-each and in the order of the row, until it is not: what a row falls short of eps is less than the last step, see
-`docs/derivation.md`, eq. (49).
+A result is eps away to within rounding, on either side. Where it is beyond, elements go towards x, each by one last
+place of it or of its distance, in the order of the row, until it is not: what a row falls short of eps is less than the
+last step, see `docs/derivation.md`, eq. (49).
 """
 
 import math
@@ -54,6 +54,18 @@ def toward(v, x, stored):
     if stored == 2:
         return bfloat16.widen(_next_half(bfloat16.narrow(v), v > x))
     return np.nextafter(v, x)
+
+
+@formula
+def closer(v, x, stored):
+    """Return a number on the side of x: the next to v, or that one last place of |v - x| away, whichever is farther.
+
+    Where |v| is far smaller than |v - x|, steps to the next number would never end.
+    """
+    after, size = toward(v, x, stored), abs(v - x)
+    unit = np.nextafter(size, size + size) - size
+    moved = rounded(v + unit if x > v else v - unit, stored)
+    return moved if abs(moved - x) < abs(after - x) else after
 
 
 @formula
@@ -152,12 +164,12 @@ def _least_fall(before, after, norm):
 
 @rows
 def _go_back(x, v, norm, scale, excess, stored):
-    """Move elements towards x by one last place each until their powers have fallen by the excess."""
+    """Move elements towards x by a step each until their powers have fallen by the excess."""
     fallen = 0.0
     for i in range(x.size):
         if v[i] != x[i]:
             before = _distance(v[i], x[i])[0] * scale
-            v[i] = toward(v[i], x[i], stored)
+            v[i] = closer(v[i], x[i], stored)
             fallen += _least_fall(before, _distance(v[i], x[i])[0] * scale, norm)
             if fallen > excess:
                 return
@@ -180,7 +192,7 @@ def _keep_largest_inside(x, v, eps, stored):
             for i in range(start, stop):
                 high, low = _distance(v[i], x[i])
                 while high > eps or (high == eps and low > 0):
-                    v[i] = toward(v[i], x[i], stored)
+                    v[i] = closer(v[i], x[i], stored)
                     high, low = _distance(v[i], x[i])
 
 

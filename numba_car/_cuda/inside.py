@@ -1,7 +1,6 @@
 """Results that are never farther from x than eps, as they are stored: ``side="inside"``, by the rule of `_cpu/inside.py`.
 
-A team measures a row; where it is beyond eps, one thread moves elements towards x, by one last place each and in the
-order of the row. All arithmetic is in float64; numbers of a shorter dtype are float64 that end in zeros.
+A team measures a row; where it is beyond eps, one thread moves elements towards x in the order of the row. All arithmetic is in float64; numbers of a shorter dtype are float64 that end in zeros.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _FORMS = {
     "float32": (29, 2.0**-126, 2.0**-149),
     "float64": (0, 2.0**-1022, 2.0**-1074),
 }
-_FLOAT16, _BFLOAT16 = 42, 45
+_FLOAT32, _FLOAT16, _BFLOAT16 = 29, 42, 45
 # More than the relative errors of sums of pairs by element, and of the powers of a GPU, which err by 2 ulp.
 _EXACT, _FINE = 2.0**-90, 2.0**-49
 _MORE = 1 + 2.0**-30
@@ -47,7 +46,7 @@ def as_stored(v, form):
         return np.float64(widen_float16(narrow_float16(v)))
     if form[0] == _BFLOAT16:
         return np.float64(widen_bfloat16(narrow_bfloat16(v)))
-    return v
+    return np.float64(np.float32(v)) if form[0] == _FLOAT32 else v
 
 
 @device
@@ -60,6 +59,15 @@ def toward(v, x, form):
     one = np.int64(1) << shift
     size = size_of_bits(bits_of(size) + (-one if shrinks else one))
     return size if v > 0 else -size
+
+
+@device
+def closer(v, x, form):
+    """Return a number on the side of x: the next to v, or that one last place of |v - x| away, whichever is farther."""
+    after, size = toward(v, x, form), abs(v - x)
+    unit = size_of_bits(bits_of(size) + (np.int64(1) << min(form[0], _FLOAT32))) - size
+    moved = as_stored(v + unit if x > v else v - unit, form)
+    return moved if abs(moved - x) < abs(after - x) else after
 
 
 @device
@@ -117,13 +125,13 @@ def least_fall(before, after, norm):
 
 @device
 def go_back(x, out, r, n, norm, scale, beyond, form):
-    """Move elements towards x by one last place each until their powers have fallen by more than the excess."""
+    """Move elements towards x by a step each until their powers have fallen by more than the excess."""
     fallen, i = 0.0, np.int64(0)
     while i < n and fallen <= beyond:
         v, x_i = at(out, r, i, np.float64), at(x, r, i, np.float64)
         if v != x_i:
             before = distance_of(v, x_i)[0] * scale
-            v = toward(v, x_i, form)
+            v = closer(v, x_i, form)
             store(out, r, i, v)
             fallen += least_fall(before, distance_of(v, x_i)[0] * scale, norm)
         i += 1
@@ -138,7 +146,7 @@ def keep_largest_inside(x, out, r, n, eps, form, team):
         high, low = distance_of(v, x_i)
         if high > eps or (high == eps and low > 0):
             while high > eps or (high == eps and low > 0):
-                v = toward(v, x_i, form)
+                v = closer(v, x_i, form)
                 high, low = distance_of(v, x_i)
             store(out, r, i, v)
         i += size_of(team)

@@ -116,10 +116,10 @@ def _eps(rng, batch):
     return eps.astype(batch.dtype)
 
 
-def draw(rng):
-    """One batch."""
+def draw(rng, p=None):
+    """One batch, of rows of this power if it is given."""
     dtype = np.dtype(DTYPES[rng.choice(4, p=[0.12, 0.08, 0.4, 0.4])])
-    info, p, n = ml_dtypes.finfo(dtype), _power(rng), _size(rng)
+    info, p, n = ml_dtypes.finfo(dtype), p or _power(rng), _size(rng)
     rows = max(1, min(ROWS, ELEMENTS // n))
     if p < 0.1 and dtype == float:
         n, rows = min(n, 64), 32

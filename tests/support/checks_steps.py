@@ -48,9 +48,15 @@ def check_maximize(x, g, eps, p, y, lower=0.0, upper=1.0):
     assert np.all(y[g == 0] == x[g == 0])
     assert np.all(y[g > 0] >= x[g > 0])
     assert np.all(y[g < 0] <= x[g < 0])
-    best = oracle_steps.gain(x, g, oracle_steps.maximize(x, g, eps, p, lower, upper))
-    moved = zip(x, g, y, strict=True)
-    rounding = sum(abs(exact(b)) * ulp(c, x.dtype) / 2 for a, b, c in moved if a != c)
+    exactly = oracle_steps.maximize(x, g, eps, p, lower, upper)
+    best = oracle_steps.gain(x, g, exactly)
+    moved = zip(x, g, exactly, y, strict=True)  # a step may be too small for y to show it
+    units = (
+        abs(exact(b)) * max(ulp(a, x.dtype), ulp(d, x.dtype))
+        for a, b, c, d in moved
+        if exact(a) != c
+    )
+    rounding = sum(units) / 2
     error = abs(best - oracle_steps.gain(x, g, y)) - rounding
     assert error <= 4 * ulp(best, x.dtype), (float(best), float(error))
     return float(error / ulp(best, x.dtype))
