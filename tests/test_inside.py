@@ -167,3 +167,10 @@ def test_results_near_zero(dtype, p):
     delta = -np.stack([np.ones(40), 10.0 ** rng.uniform(-12, -4, 40)], axis=1).astype(dtype)
     v = car.rescale(x, delta, eps, p=p, side="inside")
     check(x, delta, v, eps, p, lambda row: exact(eps[row]))
+
+
+@pytest.mark.parametrize("size", [1e27, 1e40, 1e200])
+def test_z_so_far_away_that_a_multiplier_has_no_digits_for_eps(size):
+    x, z = np.full((1, 5), 0.25), size * np.array([[0.7, -0.15, 1.498, 0.327, 3.2]])
+    y = car.project(x, z, 1.376, p=1, bounds=(None, 1), side="inside")
+    assert is_within(x[0], y[0], 1.376, 1)

@@ -152,6 +152,15 @@ def test_hard_rows(dtype):
             )
 
 
+@pytest.mark.parametrize("exponent", [20, 60, 90])
+def test_rooms_far_smaller_than_steps(exponent):
+    """phi is a staircase: both breakpoints of an element are one float64."""
+    rng = np.random.default_rng(exponent)
+    for _ in range(20):
+        x, z = np.full(5, 0.25), 2.0**exponent * rng.standard_normal(5)
+        check(x, z, rng.uniform(0.1, 3), -math.inf, 1.0)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_zero_eps_and_no_steps(dtype):
     x = np.array([[0.25, 0.5, 0.75], [0.0, 1.0, 0.5], [0.1, 0.2, 0.3]], dtype)

@@ -45,4 +45,8 @@ MOST_SORTED, MAX_LONG_PASSES = 1 << 16, 12
 # The formulas of derivatives hold in any unit of length; eps is the unit, unless its inverse overflows: eq. (31).
 SMALLEST_UNIT = 2.0**-1000
 
+# Rounds over a row in which elements go back inside eps by a last place each: eq. (49). More than rounding is left then,
+# as where |z - x| > 2**106 eps, and steps grow.
+SMALL_ROUNDS = 8
+
 LARGEST = 2.0**1023 * (2.0 - 2.0**-52)  # of float64

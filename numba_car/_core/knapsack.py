@@ -177,6 +177,17 @@ def step_length(lam, following):
 
 
 @formula
+def is_slow(rest, before, jumped, free):
+    """Return whether the last step did not halve |phi - eps|, given phi - eps now and before the step.
+
+    A jump leaves phi as it is. It is slow where it has neither reached free coordinates nor passed the root, which lies
+    within the rounding of the jump then.
+    """
+    has_arrived = jumped & ((free > 0) | ((rest > 0) != (before > 0)))
+    return (abs(rest) > 0.5 * abs(before)) & (not has_arrived)
+
+
+@formula
 def is_settled(rest, allowed, lam, resolution):
     """Return whether lam is the answer, given phi(lam) - eps and its error for an error of lam, in units of lam."""
     return abs(rest) <= allowed + resolution * lam[0] or (rest <= 0 and lam[0] <= 0)

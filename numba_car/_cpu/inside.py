@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from numba_car._core import bfloat16, float16
+from numba_car._core.constants import SMALL_ROUNDS
 from numba_car._core.double_double import two_product, two_sum
 from numba_car._core.norms import MAXIMUM, ONE, TWO, is_float32, term
 from numba_car._core.powers import fma
@@ -57,13 +58,15 @@ def toward(v, x, stored):
 
 
 @formula
-def closer(v, x, stored):
-    """Return a number on the side of x: the next to v, or that one last place of |v - x| away, whichever is farther.
+def closer(v, x, places, stored):
+    """Return a number on the side of x: the next to v, or that so many last places of |v - x| away, if that is farther.
 
     Where |v| is far smaller than |v - x|, steps to the next number would never end.
     """
     after, size = toward(v, x, stored), abs(v - x)
-    unit = np.nextafter(size, size + size) - size
+    unit = type(size)(places) * (np.nextafter(size, size + size) - size)
+    if unit >= size:
+        return x
     moved = rounded(v + unit if x > v else v - unit, stored)
     return moved if abs(moved - x) < abs(after - x) else after
 
@@ -163,13 +166,13 @@ def _least_fall(before, after, norm):
 
 
 @rows
-def _go_back(x, v, norm, scale, excess, stored):
+def _go_back(x, v, norm, scale, excess, places, stored):
     """Move elements towards x by a step each until their powers have fallen by the excess."""
     fallen = 0.0
     for i in range(x.size):
         if v[i] != x[i]:
             before = _distance(v[i], x[i])[0] * scale
-            v[i] = closer(v[i], x[i], stored)
+            v[i] = closer(v[i], x[i], places, stored)
             fallen += _least_fall(before, _distance(v[i], x[i])[0] * scale, norm)
             if fallen > excess:
                 return
@@ -192,7 +195,7 @@ def _keep_largest_inside(x, v, eps, stored):
             for i in range(start, stop):
                 high, low = _distance(v[i], x[i])
                 while high > eps or (high == eps and low > 0):
-                    v[i] = closer(v[i], x[i], stored)
+                    v[i] = closer(v[i], x[i], 1.0, stored)
                     high, low = _distance(v[i], x[i])
 
 
@@ -204,11 +207,14 @@ def _keep_inside(x, v, norm, eps, stored, lanes):
         scaling = _scale_of(eps, norm)
         scale, error = scaling
         excess = _excess(x, v, norm, eps, scaling, lanes)
+        places, rounds = 1.0, 0
         while excess > 0:
             # The rounding of other powers may hide what is left: go a little further.
             more = error * term(eps * scale, norm) if len(norm) > TWO else 0.0
-            _go_back(x, v, norm, scale, excess * _MORE + more, stored)
+            _go_back(x, v, norm, scale, excess * _MORE + more, places, stored)
             excess = _excess(x, v, norm, eps, scaling, lanes)
+            rounds += 1
+            places *= 1.0 if rounds <= SMALL_ROUNDS else 2.0
 
 
 @kernel

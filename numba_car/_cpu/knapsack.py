@@ -19,6 +19,7 @@ from numba_car._core.knapsack import (
     has_digits,
     is_last,
     is_settled,
+    is_slow,
     moved,
     secant,
     step_length,
@@ -191,13 +192,12 @@ def iterate(row, target, like, start, step, limits, block, stride):
         rest, free, close = sum_moved(row, target, read_as(lam, like), reach, block, stride)
         if is_settled(rest, settled * target, lam, resolution):
             return lam, 0.0, DONE, low, high
-        # A jump leaves phi as it is, and is no slow step where it has reached free coordinates.
-        is_slow = abs(rest) > 0.5 * before and not (jumped and free > 0)
-        before, jumped = abs(rest), False
+        slow = is_slow(rest, before, jumped, free)
+        before, jumped = rest, False
         other, rest_there = (high, rest_high) if rest > 0 else (low, rest_low)
         # After slow steps of Newton's method secants, after a slow secant the middle of the bracket.
-        is_halved = is_slow and by_secants and abs(other[0]) < math.inf
-        by_secants = not is_halved and (is_slow or by_secants)
+        is_halved = slow and by_secants and abs(other[0]) < math.inf
+        by_secants = not is_halved and (slow or by_secants)
         is_newton = free > 0 and not is_halved and not by_secants
         if is_halved:
             step = 0.0

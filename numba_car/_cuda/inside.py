@@ -14,6 +14,7 @@ from numba import cuda
 
 from numba_car._core.bfloat16 import narrow as narrow_bfloat16
 from numba_car._core.bfloat16 import widen as widen_bfloat16
+from numba_car._core.constants import SMALL_ROUNDS
 from numba_car._core.double_double import two_sum
 from numba_car._core.float16 import narrow as narrow_float16
 from numba_car._core.float16 import widen as widen_float16
@@ -62,10 +63,13 @@ def toward(v, x, form):
 
 
 @device
-def closer(v, x, form):
-    """Return a number on the side of x: the next to v, or that one last place of |v - x| away, whichever is farther."""
+def closer(v, x, places, form):
+    """Return a number on the side of x: the next to v, or that so many last places of |v - x| away, if that is farther."""
     after, size = toward(v, x, form), abs(v - x)
     unit = size_of_bits(bits_of(size) + (np.int64(1) << min(form[0], _FLOAT32))) - size
+    unit *= places
+    if unit >= size:
+        return x
     moved = as_stored(v + unit if x > v else v - unit, form)
     return moved if abs(moved - x) < abs(after - x) else after
 
@@ -124,14 +128,14 @@ def least_fall(before, after, norm):
 
 
 @device
-def go_back(x, out, r, n, norm, scale, beyond, form):
+def go_back(x, out, r, n, norm, scale, beyond, places, form):
     """Move elements towards x by a step each until their powers have fallen by more than the excess."""
     fallen, i = 0.0, np.int64(0)
     while i < n and fallen <= beyond:
         v, x_i = at(out, r, i, np.float64), at(x, r, i, np.float64)
         if v != x_i:
             before = distance_of(v, x_i)[0] * scale
-            v = closer(v, x_i, form)
+            v = closer(v, x_i, places, form)
             store(out, r, i, v)
             fallen += least_fall(before, distance_of(v, x_i)[0] * scale, norm)
         i += 1
@@ -146,7 +150,7 @@ def keep_largest_inside(x, out, r, n, eps, form, team):
         high, low = distance_of(v, x_i)
         if high > eps or (high == eps and low > 0):
             while high > eps or (high == eps and low > 0):
-                v = closer(v, x_i, form)
+                v = closer(v, x_i, 1.0, form)
                 high, low = distance_of(v, x_i)
             store(out, r, i, v)
         i += size_of(team)
@@ -166,14 +170,17 @@ def keep_row_inside(x, out, r, n, norm, eps, form, team):
         # A power of two loses nothing, and keeps powers in range.
         scale = math.ldexp(1.0, -max(math.frexp(eps)[1], -1000))
         beyond = excess(x, out, r, n, norm, eps, scale, team)
+        places, rounds = 1.0, 0
         while beyond > 0:
             # The rounding of other powers may hide what is left: go a little further.
             more = _FINE * term(eps * scale, norm) if len(norm) > TWO else 0.0
             if cuda.threadIdx.x == 0:
-                go_back(x, out, r, n, norm, scale, beyond * _MORE + more, form)
+                go_back(x, out, r, n, norm, scale, beyond * _MORE + more, places, form)
             cuda.syncthreads()
             beyond = excess(x, out, r, n, norm, eps, scale, team)
             cuda.syncthreads()  # before the row is written to again
+            rounds += 1
+            places *= 1.0 if rounds <= SMALL_ROUNDS else 2.0
 
 
 @kernel
