@@ -290,9 +290,8 @@ def test_an_interrupt_that_was_dropped_on_the_way_is_kept(monkeypatch):
 def test_the_bar_shows_on_a_terminal():
     from io import StringIO
 
-    from rich.console import Console
-
     from numba_car.cli.progress import bar
+    from rich.console import Console
 
     for terminal in (True, False):
         file = StringIO()

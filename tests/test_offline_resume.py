@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numba_car import offline
+from numba_car import _numpy, offline
 from numba_car.offline import journal, memory
 from numba_car.offline.sinks import FlatSink
 
@@ -74,7 +74,7 @@ def stopped_after(blocks, monkeypatch, **changes):
 
     with monkeypatch.context() as patch:
         patch.setattr(FlatSink, "write", failing)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=r"No space left.*; resume=True goes on"):
             offline.rescale("x.npy", **CALL | changes)
 
 
@@ -132,8 +132,9 @@ def test_a_full_disk(whole, monkeypatch):
 
 
 def test_the_report_and_etas_know_of_all_rows(folder, monkeypatch):
+    """Also where no etas were asked for at first."""
     whole = offline.rescale("x.npy", eta_out="eta0.npy", **CALL | {"out": "whole.npy"})
-    stopped_after(6, monkeypatch, eta_out="eta.npy")
+    stopped_after(6, monkeypatch)
     report = offline.rescale("x.npy", eta_out="eta.npy", resume=True, **CALL)
     assert report["norm"] == whole["norm"]
     assert Path("eta.npy").read_bytes() == Path("eta0.npy").read_bytes()
@@ -163,7 +164,7 @@ def test_a_torn_line_of_the_manifest(whole, monkeypatch, torn):
 def test_killed_after_the_rename(whole, monkeypatch):
     """The output has its name, and the state is still there: resuming cleans up."""
     with monkeypatch.context() as patch:
-        patch.setattr("numba_car.offline.run.summary", lambda *_: 1 / 0)
+        patch.setattr("numba_car.offline.loop.summary", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             offline.rescale("x.npy", **CALL)
     assert Path("v.npy").exists()
@@ -213,6 +214,16 @@ def test_a_changed_input_is_refused(folder, monkeypatch, small, row):
     os.utime("x.npy", ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(offline.OfflineError, match=r"x \(x\.npy\)\.sample_crc32 was \d+, is \d+"):
         offline.rescale("x.npy", resume=True, **CALL)
+
+
+def test_etas_that_a_gpu_did_not_keep_are_refused(folder, monkeypatch):
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
+    monkeypatch.setattr("numba_car._cuda.device_memory.check_driver", lambda: None)
+    monkeypatch.setattr("numba_car.offline.blocks.functions_on", lambda *_, **__: _numpy)
+    stopped_after(2, monkeypatch, device="cuda")
+    with pytest.raises(offline.OfflineError, match="keeps no etas, which eta_out= and plot= need"):
+        offline.rescale("x.npy", resume=True, device="cuda", eta_out="eta.npy", **CALL)
+    assert offline.rescale("x.npy", resume=True, device="cuda", **CALL)["rows_resumed"] == 10
 
 
 def test_a_changed_bound_is_refused(folder, monkeypatch):

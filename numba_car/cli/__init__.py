@@ -1,4 +1,4 @@
-"""The command line, `numba-car`."""
+"""The command line: `numba-car`, or `python -m numba_car` where scripts are not on the path."""
 
 import sys
 
@@ -11,4 +11,6 @@ def main() -> None:
         if error.name not in ("click", "rich"):
             raise
         sys.exit(f"numba-car needs {error.name}; install it with: pip install 'numba_car[cli]'")
+    except KeyboardInterrupt:
+        sys.exit(130)
     app(prog_name="numba-car")

@@ -56,23 +56,35 @@ class State:
         """Create the folder with no row finished, in place of an older one; called by `open_state`."""
         if State.exists(output):
             Journal(output.folder / _JOURNAL).close()  # raises while another process is at work
+        output.check()
         shutil.rmtree(output.folder, ignore_errors=True)
         output.folder.mkdir()
-        with (output.folder / _RECORDS).open("wb") as file:
-            file.truncate(solver.count * RECORD.itemsize)
-        output.create(solver.x.shape, solver.out_dtype)
-        Journal.create(output.folder / _JOURNAL, {"format": 1, **header_of(solver)})
+        header = header_of(solver)
+        try:
+            with (output.folder / _RECORDS).open("wb") as file:
+                file.truncate(solver.count * RECORD.itemsize)
+            output.create(solver.x.shape, solver.out_dtype, header)
+            facts = {"format": 2, "dataset": output.place.dataset, "etas": solver.settings.with_eta}
+            Journal.create(output.folder / _JOURNAL, facts | header)
+        except BaseException:
+            shutil.rmtree(output.folder, ignore_errors=True)
+            raise
 
     def _check(self, solver: BlockSolver) -> None:
         """Raise OfflineError unless settings and input files are those that the run to resume began with."""
         if not is_header(self.journal.header):
             raise OfflineError(
-                f"{self.folder}: the first line of its manifest is damaged; start again with force"
+                f"{self.folder}: the first line of its manifest is damaged; force=True starts again"
             )
-        if changed := changes(self.journal.header, solver):
+        header = self.journal.header
+        changed = changes(header, solver)
+        changed += differences(header.get("dataset"), self.output.place.dataset, "dataset of out")
+        if solver.settings.with_eta and not header.get("etas"):
+            changed.append("it keeps no etas, which eta_out= and plot= need on a GPU")
+        if changed:
             raise OfflineError(
                 f"{self.folder}: the run began with something else: {'; '.join(changed)}. "
-                "Resume it with what it began with, or start again with force"
+                "Resume it with what it began with, or force=True starts again"
             )
 
     def pending(self, size: int) -> list[RowRange]:
@@ -134,14 +146,17 @@ class State:
     def remove(self) -> None:
         """Delete the folder, the journal first: a folder without a journal is never resumed."""
         self.close()
+        self.output.remove_partial()
         (self.folder / _JOURNAL).unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def header_of(solver: BlockSolver) -> dict[str, Any]:
-    """Return the header of a run, its settings and input files: runs with equal headers write the same bytes."""
+    """Return the settings and input files of a run, which decide about the bytes that it writes, and their names."""
     inputs = {name: identity(source) for name, source in solver.sources.items()}
-    found: dict[str, Any] = as_json({"settings": solver.settings.compared(), "inputs": inputs})
+    names = {name: source.place.name for name, source in solver.sources.items()}
+    header = {"settings": solver.settings.compared(), "inputs": inputs, "names": names}
+    found: dict[str, Any] = as_json(header)
     return found
 
 
@@ -167,9 +182,9 @@ def open_state(output: Output, solver: BlockSolver, resume: bool, force: bool) -
     if resume and State.exists(output):
         return State(output, solver, resumes=True)
     if output.exists() and not force:
-        raise FileExistsError(17, "exists already; force replaces it", output.place.name)
+        raise FileExistsError(17, "exists already; force=True replaces it", output.place.name)
     if State.exists(output) and not force:
-        what = "is of a run that was stopped; resume it, or force a new one"
+        what = "is of a run that was stopped; resume=True goes on, force=True starts again"
         raise FileExistsError(17, what, str(output.folder))
     State.create(output, solver)
     return State(output, solver, resumes=False)
