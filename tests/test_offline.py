@@ -323,8 +323,11 @@ def test_saturation_is_told_from_the_whole_row(folder):
 
 
 def test_no_rows(folder):
+    pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
     np.save("x0.npy", np.empty((0, 4), np.float32))
-    report = offline.rescale("x0.npy", noise="sign", eps=1.0, out="v.npy", eta_out="eta.npy")
+    options = {"out": "v.npy", "eta_out": "eta.npy", "plot": "plot.png"}
+    report = offline.rescale("x0.npy", noise="sign", eps=1.0, **options)
+    assert report["deviation"] == {"max": None, "row": None}
     assert report["norm"] == {"min": None, "mean": None, "max": None}
     assert [a.shape for a in load("v", "eta")] == [(0, 4), (0,)]
 

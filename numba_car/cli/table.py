@@ -36,11 +36,12 @@ def table(report: dict[str, Any]) -> Table:
     resumed = f" ({report['rows_resumed']:,} from before)" if report["rows_resumed"] else ""
     if report["rows_resumed"] == report["rows"]:
         resumed = " (complete already)"
+    after = "" if report["norm_is_of"] == "floats" else " (after rounding)"
     largest, row = report["deviation"]["max"], report["deviation"]["row"]
     off = "-" if largest is None else f"at most {largest:.2g} (row {row})"
     rows.add_row("rows", f"{report['rows']:,}{resumed}")
     rows.add_row("eps", _spread(report["eps"]))
-    rows.add_row("achieved norm", f"{_spread(report['norm'])} (of the {report['norm_is_of']})")
+    rows.add_row("achieved norm", _spread(report["norm"]) + after)
     rows.add_row("|norm/eps - 1|", off)
     rows.add_row("saturated", _rows(report["saturated"], "cannot reach eps"))
     rows.add_row("NaN", _rows(report["nan"], "have no result"))

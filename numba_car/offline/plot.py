@@ -17,27 +17,32 @@ _BINS = 60
 _ASKED = "#D55E00"
 
 
-def _histogram(axes: Axes, values: Array) -> None:
-    """Draw a histogram of the finite values; values that differ by rounding stay in one bar."""
+def _edges(values: Array) -> Array:
+    """Return the edges of bars for finite values; those that differ by rounding get one bar."""
     values = values[np.isfinite(values)]
-    spread = np.ptp(values) if values.size else 0.0
-    middle = values.mean() if values.size else 0.0
-    margin, is_constant = max(1e-5 * abs(middle), 1e-12), spread <= 1e-5 * abs(middle)
-    around = (middle - margin, middle + margin)
-    axes.hist(values, bins=_BINS, range=around if is_constant else None, color="#0072B2")
+    low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)
+    if high - low <= 1e-5 * abs(high):
+        margin = max(1e-5 * abs(high), 1e-12)
+        low, high = low - margin, high + margin
+    return np.linspace(low, high, _BINS + 1)
+
+
+def _histogram(axes: Axes, values: Array, edges: Array) -> None:
+    """Draw a histogram of the finite values."""
+    axes.hist(values[np.isfinite(values)], bins=edges.tolist(), color="#0072B2")
     axes.ticklabel_format(axis="x", useOffset=False)
     axes.tick_params(axis="x", labelrotation=20)
     axes.set_ylabel("rows")
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _mark_eps(axes: Axes, eps: Array) -> None:
+def _mark_eps(axes: Axes, eps: Array, edges: Array) -> None:
     """Mark the norm that was asked for: a line, or the histogram of norms that differ by row."""
-    if eps.size and eps.min() == eps.max():
-        axes.axvline(eps[0], color=_ASKED, linestyle="--", label=f"asked for: {eps[0]:.7g}")
-    elif eps.size:
-        style: dict[str, Any] = {"histtype": "step", "color": _ASKED, "linestyle": "--"}
-        axes.hist(eps, bins=_BINS, label="asked for", **style)
+    style: dict[str, Any] = {"color": _ASKED, "linestyle": "--"}
+    if eps.min() == eps.max():
+        axes.axvline(eps[0], label=f"asked for: {eps[0]:.7g}", **style)
+    else:
+        axes.hist(eps, bins=edges.tolist(), histtype="step", label="asked for", **style)
     axes.legend(frameon=False)
 
 
@@ -53,11 +58,15 @@ def draw(path: Path, every: Callable[[str], Array], settings: Settings) -> None:
     )
     left, right = figure.subplots(1, 2)
     order = r"\infty" if settings.p == np.inf else f"{settings.p:g}"
-    _histogram(left, norm)
-    _mark_eps(left, eps)
+    is_by_row = eps.size and eps.min() < eps.max()
+    edges = _edges(np.append(norm, eps) if is_by_row else norm)
+    _histogram(left, norm, edges)
+    if eps.size:
+        _mark_eps(left, eps, edges)
     left.set_title("Achieved norms")
     left.set_xlabel(f"$L_{{{order}}}$ norm" + (" after rounding" if settings.round else ""))
-    _histogram(right, every("eta"))
+    eta = every("eta")
+    _histogram(right, eta, _edges(eta))
     right.set_title("Scales")
     right.set_xlabel(r"$\eta$")
     replace_file(path, lambda file: figure.savefig(file, format="png"))

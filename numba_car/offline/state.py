@@ -56,7 +56,6 @@ class State:
         """Create the folder with no row finished, in place of an older one; called by `open_state`."""
         if State.exists(output):
             Journal(output.folder / _JOURNAL).close()  # raises while another process is at work
-        output.check()
         shutil.rmtree(output.folder, ignore_errors=True)
         output.folder.mkdir()
         header = header_of(solver)
@@ -181,6 +180,7 @@ def open_state(output: Output, solver: BlockSolver, resume: bool, force: bool) -
     """Return the state of the stopped run if `resume`, or else of a new run, which replaces files only with `force`."""
     if resume and State.exists(output):
         return State(output, solver, resumes=True)
+    output.check()
     if output.exists() and not force:
         raise FileExistsError(17, "exists already; force=True replaces it", output.place.name)
     if State.exists(output) and not force:
