@@ -67,7 +67,7 @@ def rescale(
     force: bool = False,
     scheduler: str | None = None,
     workers: int | None = None,
-    progress: Progress | bool = False,
+    progress: Progress | bool | None = None,
 ) -> dict[str, Any]:
     r"""Rescale all rows of a file into another, block by block: `numba_car.rescale` on disk.
 
