@@ -220,6 +220,24 @@ def test_several_datasets_in_one_file(x, expected, h5py):
     assert not Path("v.h5.partial").exists()
 
 
+def test_input_and_output_in_one_file(x, expected, h5py):
+    with h5py.File("all.h5", "w") as file:
+        file["x"] = x
+        file["low"] = np.full((3, 1, 1), 0.0)
+    call = {"out": "all.h5:/v", "bounds": ("all.h5:/low", 1.0)} | CALL
+    with pytest.raises(ValueError, match="out must not be the file of x"):
+        offline.rescale("all.h5:/x", **call | {"out": "all.h5:x"})
+    offline.rescale("all.h5:/x", **call)
+    with h5py.File("all.h5", "r+") as file:
+        np.testing.assert_array_equal(file["v"][:], expected)
+        file["another"] = 1
+    assert offline.rescale("all.h5:/x", resume=True, **call)["rows_resumed"] == ROWS
+    with h5py.File("all.h5", "r+") as file:
+        file["x"][20] = 0.5
+    with pytest.raises(offline.OfflineError, match=r"x \(all\.h5:/x\)\.sample_crc32 was"):
+        offline.rescale("all.h5:/x", resume=True, **call)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("a/x/v", "a/x is a dataset, not a group"), ("a", "is a group, not a dataset")],
@@ -353,6 +371,14 @@ def test_a_cluster_loses_nothing(x, zarr, small_shards, cluster):
     assert 100 <= report["rows_resumed"] < ROWS
     assert contents("v.zarr") == contents("whole.zarr")
     assert Path("eta.npy").read_bytes() == Path("eta0.npy").read_bytes()
+
+
+def test_what_is_no_address_of_a_scheduler(x, zarr):
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    message = "^scheduler must be local or an address such as .*, found 'nowhere': missing port"
+    with pytest.raises(ValueError, match=message):
+        offline.rescale("x.npy", out="v.zarr", scheduler="nowhere", **CALL)
+    assert [path.name for path in Path().iterdir()] == ["x.npy"]
 
 
 def test_a_lost_scheduler_is_named(x, zarr, small_shards, monkeypatch):

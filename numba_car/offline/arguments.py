@@ -69,21 +69,22 @@ def check_kinds(x: Any, delta: Any, out: Any, eps: Any, bounds: tuple[Any, Any])
             check_place("each of bounds", bound, "a number, None, ")
 
 
-def _path_of(name: File) -> str:
-    """Return the absolute path, without symbolic links, of a file or a URL."""
+def _location(name: File) -> tuple[str, str]:
+    """Return the absolute path, without symbolic links, of a file or a URL; and the dataset in it."""
     try:
-        return os.path.realpath(place_of(name).path)
+        place = place_of(name)
     except ValueError:  # a report or a plot
-        return os.path.realpath(name)
+        return os.path.realpath(name), ""
+    return os.path.realpath(place.path), place.dataset.strip("/")
 
 
 def check_distinct(inputs: dict[str, Any], outputs: dict[str, File | None]) -> None:
     """Raise ValueError if an output would overwrite an input or another output."""
-    taken = {_path_of(file): name for name, file in inputs.items() if isinstance(file, str)}
+    taken = {_location(file): name for name, file in inputs.items() if isinstance(file, str)}
     for name, file in outputs.items():
         if file is None:
             continue
-        first = taken.setdefault(_path_of(file), name)
+        first = taken.setdefault(_location(file), name)
         if first != name:
             raise ValueError(f"{name} must not be the file of {first}, found {os.fspath(file)!r}")
 

@@ -65,7 +65,7 @@ def finished_record(
     files = record["files"]
     if record.get("format") != _FORMAT or not isinstance(files.get("side_files"), dict):
         return None
-    changed = changes(record, solver)
+    changed = changes(record, solver, output)
     changed += differences(files.get("out"), _identity_of(output), "out")
     if changed:
         raise OfflineError(

@@ -27,20 +27,24 @@ class Source:
     def __init__(self, place: Place) -> None:
         self.place = place
         try:
-            self._dataset = h5py.File(place.path, "r").get(place.dataset)
+            with h5py.File(place.path, "r") as file:
+                self._look_at(file.get(place.dataset))
         except OSError as error:
             raise OfflineError(f"{place.name}: not a whole HDF5 file: {error}") from error
-        if not isinstance(self._dataset, h5py.Dataset):
-            raise OfflineError(f"{place.name}: there is no such dataset in {place.path}")
-        if self._dataset.shape is None:
-            raise OfflineError(f"{place.name}: is empty, without even a shape")
-        self.shape, self.dtype = self._dataset.shape, self._dataset.dtype
-        chunks = self._dataset.chunks
+
+    def _look_at(self, dataset: Any) -> None:
+        """Take over what there is to know of a dataset, or raise OfflineError."""
+        if not isinstance(dataset, h5py.Dataset):
+            raise OfflineError(f"{self.place.name}: there is no such dataset in {self.place.path}")
+        if dataset.shape is None:
+            raise OfflineError(f"{self.place.name}: is empty, without even a shape")
+        self.shape, self.dtype, chunks = dataset.shape, dataset.dtype, dataset.chunks
         self.held = int(np.prod(chunks)) * self.dtype.itemsize if chunks else 0
 
     def read(self, start: int, stop: int) -> Array:
-        """Return rows start to stop."""
-        return np.asarray(self._dataset[start:stop])
+        """Return rows start to stop. In between the file is closed: the output may be in it, too."""
+        with h5py.File(self.place.path, "r") as file:
+            return np.asarray(file[self.place.dataset][start:stop])
 
 
 class Output(sinks.Output):

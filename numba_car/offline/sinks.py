@@ -49,6 +49,10 @@ class Output(ABC):
     def check(self) -> None:  # noqa: B027 - nothing stands in the way of most kinds
         """Raise OfflineError if something stands in the way that `force` does not replace."""
 
+    def is_in(self, path: str) -> bool:
+        """Return whether the output will be in the file of that path."""
+        return os.path.realpath(path) == os.path.realpath(self.final)
+
     def bytes_to_publish(self, size: int) -> int:  # noqa: ARG002
         """Return how many bytes an output of that size takes for a moment when it gets its name."""
         return 0

@@ -58,7 +58,7 @@ class State:
             Journal(output.folder / _JOURNAL).close()  # raises while another process is at work
         shutil.rmtree(output.folder, ignore_errors=True)
         output.folder.mkdir()
-        header = header_of(solver)
+        header = header_of(solver, output)
         try:
             with (output.folder / _RECORDS).open("wb") as file:
                 file.truncate(solver.count * RECORD.itemsize)
@@ -76,7 +76,7 @@ class State:
                 f"{self.folder}: the first line of its manifest is damaged; force=True starts again"
             )
         header = self.journal.header
-        changed = changes(header, solver)
+        changed = changes(header, solver, self.output)
         changed += differences(header.get("dataset"), self.output.place.dataset, "dataset of out")
         if solver.settings.with_eta and not header.get("etas"):
             changed.append("it keeps no etas, which eta_out= and plot= need on a GPU")
@@ -150,9 +150,15 @@ class State:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def header_of(solver: BlockSolver) -> dict[str, Any]:
-    """Return the settings and input files of a run, which decide about the bytes that it writes, and their names."""
-    inputs = {name: identity(source) for name, source in solver.sources.items()}
+def header_of(solver: BlockSolver, output: Output) -> dict[str, Any]:
+    """Return the settings and input files of a run, which decide about the bytes that it writes, and their names.
+
+    The size of a file that holds the output as well is none of an input's.
+    """
+    inputs = {
+        name: identity(source, with_file=not output.is_in(source.place.path))
+        for name, source in solver.sources.items()
+    }
     names = {name: source.place.name for name, source in solver.sources.items()}
     header = {"settings": solver.settings.compared(), "inputs": inputs, "names": names}
     found: dict[str, Any] = as_json(header)
@@ -165,9 +171,9 @@ def is_header(value: Any, *more: str) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(name), dict) for name in parts)
 
 
-def changes(before: dict[str, Any], solver: BlockSolver) -> list[str]:
+def changes(before: dict[str, Any], solver: BlockSolver, output: Output) -> list[str]:
     """Return a text, with both values, for each setting and input in which a solver differs from a header."""
-    now = header_of(solver)
+    now = header_of(solver, output)
     found = differences(before["settings"], now["settings"])
     for name in {**before["inputs"], **now["inputs"]}:
         source = solver.sources.get(name)
