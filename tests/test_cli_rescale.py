@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -314,6 +315,7 @@ main()
         subprocess.run(["umount", str(small)], check=True)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to all processes of a console")
 def test_an_interrupt_leaves_one_line_and_something_to_resume():
     np.save("x.npy", np.zeros((200_000, 300), np.uint8))
     command = [sys.executable, "-m", "numba_car.cli", "rescale", "x.npy", *NOISE]

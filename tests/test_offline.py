@@ -137,6 +137,13 @@ def test_input_range_and_bounds(folder):
     delta, v = load("delta", "v")
     expected = car.rescale((x - 10) / 5.0 - 1, delta.astype(float), 2.0, bounds=(-1, 1))
     np.testing.assert_allclose(v, expected, atol=1e-12)
+    x[30, 2, 1, 0] = 25
+    np.save("x16.npy", x)
+    message = (
+        r"^x16\.npy, row 30, index \(2, 1, 0\): input_range must hold all integers of x, found 25$"
+    )
+    with pytest.raises(offline.OfflineError, match=message):
+        offline.rescale("x16.npy", "delta.npy", eps=2.0, out="v.npy", force=True, **options)
 
 
 def bounds_of(shape):

@@ -111,6 +111,7 @@ def test_sigkill_loses_nothing(folder, monkeypatch, out, package, kills):
     assert not Path(f"{place}.partial").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to all processes of a console")
 def test_an_interrupt_stops_at_once(whole):
     process = start()
     for _ in range(3):

@@ -1,7 +1,6 @@
 """Zarr, HDF5 and a Dask cluster: the same rows, the same bytes, and nothing lost there either."""
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -220,6 +219,22 @@ def test_several_datasets_in_one_file(x, expected, h5py):
     assert not Path("v.h5.partial").exists()
 
 
+@pytest.mark.parametrize("place", ["rename", "sync_folder"])
+def test_a_crash_while_a_dataset_is_added(x, expected, h5py, monkeypatch, place):
+    """Before the file is replaced and after it."""
+    with h5py.File("v.h5", "w") as file:
+        file["x"] = x
+    with monkeypatch.context() as patch:
+        patch.setattr(f"numba_car.offline.hdf5.{place}", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            offline.rescale("x.npy", out="v.h5:/v", **CALL)
+    assert offline.rescale("x.npy", out="v.h5:/v", resume=True, **CALL)["rows_resumed"] == ROWS
+    with h5py.File("v.h5", "r") as file:
+        np.testing.assert_array_equal(file["v"][:], expected)
+        np.testing.assert_array_equal(file["x"][:], x)
+    assert not Path("v.h5.partial").exists()
+
+
 def test_input_and_output_in_one_file(x, expected, h5py):
     with h5py.File("all.h5", "w") as file:
         file["x"] = x
@@ -365,7 +380,7 @@ def test_a_cluster_loses_nothing(x, zarr, small_shards, cluster):
     call = CALL | {"out": "v.zarr", "eta_out": "eta.npy", "scheduler": address}
     with pytest.raises(RuntimeError, match="stop here"):
         offline.rescale("x.zarr", progress=progress, **call)
-    assert workers[0].wait() == -signal.SIGKILL
+    assert workers[0].wait() != 0
     assert not Path("v.zarr").exists()
     report = offline.rescale("x.zarr", resume=True, **call)
     assert 100 <= report["rows_resumed"] < ROWS

@@ -32,10 +32,8 @@ Examples:
   numba-car rescale x.npy delta.npy --eps eps.npy --eta-out eta.npy -o v.npy
   numba-car rescale x.zarr --noise sign --eps 0.03 --p inf -o v.zarr --resume
 """
-_files, _norm = (
-    group("Files"),
-    group("Size of the perturbation: --eps or --eps-uniform is required"),
-)
+_files = group("Files")
+_norm = group("Size of the perturbation: --eps or --eps-uniform is required")
 _directions = group("Directions: the file DELTA or --noise is required")
 _machine, _running = group("Machine"), group("Running")
 _FILE = {"metavar": "FILE"}
@@ -61,13 +59,7 @@ def _choice(*values: str) -> dict[str, Any]:
 @click.command(cls=GroupedCommand, epilog=_EXAMPLES)
 @click.argument("x")
 @click.argument("delta", required=False)
-@_files(
-    "-o",
-    "--out",
-    required=True,
-    **_FILE,
-    help="The file to write, of any kind that X may be.",
-)
+@_files("-o", "--out", required=True, **_FILE, help="The file to write, of any kind that X may be.")
 @_files(
     "--eta-out",
     **_FILE,
@@ -120,12 +112,7 @@ def _choice(*values: str) -> dict[str, Any]:
     **_choice("keep", "fail"),
     help="Whether rows with NaN or infinite input become NaN or end the run.",
 )
-@_machine(
-    "--memory",
-    default="2GiB",
-    metavar="SIZE",
-    help="How much memory the process may take.",
-)
+@_machine("--memory", default="2GiB", metavar="SIZE", help="How much memory the process may take.")
 @_machine("--num-threads", **_CPUS, help="How many threads to compute on.")
 @_machine(
     "--device",

@@ -172,6 +172,8 @@ class BlockSolver:
         records["eps"] = eps
         try:
             box.check()
+            if settings.input_range:
+                box.check_integers(raw)
             x = box.scale(raw, self.compute_dtype)
             if settings.round and box.step and hasattr(self.functions, "rescale_on_grid"):
                 out, records["eta"] = self._rescale_on_grid(raw, delta, eps, box)

@@ -68,6 +68,14 @@ class Box:
             found = f"{lower[place]} and {upper[place]}{where}"
             raise ValueError(f"bounds must be finite and apart for integers, found {found}")
 
+    def check_integers(self, raw: Array) -> None:
+        """Raise ValueError if x has an integer outside those that stand for the bounds."""
+        low, high = self.integers or (-np.inf, np.inf)
+        if raw.size and not (low <= raw.min() and raw.max() <= high):
+            place = tuple(map(int, np.argwhere((raw < low) | (raw > high))[0]))
+            found = f"found {raw[place]} at index {place}"
+            raise ValueError(f"input_range must hold all integers of x, {found}")
+
     @property
     def sides(self) -> tuple[Any, Any]:
         """Both bounds, infinite where there is none."""

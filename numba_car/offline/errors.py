@@ -18,11 +18,8 @@ _EXTRAS |= {"matplotlib": "demo", "skimage": "demo", "click": "cli", "rich": "cl
 _PLACE = re.compile(
     r"(?:: \d+ of \d+ elements do not, the first)? at (?:index|row) \((\d+)(?:,\)|, (.*?)\)|\))"
 )
-_FILES_OF = {
-    "x": ("x",),
-    "eps": ("eps",),
-    "bounds": ("lower", "upper"),
-}  # by a message's first word
+# By the first word of a message.
+_FILES_OF = {"x": ("x",), "input_range": ("x",), "eps": ("eps",), "bounds": ("lower", "upper")}
 
 
 class OfflineError(RuntimeError):

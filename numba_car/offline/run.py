@@ -28,7 +28,7 @@ from numba_car.offline.finished import (
     write_record,
 )
 from numba_car.offline.formats import output_of
-from numba_car.offline.loop import Progress, costs, loop_on, run_blocks
+from numba_car.offline.loop import Loop, Progress, costs, loop_on, run_blocks
 from numba_car.offline.memory import rows_per_block
 from numba_car.offline.places import File
 from numba_car.offline.progress import shown
@@ -87,8 +87,8 @@ def rescale(
     out : path
         The file to write.
     eps : float, array or path, optional
-        The norm of every row, or an array or a file of one per row, in the units of `bounds`: 8-bit
-        pixels under the default bounds are scaled to [0, 1], and under ``bounds=(0, 255)`` they are not.
+        The norm of every row, or an array or a file of one per row. It is in the units of `bounds`:
+        the 255 of 8-bit pixels counts as 1 with the default bounds, and as 255 with ``(0, 255)``.
     eps_uniform : pair of float, optional
         Draw eps of each row between these instead.
     noise : {"gaussian", "uniform", "laplace", "sign"}, optional
@@ -222,11 +222,7 @@ def rescale(
             if scheduler is None:
                 _ = solver.functions  # raises where there is no such device
             with closing(open_state(output, solver, resume, force)) as state:
-                found = _run(solver, state, size, loop, show, side_files)
-                if report is not None:
-                    write_json(Path(report), found)
-                write_record(output, state.journal.header, found, side_files)
-                state.remove()
+                found = _run(solver, state, size, loop, show, side_files, report)
         elif report is not None:
             write_json(Path(report), found)
     return found
@@ -263,13 +259,26 @@ def _finished(
     return report | costs(solver, solver.count, began)
 
 
-def _run(solver: BlockSolver, state: State, *arguments: Any) -> dict[str, Any]:
-    """Do what `run_blocks` does; an error that comes before any row is finished leaves no state behind."""
+def _run(
+    solver: BlockSolver,
+    state: State,
+    size: int,
+    loop: Loop,
+    show: Progress,
+    side_files: SideFiles,
+    report: File | None,
+) -> dict[str, Any]:
+    """Run to the end and return the report; an error that comes before any row is finished leaves nothing."""
     try:
-        return run_blocks(solver, state, *arguments)
+        found = run_blocks(solver, state, size, loop, show, side_files)
+        if report is not None:
+            write_json(Path(report), found)
+        write_record(state.output, state.journal.header, found, side_files)
     except Exception as error:
         if isinstance(error, OSError):
             describe_full_disk(error, str(state.folder), resumable=bool(state.journal.done))
         if not state.journal.done:
             state.remove()
         raise
+    state.remove()
+    return found
