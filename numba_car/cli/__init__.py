@@ -11,6 +11,4 @@ def main() -> None:
         if error.name not in ("click", "rich"):
             raise
         sys.exit(f"numba-car needs {error.name}; install it with: pip install 'numba_car[cli]'")
-    except KeyboardInterrupt:
-        sys.exit(130)
     app(prog_name="numba-car")
