@@ -2,10 +2,13 @@
 
 import re
 
+import click
 from docutils import nodes
+from docutils.parsers.rst import Directive
 from docutils.utils.math.latex2mathml import tex2mathml
 
 import numba_car
+from numba_car.cli.app import app
 
 project = "numba_car"
 author = "The numba_car developers"
@@ -64,9 +67,26 @@ def trim_blocks(_app, tree):
         block[:] = [nodes.Text(block.astext().rstrip())]
 
 
-def setup(app):
+class CommandHelp(Directive):
+    """Write what `numba-car COMMAND --help` prints, a section for every command."""
+
+    def run(self):
+        """Return the sections."""
+        group = app.make_context("numba-car", [], resilient_parsing=True, terminal_width=88)
+        sections = []
+        for name, command in app.commands.items():
+            text = click.Context(command, parent=group, info_name=name).get_help()
+            section = nodes.section(ids=[name])
+            section += nodes.title(text=f"numba-car {name}")
+            section += nodes.literal_block(text, text, language="text")
+            sections.append(section)
+        return sections
+
+
+def setup(sphinx):
     """Tell Sphinx what of the above is for when."""
+    sphinx.add_directive("command-help", CommandHelp)
     renderers = (write_mathml, None)
-    app.add_html_math_renderer("mathml", inline_renderers=renderers, block_renderers=renderers)
-    app.connect("include-read", point_to_pages)
-    app.connect("doctree-read", trim_blocks)
+    sphinx.add_html_math_renderer("mathml", inline_renderers=renderers, block_renderers=renderers)
+    sphinx.connect("include-read", point_to_pages)
+    sphinx.connect("doctree-read", trim_blocks)

@@ -10,7 +10,7 @@ import pytest
 
 import numba_car as car
 
-pytest.importorskip("click", reason="the command line needs click")
+click = pytest.importorskip("click", reason="the command line needs click")
 pytest.importorskip("rich", reason="the command line needs rich")
 
 from click.testing import CliRunner, Result
@@ -111,18 +111,35 @@ def test_usage_errors_exit_with_2(arguments):
 def test_help_shows_every_option_with_its_default(name):
     result = invoke(name, "--help")
     assert result.exit_code == 0
-    options = [option for option in app.commands[name].params if option.param_type_name == "option"]
-    for option in options:
-        assert option.opts[0] in result.output
+    text = "".join(result.output.split())  # wherever lines are broken
+    for option in (p for p in app.commands[name].params if isinstance(p, click.Option)):
+        assert option.opts[0] in text
+        assert "".join(option.help.split()) in text
+        if isinstance(option.default, (str, int)) and not option.is_flag:
+            assert f"[default:{option.default}" in text
+    assert "(none)" not in text
     assert max(map(len, result.output.splitlines())) <= 80
-    shown = result.output.count("[default:") + result.output.count("[required]")
-    assert shown == len(options)
 
 
 def test_help_names_every_command():
     result = invoke("--help")
     assert result.exit_code == 0
     assert all(re.search(rf"^  {name}\b", result.output, re.MULTILINE) for name in app.commands)
+
+
+def test_python_m():
+    command = [sys.executable, "-m", "numba_car", "--version"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout == f"numba-car, version {car.__version__}\n"
+
+
+def test_ctrl_c_ends_with_the_status_of_an_interrupt(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("numba_car._jit.cache_folder", interrupted)
+    result = invoke("info")
+    assert (result.exit_code, result.output) == (130, "Error: stopped\n")
 
 
 def test_version():

@@ -179,7 +179,7 @@ def test_a_stopped_run_without_shards(folder):
     zarr.create_array(
         "v.zarr.partial/data.zarr", shape=(ROWS, N), chunks=(3, N), dtype="f8", overwrite=True
     )
-    with pytest.raises(offline.OfflineError, match=r"data\.zarr: damaged; start again with force"):
+    with pytest.raises(offline.OfflineError, match=r"data\.zarr: damaged; force=True starts again"):
         offline.rescale("whole.npy", resume=True, **call)
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,8 +50,11 @@ def test_it_is_rescale_in_blocks(folder, small_blocks):
     assert 0 < solution.saturated.sum() < ROWS
     assert report["saturated"]["indices"] == np.flatnonzero(solution.saturated).tolist()
     norms = np.linalg.norm((v.astype(float) - x).reshape(ROWS, -1), axis=1)
-    found = [report["norm"][name] for name in ("min", "mean", "max")]
-    np.testing.assert_allclose(found, [norms.min(), norms.mean(), norms.max()], rtol=1e-12)
+    for name, values in {"norm": norms, "eps": eps}.items():
+        expected = {"min": values.min(), "mean": values.mean(), "max": values.max()}
+        assert report[name] == pytest.approx(expected, rel=1e-12)
+    off = np.where(solution.saturated, 0, np.abs(norms / eps - 1))
+    assert report["deviation"] == {"max": pytest.approx(off.max()), "row": off.argmax()}
     assert json.loads((folder / "report.json").read_text()) == report
     assert [done for done, _, _ in seen] == [0, 5, 10, 15, 20, 25, 30, 35, ROWS]
     names = {"x.npy", "delta.npy", "eps.npy", "v.npy", "v.npy.run.json", "eta.npy", "report.json"}
@@ -133,6 +137,13 @@ def test_input_range_and_bounds(folder):
     delta, v = load("delta", "v")
     expected = car.rescale((x - 10) / 5.0 - 1, delta.astype(float), 2.0, bounds=(-1, 1))
     np.testing.assert_allclose(v, expected, atol=1e-12)
+    x[30, 2, 1, 0] = 25
+    np.save("x16.npy", x)
+    message = (
+        r"^x16\.npy, row 30, index \(2, 1, 0\): input_range must hold all integers of x, found 25$"
+    )
+    with pytest.raises(offline.OfflineError, match=message):
+        offline.rescale("x16.npy", "delta.npy", eps=2.0, out="v.npy", force=True, **options)
 
 
 def bounds_of(shape):
@@ -201,7 +212,7 @@ def test_bounds_that_do_not_broadcast(folder, shape):
         (np.full((8, 8), np.nan), r"^lower\.npy: bounds must not be nan"),
         (
             np.where(np.arange(ROWS) < 17, 0, 2).reshape(-1, 1, 1, 1),
-            r"lower\.npy, rows 15 to 19 .*counted from 15.*lower <= upper.*\(2, 0, 0, 0\)",
+            r"^lower\.npy, row 17, index \(0, 0, 0\): bounds must have lower <= upper, found 2 > 1$",
         ),
     ],
     ids=["row", "nan", "rows"],
@@ -225,9 +236,75 @@ def test_bad_rows(folder, small_blocks):
         offline.rescale("x.npy", "delta.npy", nan="fail", force=True, **options)
     x[20, 1, 0, 0] = 1.5
     np.save("x.npy", x)
-    message = r"x\.npy and delta\.npy, rows 20 to 24 .*index \(0, 1, 0, 0\)"
+    message = r"^x\.npy, row 20, index \(1, 0, 0\): x must lie within its bounds: 1\.5 is above upper = 1\.0"
     with pytest.raises(offline.OfflineError, match=message):
         offline.rescale("x.npy", "delta.npy", force=True, **options)
+
+
+def test_a_bad_eps_is_named_by_its_row_in_the_file(folder, small_blocks):
+    eps = np.ones(ROWS)
+    eps[33] = -1
+    np.save("eps.npy", eps)
+    message = r"^eps\.npy, row 33: eps must be finite and not negative, found -1\.0$"
+    with pytest.raises(offline.OfflineError, match=message):
+        offline.rescale("x.npy", "delta.npy", eps="eps.npy", out="v.npy")
+    with pytest.raises(ValueError, match=r"eps must be .*, found -1\.0 at index \(33,\)"):
+        offline.rescale("x.npy", "delta.npy", eps=eps, out="w.npy")
+    assert not Path("w.npy.partial").exists()
+
+
+@pytest.mark.parametrize("shape", [(ROWS,), (ROWS, 1)])
+def test_eps_in_an_array(folder, small_blocks, shape):
+    (eps,) = load("eps")
+    offline.rescale("x.npy", "delta.npy", eps="eps.npy", out="v.npy")
+    report = offline.rescale("x.npy", "delta.npy", eps=eps.reshape(shape), out="w.npy")
+    np.testing.assert_array_equal(*load("v", "w"))
+    assert report["parameters"]["eps"].keys() == {"shape", "dtype", "crc32"}
+    with pytest.raises(offline.OfflineError, match=r"eps\.crc32 was"):
+        offline.rescale("x.npy", "delta.npy", eps=eps / 2, out="w.npy", resume=True)
+
+
+def test_a_start_that_is_refused_leaves_nothing(folder, small_blocks):
+    """Neither in the first block nor before it; a later block leaves what is finished."""
+    (x,) = load("x")
+    before = set(folder.iterdir())
+    np.save("x.npy", x + np.float32(9))
+    with pytest.raises(offline.OfflineError, match=r"x\.npy, row 0, index \(0, 0, 0\)"):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy")
+    assert set(folder.iterdir()) == before
+    x[30] = 9
+    np.save("x.npy", x)
+    with pytest.raises(offline.OfflineError, match=r"x\.npy, row 30, index \(0, 0, 0\)"):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy")
+    assert Path("v.npy.partial").exists()
+
+
+def test_a_disk_without_the_space_is_told_before_the_run(folder, monkeypatch):
+    def usage(path):
+        return SimpleNamespace(free=20_000)
+
+    monkeypatch.setattr("numba_car.offline.space.shutil.disk_usage", usage)
+    before = set(folder.iterdir())
+    with pytest.raises(OSError, match=r"the output takes \d+\.\d kB, and 20\.0 kB are free"):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy")
+    assert set(folder.iterdir()) == before
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    with pytest.warns(RuntimeWarning, match=r"v\.zarr: without compression the output takes"):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.zarr")
+
+
+def test_the_bar(folder, capsys, monkeypatch):
+    """It needs a terminal, or else nothing is printed."""
+    pytest.importorskip("rich", reason="the bar is one of rich")
+    offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", progress=True)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", progress=True, force=True)
+    assert f"{ROWS}/{ROWS}" in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, "numba_car.offline.bar")
+    monkeypatch.setitem(sys.modules, "rich", None)
+    with pytest.raises(ModuleNotFoundError, match=r"progress=True needs rich.*numba_car\[cli\]"):
+        offline.rescale("x.npy", "delta.npy", eps=1.0, out="v.npy", progress=True, force=True)
 
 
 def test_infeasible(folder, small_blocks):
@@ -253,8 +330,11 @@ def test_saturation_is_told_from_the_whole_row(folder):
 
 
 def test_no_rows(folder):
+    pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
     np.save("x0.npy", np.empty((0, 4), np.float32))
-    report = offline.rescale("x0.npy", noise="sign", eps=1.0, out="v.npy", eta_out="eta.npy")
+    options = {"out": "v.npy", "eta_out": "eta.npy", "plot": "plot.png"}
+    report = offline.rescale("x0.npy", noise="sign", eps=1.0, **options)
+    assert report["deviation"] == {"max": None, "row": None}
     assert report["norm"] == {"min": None, "mean": None, "max": None}
     assert [a.shape for a in load("v", "eta")] == [(0, 4), (0,)]
 
@@ -300,34 +380,62 @@ def test_saturation_at_the_largest_float(folder):
         assert report["saturated"]["count"] == count
 
 
-def test_the_plot(folder):
+def test_the_plot(folder, monkeypatch):
+    """Its titles, what it says of bad rows, and eps: one number, or one for each row."""
     pytest.importorskip("matplotlib", reason="the plot needs matplotlib")
-    offline.rescale("x.npy", "delta.npy", eps="eps.npy", out="v.npy", plot="plot.png")
-    assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
+    from matplotlib.figure import Figure
+
+    figures, save = [], Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k))
+    )
+    (delta,) = load("delta")
+    delta[11] = np.nan
+    np.save("delta.npy", delta)
+    for eps, label in (("eps.npy", "asked for"), (3.5, "asked for: 3.5")):
+        report = offline.rescale(
+            "x.npy", "delta.npy", eps=eps, out="v.npy", plot="plot.png", force=True
+        )
+        assert (folder / "plot.png").read_bytes().startswith(b"\x89PNG")
+        left, right = figures[-1].axes
+        assert (left.get_title(), right.get_title()) == ("Achieved norms", "Scales")
+        assert [text.get_text() for text in left.get_legend().get_texts()] == [label]
+        count, largest = report["saturated"]["count"], report["deviation"]["max"]
+        assert f"{ROWS} rows, {count} saturated, 1 NaN; " in figures[-1].get_suptitle()
+        assert figures[-1].get_suptitle().endswith(f": {largest:.2g}")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"noise": "sign"}, "one of delta, noise, found delta and noise"),
-        ({"delta": None}, "one of delta, noise, found none"),
-        ({"eps": None}, "one of eps, eps_uniform, found none"),
+        ({"noise": "sign"}, "give either delta= or noise=, found delta= and noise="),
+        ({"delta": None}, "give either delta= or noise=, found neither"),
+        ({"eps": None}, "give either eps= or eps_uniform=, found neither"),
         ({"eps": -1.0}, "eps must be finite"),
         ({"eps": None, "eps_uniform": (2, 1)}, "eps_uniform must be two finite numbers in order"),
         ({"p": 0}, r"p must be in \(0, inf\]"),
         ({"bounds": (1, 0)}, "lower <= upper"),
-        ({"bounds": (0, "one")}, r"must end in \.npy.*'one'"),
-        ({"infeasible": "maybe"}, "infeasible must be one of"),
+        (
+            {"bounds": (0, "one")},
+            r"each of bounds must be a number, None, a file that .*, found 'one'",
+        ),
+        ({"eps": "thirty"}, r"eps must be a number, a file that ends in \.npy.*, found 'thirty'"),
+        ({"x": "x.txt"}, r"x must be a file that ends in \.npy.*, found 'x\.txt'"),
+        ({"infeasible": "warn"}, "infeasible must be one of saturate, nan, raise, found 'warn'"),
         ({"nan": "drop"}, "nan must be one of keep, fail"),
         ({"dtype": "int8"}, "dtype must be one of"),
         ({"device": "tpu"}, "device must be one of cpu, cuda"),
         ({"seed": -1}, "seed must be an integer from 0"),
         ({"seed": 1.5}, "seed must be an integer from 0"),
-        ({"eps": np.ones(2)}, "eps must be a number or a file"),
+        (
+            {"eps": np.ones(2)},
+            r"eps must have one eps for each of 37 rows of x, found shape \(2,\)",
+        ),
         ({"eps": None, "eps_uniform": (1, 2, 3)}, "eps_uniform must be two numbers"),
         ({"workers": 0}, "workers must be an integer of at least 1"),
-        ({"out": "v.txt"}, r"must end in \.npy"),
-        ({"round": True}, r"round must be False unless x holds integers.*x\.npy"),
+        ({"out": "v.txt"}, r"out must be a file that ends in \.npy"),
+        ({"input_range": (0, 9)}, r"input_range= needs integers in x, found float32 in x\.npy"),
+        ({"round": True}, r"round=True needs integers in x, found float32 in x\.npy"),
         ({"memory": "100 MB"}, "memory must be at least .* MiB"),
         ({"memory": "much"}, "memory must be a size such as 2GiB"),
         ({"out": "./x.npy", "force": True}, r"out must not be the file of x, found '\./x\.npy'"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from numba_car import offline
+from numba_car import _numpy, offline
 from numba_car.offline import journal, memory
 from numba_car.offline.sinks import FlatSink
 
@@ -74,7 +74,7 @@ def stopped_after(blocks, monkeypatch, **changes):
 
     with monkeypatch.context() as patch:
         patch.setattr(FlatSink, "write", failing)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=r"No space left.*; resume=True goes on"):
             offline.rescale("x.npy", **CALL | changes)
 
 
@@ -84,10 +84,8 @@ def contents(name):
     return {str(f.relative_to(path)): f.read_bytes() for f in files if f.is_file()}
 
 
-@pytest.mark.parametrize(
-    ("out", "package", "kills"), [("npy", None, 4), ("zarr", "zarr", 3), ("h5:/a/v", "h5py", 3)]
-)
-def test_sigkill_loses_nothing(folder, monkeypatch, out, package, kills):
+@pytest.mark.parametrize(("out", "package"), [("npy", None), ("zarr", "zarr"), ("h5:/a/v", "h5py")])
+def test_sigkill_loses_nothing(folder, monkeypatch, out, package):
     if package:
         pytest.importorskip(package, reason=f"{package} is not installed")
     if out == "zarr":
@@ -97,9 +95,9 @@ def test_sigkill_loses_nothing(folder, monkeypatch, out, package, kills):
     call = CALL | {"out": f"v.{out}"}
     place = f"v.{out}".partition(":")[0]
     rng = random.Random(0)
-    for _ in range(kills):
+    for blocks in (1, 3):  # of 12, each of which waits for a word; the first of 3 is stored
         process = start(pace="sys.stdin.readline()", **call)
-        for _ in range(rng.randint(1, 3)):  # of 12 blocks, each of which waits for a word
+        for _ in range(blocks):
             assert process.stdout.readline()
             print(file=process.stdin, flush=True)
         time.sleep(rng.uniform(0, 0.02))
@@ -111,6 +109,7 @@ def test_sigkill_loses_nothing(folder, monkeypatch, out, package, kills):
     assert not Path(f"{place}.partial").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to all processes of a console")
 def test_an_interrupt_stops_at_once(whole):
     process = start()
     for _ in range(3):
@@ -132,8 +131,9 @@ def test_a_full_disk(whole, monkeypatch):
 
 
 def test_the_report_and_etas_know_of_all_rows(folder, monkeypatch):
+    """Also where no etas were asked for at first."""
     whole = offline.rescale("x.npy", eta_out="eta0.npy", **CALL | {"out": "whole.npy"})
-    stopped_after(6, monkeypatch, eta_out="eta.npy")
+    stopped_after(6, monkeypatch)
     report = offline.rescale("x.npy", eta_out="eta.npy", resume=True, **CALL)
     assert report["norm"] == whole["norm"]
     assert Path("eta.npy").read_bytes() == Path("eta0.npy").read_bytes()
@@ -163,7 +163,7 @@ def test_a_torn_line_of_the_manifest(whole, monkeypatch, torn):
 def test_killed_after_the_rename(whole, monkeypatch):
     """The output has its name, and the state is still there: resuming cleans up."""
     with monkeypatch.context() as patch:
-        patch.setattr("numba_car.offline.run.summary", lambda *_: 1 / 0)
+        patch.setattr("numba_car.offline.loop.summary", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             offline.rescale("x.npy", **CALL)
     assert Path("v.npy").exists()
@@ -213,6 +213,16 @@ def test_a_changed_input_is_refused(folder, monkeypatch, small, row):
     os.utime("x.npy", ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(offline.OfflineError, match=r"x \(x\.npy\)\.sample_crc32 was \d+, is \d+"):
         offline.rescale("x.npy", resume=True, **CALL)
+
+
+def test_etas_that_a_gpu_did_not_keep_are_refused(folder, monkeypatch):
+    pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
+    monkeypatch.setattr("numba_car._cuda.device_memory.check_driver", lambda: None)
+    monkeypatch.setattr("numba_car.offline.blocks.functions_on", lambda *_, **__: _numpy)
+    stopped_after(2, monkeypatch, device="cuda")
+    with pytest.raises(offline.OfflineError, match="keeps no etas, which eta_out= and plot= need"):
+        offline.rescale("x.npy", resume=True, device="cuda", eta_out="eta.npy", **CALL)
+    assert offline.rescale("x.npy", resume=True, device="cuda", **CALL)["rows_resumed"] == 10
 
 
 def test_a_changed_bound_is_refused(folder, monkeypatch):

@@ -24,6 +24,7 @@ PACKAGE = Path(car.__file__).parent
 
 # Each layer may import from itself and from those after it.
 LAYERS = (
+    ("__main__",),
     ("cli",),
     ("offline",),
     ("__init__", "cuda", "kernels"),

@@ -1,4 +1,4 @@
-"""The command line, `numba-car`."""
+"""The command line: `numba-car`, or `python -m numba_car` where scripts are not on the path."""
 
 import sys
 

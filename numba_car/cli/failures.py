@@ -1,38 +1,79 @@
-"""Errors as one line on stderr, with exit status 1 or 2."""
+"""Errors as one line on stderr that speaks of options, and the status of an interrupt."""
 
 from __future__ import annotations
 
+import re
 import signal
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import click
-
-_EXTRAS = {"zarr": "zarr", "fsspec": "zarr", "h5py": "hdf5", "dask": "dask", "distributed": "dask"}
-_EXTRAS |= {"matplotlib": "demo", "skimage": "demo"}
 
 
 class _UsageError(click.ClickException):
     exit_code = 2
 
 
+class Stopped(click.ClickException):
+    """Ctrl-C, with the status that shells give it."""
+
+    exit_code = 128 + signal.SIGINT
+
+
 @contextmanager
 def one_line_errors(traceback: bool) -> Iterator[None]:
-    """Turn exceptions into one line: status 2 for wrong arguments, 1 for all else."""
+    """Turn exceptions into one line: status 2 for wrong arguments, 130 for Ctrl-C, 1 for all else."""
     from numba_car.offline import OfflineError
 
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
+            yield
     except KeyboardInterrupt:
-        raise click.ClickException(
-            "stopped; the same command with --resume goes on from here"
-        ) from None
+        raise Stopped("stopped; the same command with --resume goes on from here") from None
     except (ValueError, TypeError, OSError, OfflineError, ModuleNotFoundError) as error:
         if traceback:
             raise
         usage = isinstance(error, (ValueError, TypeError))
-        raise (_UsageError if usage else click.ClickException)(_line(error)) from error
+        line = with_options(_line(error), _options())
+        raise (_UsageError if usage else click.ClickException)(line) from error
+
+
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    """Write a warning in one line."""
+    click.echo(f"Warning: {message}", err=True)
+
+
+def _options() -> dict[str, str]:
+    """Return what the command that runs calls its parameters, by their names in Python."""
+    context = click.get_current_context(silent=True)
+    return {
+        str(param.name): max(param.opts, key=len)
+        if param.param_type_name == "option"
+        else param.human_readable_name
+        for param in (context.command.params if context else ())
+    }
+
+
+def with_options(message: str, options: dict[str, str]) -> str:
+    """Return a message with options of the command line in the place of Python's arguments.
+
+    Arguments stand in messages as `force=True`, `nan="keep"` and `delta=`, and by their name before
+    "must" and "was".
+    """
+    if not options:
+        return message
+    names = "|".join(map(re.escape, options))
+    uses = rf'(?<![\w.])({names})(?:=True\b|="(\w+)"|=(?!\w)|(?= must\b| was\b))'
+
+    def option(found: re.Match[str]) -> str:
+        return " ".join(filter(None, (options[found[1]], found[2])))
+
+    return re.sub(uses, option, message)
 
 
 @contextmanager
@@ -53,6 +94,9 @@ def kept_interrupts() -> Iterator[Callable[[], None]]:
         if seen:
             raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+        yield check
+        return
     before = signal.signal(signal.SIGINT, handler)
     try:
         yield check
@@ -64,7 +108,4 @@ def _line(error: Exception) -> str:
     """Return the message of an error in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'writing'}: {error.strerror}"
-    if isinstance(error, ModuleNotFoundError):
-        extra = _EXTRAS.get((error.name or "").partition(".")[0], "cli")
-        return f"this needs {error.name}; install it with: pip install 'numba_car[{extra}]'"
     return " ".join(str(error).split())

@@ -9,12 +9,11 @@ import click
 
 
 class _GroupedOption(click.Option):
-    """An option with a group. Unless it is required, `--help` shows its default, be it none."""
+    """An option with a group. `--help` shows its default, if it has one that is no flag's."""
 
     def __init__(self, *args: Any, group: str, **settings: Any) -> None:
         self.group = group
-        shown = "off" if settings.get("is_flag") else "default" in settings or "none"
-        settings.setdefault("show_default", not settings.get("required") and shown)
+        settings.setdefault("show_default", "default" in settings)
         super().__init__(*args, **settings)
 
 

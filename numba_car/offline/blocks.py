@@ -11,16 +11,17 @@ import numpy as np
 from numba_car._cpu.distance import distances
 from numba_car._layout import Array, DType
 from numba_car._options import Options
-from numba_car._problem import broadcasts, problem
+from numba_car._problem import broadcasts, check_order, problem
 from numba_car.offline import noise
 from numba_car.offline.bounds import Bound, Box, first_of, integers_of
-from numba_car.offline.errors import OfflineError
+from numba_car.offline.errors import OfflineError, in_file
 from numba_car.offline.formats import open_source
 from numba_car.offline.settings import Settings
 from numba_car.offline.solve import functions_on
 from numba_car.offline.sources import Source, shape_error
 
-RECORD = np.dtype([("eta", "<f8"), ("norm", "<f8"), ("saturated", "?")])  # kept of every row
+# What is kept of every row.
+RECORD = np.dtype([("eps", "<f8"), ("eta", "<f8"), ("norm", "<f8"), ("saturated", "?")])
 _FIRST = 32  # elements of a row that are tested before R is measured
 
 
@@ -36,14 +37,14 @@ class BlockSolver:
         if self.delta:
             self._check_delta(self.delta)
         self.eps = open_source(settings.eps) if isinstance(settings.eps, str) else None
-        if self.eps and self.eps.shape not in ((self.count,), (self.count, 1)):
-            raise shape_error(self.eps, f"must have one eps for each of {self.count} rows of x")
+        self._check_eps()
         self.bounds = [Bound(given, self.x) for given in settings.bounds]
         self.integers = integers_of(self.x.dtype, settings.input_range)
+        found = f"found {self.x.dtype} in {settings.x}"
         if settings.round and self.x.dtype.kind not in "iu":
-            raise ValueError(
-                f"round must be False unless x holds integers, found {self.x.dtype} in {settings.x}"
-            )
+            raise ValueError(f"round=True needs integers in x, {found}")
+        if settings.input_range and self.x.dtype.kind == "f":
+            raise ValueError(f"input_range= needs integers in x, {found}")
         self._check_first_row()
 
     def _check_delta(self, delta: Source) -> None:
@@ -53,14 +54,24 @@ class BlockSolver:
         if len(delta.shape) != len(self.x.shape) or not broadcasts(delta.shape, self.x.shape):
             raise shape_error(delta, f"must broadcast to {self.x.shape}, the shape of x")
 
+    def _check_eps(self) -> None:
+        """Raise unless eps is a number, or has one for each row."""
+        allowed = (self.count,), (self.count, 1)
+        rule = f"must have one eps for each of {self.count} rows of x"
+        if self.eps and self.eps.shape not in allowed:
+            raise shape_error(self.eps, rule)
+        if isinstance(self.settings.eps, np.ndarray) and self.settings.eps.shape not in allowed:
+            raise ValueError(f"eps {rule}, found shape {self.settings.eps.shape}")
+
     def _check_first_row(self) -> None:
         """Raise unless eps, p and the bounds of the first row are allowed."""
         count = min(1, self.count)
         row = np.broadcast_to(self.compute_dtype.type(0), (count, *self.x.shape[1:]))
-        eps = 0.0 if self.eps else self.settings.eps or 0.0
+        eps = self.settings.eps if np.isscalar(self.settings.eps) and not self.eps else 0.0
         box = self.box(0, count)
         try:
             problem(row, row, eps, self._options(box.lower, box.upper))
+            check_order(*map(np.asarray, box.sides))  # which `problem` leaves to kernels if large
             box.check()
         except ValueError as error:
             files = [bound.source.place.name for bound in self.bounds if bound.source]
@@ -148,6 +159,8 @@ class BlockSolver:
             return self.eps.read(start, stop).reshape(-1)
         if self.settings.eps_uniform is not None:
             return noise.uniform_norms(*self.settings.eps_uniform, self.settings.seed, start, stop)
+        if isinstance(self.settings.eps, np.ndarray):
+            return self.settings.eps[start:stop].reshape(-1).astype(np.float64)
         return np.full(stop - start, self.settings.eps, np.float64)
 
     def compute(self, start: int, stop: int) -> tuple[Array, Array]:
@@ -156,8 +169,11 @@ class BlockSolver:
         raw = self.x.read(start, stop)
         delta, eps = self._directions(start, stop), self._norms(start, stop)
         records = np.empty(stop - start, RECORD)
+        records["eps"] = eps
         try:
             box.check()
+            if settings.input_range:
+                box.check_integers(raw)
             x = box.scale(raw, self.compute_dtype)
             if settings.round and box.step and hasattr(self.functions, "rescale_on_grid"):
                 out, records["eta"] = self._rescale_on_grid(raw, delta, eps, box)
@@ -169,9 +185,8 @@ class BlockSolver:
                 out = box.unscale(v, self.out_dtype) if settings.round else v
             records["saturated"] = self._saturated(x, delta, eps, v, box)
         except (ValueError, MemoryError) as error:
-            files = " and ".join(source.place.name for source in self.sources.values())
-            where = f"{files}, rows {start} to {stop - 1} (counted from {start}, each"
-            raise OfflineError(f"{where} of shape {raw.shape[1:]}): {error}") from error
+            files = {name: source.place.name for name, source in self.sources.items()}
+            raise in_file(error, files, start, stop) from error
         self._check_rows(start, v, eps, records["saturated"])
         reached = box.scale(out, self.compute_dtype) if settings.round else v
         records["norm"] = distances(reached, x, settings.p, settings.num_threads)
@@ -227,7 +242,7 @@ class BlockSolver:
             row = int(np.argmax(saturated))
             raise OfflineError(
                 f"{settings.x}: row {start + row} cannot reach its eps of {eps[row]:.9g}; "
-                'infeasible="saturate" or "nan" takes such rows'
+                'infeasible="saturate" or infeasible="nan" takes such rows'
             )
         is_nan = _is_nan(v)
         bad = is_nan & ~saturated

@@ -59,12 +59,22 @@ class Box:
 
     def check(self) -> None:
         """Raise ValueError if x holds integers and its bounds are not finite and lower < upper."""
-        lower, upper = (np.asarray(side, np.float64) for side in self.sides)
-        if self.integers and not (np.isfinite(lower) & np.isfinite(upper) & (lower < upper)).all():
-            raise ValueError(
-                "bounds must be finite and apart where x holds integers, "
-                f"found {self.lower} and {self.upper}"
-            )
+        sides = (np.asarray(side, np.float64) for side in self.sides)
+        lower, upper = np.broadcast_arrays(*sides)
+        valid = np.isfinite(lower) & np.isfinite(upper) & (lower < upper)
+        if self.integers and not valid.all():
+            place = tuple(map(int, np.unravel_index(np.argmin(valid), valid.shape)))
+            where = f" at index {place}" if place else ""
+            found = f"{lower[place]} and {upper[place]}{where}"
+            raise ValueError(f"bounds must be finite and apart for integers, found {found}")
+
+    def check_integers(self, raw: Array) -> None:
+        """Raise ValueError if x has an integer outside those that stand for the bounds."""
+        low, high = self.integers or (-np.inf, np.inf)
+        if raw.size and not (low <= raw.min() and raw.max() <= high):
+            place = tuple(map(int, np.argwhere((raw < low) | (raw > high))[0]))
+            found = f"found {raw[place]} at index {place}"
+            raise ValueError(f"input_range must hold all integers of x, {found}")
 
     @property
     def sides(self) -> tuple[Any, Any]:
@@ -148,8 +158,8 @@ def integers_of(dtype: DType, given: tuple[float, float] | None) -> tuple[float,
     return float(limits.min), float(limits.max)
 
 
-def bound_as_json(given: Any) -> Any:
-    """Return a bound for the journal and the report: an array by shape, dtype and CRC-32."""
+def array_as_json(given: Any) -> Any:
+    """Return a value for the journal and the report: an array by shape, dtype and CRC-32."""
     array = np.asarray(given)
     if isinstance(given, str) or array.ndim == 0:
         return given

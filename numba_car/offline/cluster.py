@@ -69,6 +69,15 @@ def _for_workers(settings: Settings, *, local: bool) -> bytes:
     return pickle.dumps(replace(settings, **files, bounds=(lower, upper), num_threads=threads))
 
 
+def _client(scheduler: str) -> Client:
+    """Return a client of the scheduler at an address."""
+    try:
+        return Client(scheduler)
+    except ValueError as error:
+        rule = "scheduler must be local or an address such as tcp://host:8786"
+        raise ValueError(f"{rule}, found {scheduler!r}: {error}") from error
+
+
 @contextmanager
 def _connected(scheduler: str, workers: int | None) -> Any:
     """Yield a client of the scheduler, or of a new cluster of processes on this machine."""
@@ -77,7 +86,7 @@ def _connected(scheduler: str, workers: int | None) -> Any:
         level = log.level
         log.setLevel(logging.CRITICAL)
         try:
-            with Client(scheduler) as client:
+            with _client(scheduler) as client:
                 yield client
         finally:
             log.setLevel(level)

@@ -1,4 +1,25 @@
-"""The error class of files; wrong arguments raise ValueError and TypeError."""
+"""The error class of files, and errors about a block told as errors about its file.
+
+Messages write arguments as Python does: `force=True`, `nan="keep"`, `delta=`. The command line puts its
+options in their place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# The packages of each extra that a run may need.
+_EXTRAS = {"zarr": "zarr", "fsspec": "zarr", "h5py": "hdf5", "dask": "dask", "distributed": "dask"}
+_EXTRAS |= {"matplotlib": "demo", "skimage": "demo", "click": "cli", "rich": "cli"}
+
+# Where in a block something is, and how much of the block is like it.
+_PLACE = re.compile(
+    r"(?:: \d+ of \d+ elements do not, the first)? at (?:index|row) \((\d+)(?:,\)|, (.*?)\)|\))"
+)
+# By the first word of a message.
+_FILES_OF = {"x": ("x",), "input_range": ("x",), "eps": ("eps",), "bounds": ("lower", "upper")}
 
 
 class OfflineError(RuntimeError):
@@ -6,3 +27,34 @@ class OfflineError(RuntimeError):
 
     The message names the file. Failures of the file system itself stay OSError.
     """
+
+
+def in_file(error: Exception, files: dict[str, str], start: int, stop: int) -> OfflineError:
+    """Return an error about rows start to stop as one that names the file, and the row in the file.
+
+    `files` are the names of the input files by argument.
+    """
+    message = str(error)
+    involved = [
+        files[name] for name in _FILES_OF.get(message.partition(" ")[0], ()) if name in files
+    ]
+    names = " and ".join(involved or files.values())
+    found = _PLACE.search(message)
+    if found is None:
+        return OfflineError(f"{names}, rows {start} to {stop - 1}: {message}")
+    inner = f", index ({found[2]}{'' if ',' in found[2] else ','})" if found[2] else ""
+    message = message[: found.start()] + message[found.end() :]
+    return OfflineError(f"{names}, row {start + int(found[1])}{inner}: {message}")
+
+
+@contextmanager
+def extras_named(needed_by: str) -> Iterator[None]:
+    """Tell what to install where a package of an extra is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
+            raise
+        cure = f"install it with: pip install 'numba_car[{_EXTRAS[package]}]'"
+        raise ModuleNotFoundError(f"{needed_by} needs {package}; {cure}", name=package) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from numba_car.offline import sinks, sources
-from numba_car.offline.errors import OfflineError
+from numba_car.offline.errors import OfflineError, extras_named
 from numba_car.offline.places import is_url, place_of
 
 _MODULES = {"npy": "npy", "zarr": "zarrs", "hdf5": "hdf5"}
@@ -16,7 +16,8 @@ _MODULES = {"npy": "npy", "zarr": "zarrs", "hdf5": "hdf5"}
 
 def _module_of(kind: str) -> Any:
     """Return the module of a kind of file; its packages are imported only when they are needed."""
-    return import_module(f"numba_car.offline.{_MODULES[kind]}")
+    with extras_named(f"a file of kind {kind}"):
+        return import_module(f"numba_car.offline.{_MODULES[kind]}")
 
 
 def open_source(name: str | os.PathLike[str]) -> sources.Source:

@@ -16,21 +16,16 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from numba_car.offline.errors import OfflineError
+from numba_car.offline.files import lock, replace_file
 
 RowRange = tuple[int, int]
 _SECONDS = 1.0  # between two writes that wait for the disk
-
-try:
-    import fcntl
-except ImportError:  # without POSIX, two runs at the same time do not exclude each other
-    fcntl = None  # type: ignore[assignment]
 
 
 def as_json(value: Any) -> Any:
@@ -44,32 +39,6 @@ def as_json(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
-
-
-def replace_file(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Call `write` with an open file, which gets its name when all its bytes are on the disk."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync_folder(path.parent)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a value as a JSON file."""
-    replace_file(path, lambda file: file.write((json.dumps(value, indent=1) + "\n").encode()))
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the entries of a folder are on the disk."""
-    if os.name == "posix":
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def parsed(text: str) -> Any:
@@ -95,12 +64,9 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("r+", encoding="utf-8", newline="\n", errors="replace")
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._file.close()
-                raise OfflineError(f"{path}: another process is at work on this") from None
+        if not lock(self._file.fileno()):
+            self._file.close()
+            raise OfflineError(f"{path}: another process is at work on this")
         first, *lines = self._file.read().split("\n")
         header = parsed(first)
         self.header: dict[str, Any] = header if isinstance(header, dict) else {}

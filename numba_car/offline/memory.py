@@ -28,13 +28,18 @@ def size_of(memory: str | int) -> int:
 
 
 def resident() -> int:
-    """Return the bytes of the process in physical memory: now, or at most so far outside Linux."""
+    """Return the bytes of the process in physical memory: now, or at most so far outside Linux.
+
+    On Windows, which has neither source, it is the most that counts.
+    """
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        import resource
-
+        try:
+            import resource
+        except ImportError:
+            return _MOST_TAKEN
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else 1024 * most
 

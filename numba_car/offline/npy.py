@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -44,7 +45,7 @@ class Source:
 class Output(sinks.Output):
     """A `.npy` file to write, of rows in C order."""
 
-    def create(self, shape: tuple[int, ...], dtype: DType) -> None:
+    def create(self, shape: tuple[int, ...], dtype: DType, _: dict[str, Any]) -> None:
         """Create a sparse file with the header that `numpy.save` writes."""
         header = {"shape": shape, "fortran_order": False, "descr": npy_format.dtype_to_descr(dtype)}
         with Path(self.partial).open("wb") as file:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+File: TypeAlias = str | os.PathLike[str]
+KINDS = "a file that ends in .npy, .zarr or .h5:/dataset, or the URL of a Zarr array"
 _HDF5 = (".h5:", ".hdf5:")
 
 
@@ -22,7 +24,7 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
-def place_of(name: str | os.PathLike[str]) -> Place:
+def place_of(name: File) -> Place:
     """Return a name's kind, path and dataset, or raise ValueError for a name of no known kind."""
     text = os.fspath(name)
     if not isinstance(text, str):
@@ -36,6 +38,13 @@ def place_of(name: str | os.PathLike[str]) -> Place:
             return Place(text, "hdf5", file + ending[:-1], dataset)
     if path.endswith(".npy"):
         return Place(text, "npy", path)
-    raise ValueError(
-        f"a file must end in .npy, .zarr or .h5:/dataset, or be the URL of a Zarr array, found {text!r}"
-    )
+    raise ValueError(f"{text!r} must be {KINDS}")
+
+
+def check_place(argument: str, name: File, others: str = "") -> Place:
+    """Return what `place_of` does, with an error that names the argument and what else it may be."""
+    try:
+        return place_of(name)
+    except ValueError:
+        found = os.fspath(name)
+        raise ValueError(f"{argument} must be {others}{KINDS}, found {found!r}") from None

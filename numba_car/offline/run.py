@@ -1,43 +1,44 @@
-"""`numba_car.offline.rescale`: arguments, the loop over blocks, and the files that end a run."""
+"""`numba_car.offline.rescale`: from the arguments to the files that end a run."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._layout import Array
 from numba_car._options import pair
-from numba_car.offline.blocks import BlockSolver
-from numba_car.offline.finished import finished_report, record_path, write_record
-from numba_car.offline.formats import output_of
-from numba_car.offline.journal import RowRange, replace_file, write_json
-from numba_car.offline.memory import rows_per_block
-from numba_car.offline.report import summary
-from numba_car.offline.settings import (
-    File,
-    Settings,
+from numba_car._problem import as_numeric
+from numba_car.offline.arguments import (
     check_distinct,
+    check_kinds,
     check_names,
     check_side_files,
-    check_workers,
     two_numbers,
 )
+from numba_car.offline.blocks import BlockSolver
+from numba_car.offline.files import write_json
+from numba_car.offline.finished import (
+    add_side_files,
+    finished_record,
+    record_path,
+    write_record,
+)
+from numba_car.offline.formats import output_of
+from numba_car.offline.loop import Loop, Progress, costs, loop_on, run_blocks
+from numba_car.offline.memory import rows_per_block
+from numba_car.offline.places import File
+from numba_car.offline.progress import shown
+from numba_car.offline.settings import Settings
+from numba_car.offline.side_files import SideFiles, records_of
 from numba_car.offline.sinks import Output
+from numba_car.offline.space import describe_full_disk
 from numba_car.offline.state import State, open_state
 
 Bound: TypeAlias = ArrayLike | File | None
-Progress: TypeAlias = Callable[[int, int, int], None] | None
-# It takes the blocks that are not finished, and a function to call with the rows of a finished one.
-Loop: TypeAlias = Callable[[BlockSolver, State, list[RowRange], Callable[[int, int], None]], None]
 
 
 def rescale(
@@ -45,7 +46,7 @@ def rescale(
     delta: File | None = None,
     *,
     out: File,
-    eps: float | File | None = None,
+    eps: ArrayLike | File | None = None,
     eps_uniform: tuple[float, float] | None = None,
     noise: str | None = None,
     seed: int = 0,
@@ -66,7 +67,7 @@ def rescale(
     force: bool = False,
     scheduler: str | None = None,
     workers: int | None = None,
-    progress: Progress = None,
+    progress: Progress | bool | None = None,
 ) -> dict[str, Any]:
     r"""Rescale all rows of a file into another, block by block: `numba_car.rescale` on disk.
 
@@ -85,8 +86,9 @@ def rescale(
         The directions, as many rows as in x. Either this or `noise`.
     out : path
         The file to write.
-    eps : float or path, optional
-        The norm of every row, or a file of one per row, in the units of `bounds`.
+    eps : float, array or path, optional
+        The norm of every row, or an array or a file of one per row. It is in the units of `bounds`:
+        the 255 of 8-bit pixels counts as 1 with the default bounds, and as 255 with ``(0, 255)``.
     eps_uniform : pair of float, optional
         Draw eps of each row between these instead.
     noise : {"gaussian", "uniform", "laplace", "sign"}, optional
@@ -106,13 +108,16 @@ def rescale(
         The dtype of the computation and of the output. By default what x and delta promote to;
         float32 for integers.
     input_range : pair of float, optional
-        Which integers are the lower and the upper bound. By default the range of their dtype.
+        Which integers are the lower and the upper bound. By default the range of their dtype. Not
+        for floats.
     round : bool, optional
         Write integers, of the dtype of x. The norms reported are then those after rounding.
     eta_out : path, optional
-        A ``.npy`` file for eta of each row.
+        A ``.npy`` file for eta of each row. It may be asked for once more from a run that is complete:
+        the rows are then computed again, and the output is left as it is.
     report, plot : path, optional
-        A JSON file for what is returned, and a PNG file for histograms of the norms and etas.
+        A JSON file for what is returned, and a PNG file for histograms of the norms, with eps
+        marked, and of the etas.
     memory : int or str, optional
         How much memory the process may take, in bytes or as in "2GiB"; on a cluster, each worker.
         What the process takes before the run counts, up to 248 MiB: more is the caller's own.
@@ -131,14 +136,16 @@ def rescale(
         machine. `out` must then be a Zarr array that all workers can reach.
     workers : int, optional
         How many processes "local" starts; by default as many as there are CPUs.
-    progress : callable, optional
-        Called with the number of finished rows, the number of all rows, and the bytes of a row.
+    progress : bool or callable, optional
+        Whether to show a progress bar on stderr (which needs ``numba_car[cli]``); or a function that is
+        called with the number of finished rows, the number of all rows, and the bytes of a row.
 
     Returns
     -------
     dict
-        The report, in values that JSON has: rows, saturated and NaN rows, the smallest, mean and
-        largest achieved norm, seconds, versions, parameters and inputs.
+        The report, in values that JSON has: rows; the numbers of the saturated and the NaN rows; the
+        smallest, mean and largest eps and achieved norm; under "deviation" the largest
+        ``|norm/eps - 1|`` of the other rows, and its row; seconds, versions, parameters and inputs.
 
     Raises
     ------
@@ -148,7 +155,10 @@ def rescale(
         If a file does not hold what it should, or changed, or if the run to resume began or was
         finished with other arguments, which the message names with both values.
     OSError
-        If a file cannot be read or written, for example because `out` exists.
+        If a file cannot be read or written, for example because `out` exists or the disk is full.
+        A run that the disk has no space for is refused before it begins, unless `out` is compressed.
+    ModuleNotFoundError
+        If a package is missing; the message says what to install.
 
     Examples
     --------
@@ -168,16 +178,16 @@ def rescale(
     """
     check_names(x=x, delta=delta, out=out, eta_out=eta_out, report=report, plot=plot)
     either: Any = bounds  # which may be files, unlike the bounds of other functions
-    lower, upper = pair(either)
+    lower, upper = (_plain(bound) for bound in pair(either))
     settings = Settings(
         x=os.fspath(x),
-        delta=_as_name(delta),
-        eps=_as_name(eps),
+        delta=_plain(delta),
+        eps=_plain_eps(eps),
         eps_uniform=two_numbers("eps_uniform", eps_uniform),
         noise=noise,
         seed=seed,
         p=p,
-        bounds=(_as_name(lower), _as_name(upper)),
+        bounds=(lower, upper),
         infeasible=infeasible,
         nan=nan,
         dtype=dtype,
@@ -188,80 +198,65 @@ def rescale(
         device=device,
     )
     settings.check()
+    check_kinds(x, delta, out, settings.eps, settings.bounds)
     output = output_of(out)
-    record = {"the record of the run": record_path(output)}
-    check_distinct(settings, out=out, eta_out=eta_out, report=report, plot=plot, **record)
+    check_distinct(
+        {"x": x, "delta": delta, "eps": settings.eps, "lower": lower, "upper": upper},
+        {
+            "out": out,
+            "eta_out": eta_out,
+            "report": report,
+            "plot": plot,
+            "the record of the run": record_path(output),
+        },
+    )
     check_side_files(eta_out, report, plot, may_exist=force or resume)
-    if plot is not None:
-        from numba_car.offline.plot import draw
-    loop = _loop_on(scheduler, workers, output)
+    side_files, loop = SideFiles(eta_out, plot), loop_on(scheduler, workers, output)
     solver = BlockSolver(settings)
-    side_files = {"eta_out": eta_out, "plot": plot}
-    if resume and not force and not State.exists(output):
-        began = time.perf_counter()
-        if found := finished_report(output, solver, side_files):
-            found |= _costs(solver, solver.count, began)
-            if report is not None:
-                write_json(Path(report), found)
-            if progress:
-                progress(solver.count, solver.count, solver.row_bytes)
-            return found
-    if scheduler is None:
-        _ = solver.functions  # raises where there is no such device, before anything is written
-    grain = output.grain(solver.x.shape, solver.out_dtype)
-    size = rows_per_block(solver, memory, grain)
-    with closing(open_state(output, solver, resume, force)) as state:
-        try:
-            found = _run(solver, state, size, loop, progress, eta_out)
-        except OSError as error:
-            if error.errno is not None and error.filename is None:
-                error.filename = str(state.folder)  # a full disk names no file
-            raise
-        if plot is not None:
-            draw(Path(plot), state, settings.p)
-        if report is not None:
+    size = rows_per_block(solver, memory, output.grain(solver.x.shape, solver.out_dtype))
+    with shown(progress) as show:
+        found = None
+        if resume and not force and not State.exists(output):
+            found = _finished(output, solver, size, show, side_files)
+        if found is None:
+            if scheduler is None:
+                _ = solver.functions  # raises where there is no such device
+            with closing(open_state(output, solver, resume, force)) as state:
+                found = _run(solver, state, size, loop, show, side_files, report)
+        elif report is not None:
             write_json(Path(report), found)
-        write_record(output, state.journal.header, found, side_files)
-        state.remove()
     return found
 
 
-def _as_name(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Return the name of a file as a string, and any other value unchanged."""
     return os.fspath(value) if isinstance(value, (str, os.PathLike)) else value
 
 
-def _loop_on(scheduler: str | None, workers: int | None, output: Output) -> Loop:
-    """Return the loop over blocks: of this process, or on a Dask cluster."""
-    check_workers(workers)
-    if scheduler is None:
-        return _run_here
-    if output.place.kind != "zarr":
-        raise ValueError(f"out must be a Zarr array for a scheduler, found {output.place.name!r}")
-    from numba_car.offline.cluster import run_on_cluster
-
-    return partial(run_on_cluster, scheduler=scheduler, workers=workers)
+def _plain_eps(eps: Any) -> Any:
+    """Return the name of a file, a number, or an array of one number per row."""
+    if eps is None or isinstance(eps, (str, os.PathLike)):
+        return _plain(eps)
+    array = as_numeric("eps", eps)
+    return array if array.ndim else array.item()
 
 
-def _run_here(
-    solver: BlockSolver, state: State, blocks: list[RowRange], done: Callable[[int, int], None]
-) -> None:
-    """Compute the blocks in this process, and write each while the next one is computed."""
-
-    def store(rows: RowRange, block: Array, records: Array) -> RowRange:
-        """Write a block and return its rows."""
-        state.store(rows, block, records)
-        return rows
-
-    last: Future[RowRange] | None = None
-    with ThreadPoolExecutor(1, "numba_car_writer") as writer:
-        for rows in blocks:
-            found = solver.compute(*rows)
-            if last:
-                done(*last.result())
-            last = writer.submit(store, rows, *found)
-        if last:
-            done(*last.result())
+def _finished(
+    output: Output, solver: BlockSolver, size: int, show: Progress, side_files: SideFiles
+) -> dict[str, Any] | None:
+    """Return the report of the run that wrote the output, or None; write the side files that are missing."""
+    began = time.perf_counter()
+    record = finished_record(output, solver, side_files)
+    if record is None:
+        return None
+    missing = side_files.missing()
+    if missing.given():
+        records = records_of(solver, size)
+        missing.write(records.__getitem__, solver)
+        add_side_files(output, record, missing)
+    show(solver.count, solver.count, solver.row_bytes)
+    report: dict[str, Any] = record["report"]
+    return report | costs(solver, solver.count, began)
 
 
 def _run(
@@ -269,37 +264,21 @@ def _run(
     state: State,
     size: int,
     loop: Loop,
-    progress: Progress,
-    eta_out: File | None,
+    show: Progress,
+    side_files: SideFiles,
+    report: File | None,
 ) -> dict[str, Any]:
-    """Compute the blocks that are not finished, publish the output, and return the report."""
-    began = time.perf_counter()
-    pending = state.pending(size)
-    before = done = solver.count - sum(stop - start for start, stop in pending)
-
-    def count(start: int = 0, stop: int = 0) -> None:
-        """Add finished rows and report the progress."""
-        nonlocal done
-        done += stop - start
-        if progress:
-            progress(done, solver.count, solver.row_bytes)
-
-    count()
-    loop(solver, state, pending, count)
-    if eta_out is not None:
-        with np.errstate(over="ignore"):
-            eta = state.every("eta").astype(solver.compute_dtype)
-        replace_file(Path(eta_out), lambda file: np.save(file, eta))
-    state.publish()
-    return summary(state, solver.settings, _costs(solver, before, began))
-
-
-def _costs(solver: BlockSolver, resumed: int, began: float) -> dict[str, Any]:
-    """Return the report's part about time, for a run that found some rows finished."""
-    seconds = time.perf_counter() - began
-    return {
-        "rows_resumed": resumed,
-        "seconds": seconds,
-        "rows_per_second": (solver.count - resumed) / seconds,
-        "bytes_written": (solver.count - resumed) * solver.row_bytes,
-    }
+    """Run to the end and return the report; an error that comes before any row is finished leaves nothing."""
+    try:
+        found = run_blocks(solver, state, size, loop, show, side_files)
+        if report is not None:
+            write_json(Path(report), found)
+        write_record(state.output, state.journal.header, found, side_files)
+    except Exception as error:
+        if isinstance(error, OSError):
+            describe_full_disk(error, str(state.folder), resumable=bool(state.journal.done))
+        if not state.journal.done:
+            state.remove()
+        raise
+    state.remove()
+    return found

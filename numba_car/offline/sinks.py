@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,16 @@ import numpy as np
 
 from numba_car._layout import Array, DType
 from numba_car.offline.errors import OfflineError
-from numba_car.offline.journal import sync_folder
+from numba_car.offline.files import rename, sync_folder
 from numba_car.offline.places import Place, is_url
+
+ATTRIBUTE = "numba_car"  # of an array, where its format has attributes: the run that wrote it
 
 
 class Output(ABC):
     """An output file, incomplete or complete. The state of a URL is in the current folder."""
+
+    is_compressed = False
 
     def __init__(self, place: Place) -> None:
         self.place, self.final = place, place.path.rstrip("/")
@@ -26,8 +31,8 @@ class Output(ABC):
         self.partial = partial if self.is_url else inside
 
     @abstractmethod
-    def create(self, shape: tuple[int, ...], dtype: DType) -> None:
-        """Create the partial file, with no rows written."""
+    def create(self, shape: tuple[int, ...], dtype: DType, provenance: dict[str, Any]) -> None:
+        """Create the partial file, with no rows written, and with the run's settings and inputs if it can."""
 
     @abstractmethod
     def open(self) -> Any:
@@ -38,8 +43,22 @@ class Output(ABC):
         return 1
 
     def exists(self) -> bool:
-        """Return whether there is a file of the final name."""
+        """Return whether there is an array of the final name."""
         return self._exists(self.final)
+
+    def check(self) -> None:  # noqa: B027 - nothing stands in the way of most kinds
+        """Raise OfflineError if something stands in the way that `force` does not replace."""
+
+    def is_in(self, path: str) -> bool:
+        """Return whether the output will be in the file of that path."""
+        return os.path.realpath(path) == os.path.realpath(self.final)
+
+    def bytes_to_publish(self, size: int) -> int:  # noqa: ARG002
+        """Return how many bytes an output of that size takes for a moment when it gets its name."""
+        return 0
+
+    def remove_partial(self) -> None:  # noqa: B027 - all of it is in the folder
+        """Delete what there is of the output outside the folder of the state."""
 
     def where(self) -> str:
         """Return the present path or URL: the partial or the final one."""
@@ -56,7 +75,7 @@ class Output(ABC):
 
     def _move(self) -> None:
         """Rename the partial file to its final name."""
-        Path(self.partial).replace(self.final)
+        rename(Path(self.partial), Path(self.final))
         sync_folder(Path(self.final).absolute().parent)
 
 
@@ -75,22 +94,28 @@ class FlatSink:
         self._shape, self._dtype, self._offset = shape, dtype, offset
         self._row = int(np.prod(shape[1:])) * dtype.itemsize
         self._file = path.open("r+b", buffering=0)
+        self._lock = threading.Lock()  # of the position: Windows has no pwrite
 
     def write(self, start: int, block: Array) -> None:
         """Write rows, the first of which has the index start."""
         data = bytes_of(np.asarray(block, self._dtype)).data
-        place = self._offset + start * self._row
-        while data:
-            written = os.pwrite(self._file.fileno(), data, place)
-            data, place = data[written:], place + written
+        with self._lock:
+            self._file.seek(self._offset + start * self._row)
+            while data:
+                data = data[self._file.write(data) :]
 
     def read(self, start: int, stop: int) -> Array:
         """Return rows start to stop, or raise OfflineError where the file ends before."""
-        size = (stop - start) * self._row
-        data = os.pread(self._file.fileno(), size, self._offset + start * self._row)
-        if len(data) < size:
-            raise OfflineError(f"{self._file.name}: ends before row {stop}")
-        return np.frombuffer(data, self._dtype).reshape(-1, *self._shape[1:])
+        block = np.empty((stop - start, *self._shape[1:]), self._dtype)
+        left = bytes_of(block).data
+        with self._lock:
+            self._file.seek(self._offset + start * self._row)
+            while left:
+                count = self._file.readinto(left)
+                if not count:
+                    raise OfflineError(f"{self._file.name}: ends before row {stop}")
+                left = left[count:]
+        return block
 
     def discard(self, start: int) -> None:
         """Do nothing: rows that are not whole are overwritten."""

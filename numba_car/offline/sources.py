@@ -41,16 +41,16 @@ def file_identity(path: str | os.PathLike[str]) -> dict[str, int]:
     return {"size": state.st_size, "modified_ns": state.st_mtime_ns}
 
 
-def identity(source: Source) -> dict[str, Any]:
+def identity(source: Source, *, with_file: bool = True) -> dict[str, Any]:
     """Return shape, dtype, size, time of change and CRC-32: they differ once the array is changed.
 
     The CRC-32 is that of all rows up to 1 MiB, and above that of 16 rows at even distances, the first
     and the last among them. A Zarr array has no size or time of change, which a folder has only of its
-    own entries and a URL not at all.
+    own entries and a URL not at all; nor has any array without `with_file`.
     """
     count = source.shape[0]
     found: dict[str, Any] = {"shape": list(source.shape), "dtype": source.dtype.str}
-    if source.place.kind != "zarr":
+    if with_file and source.place.kind != "zarr":
         found |= file_identity(source.place.path)
     pieces = [(0, count)]
     if math.prod(source.shape) * source.dtype.itemsize > _SMALL:

@@ -58,21 +58,32 @@ class State:
             Journal(output.folder / _JOURNAL).close()  # raises while another process is at work
         shutil.rmtree(output.folder, ignore_errors=True)
         output.folder.mkdir()
-        with (output.folder / _RECORDS).open("wb") as file:
-            file.truncate(solver.count * RECORD.itemsize)
-        output.create(solver.x.shape, solver.out_dtype)
-        Journal.create(output.folder / _JOURNAL, {"format": 1, **header_of(solver)})
+        header = header_of(solver, output)
+        try:
+            with (output.folder / _RECORDS).open("wb") as file:
+                file.truncate(solver.count * RECORD.itemsize)
+            output.create(solver.x.shape, solver.out_dtype, header)
+            facts = {"format": 2, "dataset": output.place.dataset, "etas": solver.settings.with_eta}
+            Journal.create(output.folder / _JOURNAL, facts | header)
+        except BaseException:
+            shutil.rmtree(output.folder, ignore_errors=True)
+            raise
 
     def _check(self, solver: BlockSolver) -> None:
         """Raise OfflineError unless settings and input files are those that the run to resume began with."""
         if not is_header(self.journal.header):
             raise OfflineError(
-                f"{self.folder}: the first line of its manifest is damaged; start again with force"
+                f"{self.folder}: the first line of its manifest is damaged; force=True starts again"
             )
-        if changed := changes(self.journal.header, solver):
+        header = self.journal.header
+        changed = changes(header, solver, self.output)
+        changed += differences(header.get("dataset"), self.output.place.dataset, "dataset of out")
+        if solver.settings.with_eta and not header.get("etas"):
+            changed.append("it keeps no etas, which eta_out= and plot= need on a GPU")
+        if changed:
             raise OfflineError(
                 f"{self.folder}: the run began with something else: {'; '.join(changed)}. "
-                "Resume it with what it began with, or start again with force"
+                "Resume it with what it began with, or force=True starts again"
             )
 
     def pending(self, size: int) -> list[RowRange]:
@@ -134,14 +145,23 @@ class State:
     def remove(self) -> None:
         """Delete the folder, the journal first: a folder without a journal is never resumed."""
         self.close()
+        self.output.remove_partial()
         (self.folder / _JOURNAL).unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def header_of(solver: BlockSolver) -> dict[str, Any]:
-    """Return the header of a run, its settings and input files: runs with equal headers write the same bytes."""
-    inputs = {name: identity(source) for name, source in solver.sources.items()}
-    found: dict[str, Any] = as_json({"settings": solver.settings.compared(), "inputs": inputs})
+def header_of(solver: BlockSolver, output: Output) -> dict[str, Any]:
+    """Return the settings and input files of a run, which decide about the bytes that it writes, and their names.
+
+    The size of a file that holds the output as well is none of an input's.
+    """
+    inputs = {
+        name: identity(source, with_file=not output.is_in(source.place.path))
+        for name, source in solver.sources.items()
+    }
+    names = {name: source.place.name for name, source in solver.sources.items()}
+    header = {"settings": solver.settings.compared(), "inputs": inputs, "names": names}
+    found: dict[str, Any] = as_json(header)
     return found
 
 
@@ -151,9 +171,9 @@ def is_header(value: Any, *more: str) -> bool:
     return isinstance(value, dict) and all(isinstance(value.get(name), dict) for name in parts)
 
 
-def changes(before: dict[str, Any], solver: BlockSolver) -> list[str]:
+def changes(before: dict[str, Any], solver: BlockSolver, output: Output) -> list[str]:
     """Return a text, with both values, for each setting and input in which a solver differs from a header."""
-    now = header_of(solver)
+    now = header_of(solver, output)
     found = differences(before["settings"], now["settings"])
     for name in {**before["inputs"], **now["inputs"]}:
         source = solver.sources.get(name)
@@ -166,10 +186,11 @@ def open_state(output: Output, solver: BlockSolver, resume: bool, force: bool) -
     """Return the state of the stopped run if `resume`, or else of a new run, which replaces files only with `force`."""
     if resume and State.exists(output):
         return State(output, solver, resumes=True)
+    output.check()
     if output.exists() and not force:
-        raise FileExistsError(17, "exists already; force replaces it", output.place.name)
+        raise FileExistsError(17, "exists already; force=True replaces it", output.place.name)
     if State.exists(output) and not force:
-        what = "is of a run that was stopped; resume it, or force a new one"
+        what = "is of a run that was stopped; resume=True goes on, force=True starts again"
         raise FileExistsError(17, what, str(output.folder))
     State.create(output, solver)
     return State(output, solver, resumes=False)

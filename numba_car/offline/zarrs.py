@@ -14,8 +14,9 @@ import zarr
 from numba_car._layout import Array, DType
 from numba_car.offline import sinks
 from numba_car.offline.errors import OfflineError
-from numba_car.offline.journal import sync_folder
+from numba_car.offline.files import rename, sync_folder
 from numba_car.offline.places import Place, is_url
+from numba_car.offline.sinks import ATTRIBUTE
 
 _CHUNK, _SHARD = 2**20, 16 * 2**20  # bytes, or one row where that is more
 
@@ -45,7 +46,7 @@ class ZarrSink:
             self._path, self._array = path, zarr.open_array(path, mode="r+", zarr_format=3)
             self._rows = self._array.shards[0]
         except Exception as error:  # zarr refuses damaged metadata with many classes
-            raise OfflineError(f"{path}: damaged; start again with force") from error
+            raise OfflineError(f"{path}: damaged; force=True starts again") from error
 
     def write(self, start: int, block: Array) -> None:
         """Write rows, the first of which has the index start."""
@@ -90,20 +91,28 @@ def _layout(shape: tuple[int, ...], dtype: DType) -> tuple[int, int]:
 class Output(sinks.Output):
     """An array to write, in a folder or at a URL."""
 
+    is_compressed = True
+
     def grain(self, shape: tuple[int, ...], dtype: DType) -> int:
         """Return the rows of a shard, which must be written together."""
         return _layout(shape, dtype)[1]
 
-    def create(self, shape: tuple[int, ...], dtype: DType) -> None:
+    def create(self, shape: tuple[int, ...], dtype: DType, provenance: dict[str, Any]) -> None:
         """Create the array without chunks, in the state's folder or next to the URL."""
         chunk, shard = ((rows, *shape[1:]) for rows in _layout(shape, dtype))
-        zarr.create_array(
-            self.partial, shape=shape, chunks=chunk, shards=shard, dtype=dtype, overwrite=True
-        )
+        layout = {"shape": shape, "chunks": chunk, "shards": shard, "dtype": dtype}
+        attributes = {ATTRIBUTE: provenance}
+        zarr.create_array(self.partial, **layout, attributes=attributes, overwrite=True)
 
     def open(self) -> ZarrSink:
         """Return the array at its present path or URL, open to write."""
         return ZarrSink(self.where())
+
+    def remove_partial(self) -> None:
+        """Delete the array next to the URL, which is not in the state's folder."""
+        if self.is_url and self._exists(self.partial):
+            fs, name = _filesystem(self.partial)
+            fs.rm(name, recursive=True)
 
     def _exists(self, path: str) -> bool:
         """Return whether there is a folder of that path, or the metadata of an array at that URL."""
@@ -120,7 +129,7 @@ class Output(sinks.Output):
         old = self.folder / "old"
         if self.exists():
             shutil.rmtree(old, ignore_errors=True)
-            Path(self.final).rename(old)
+            rename(Path(self.final), old)
         super()._move()
 
 
