@@ -12,13 +12,21 @@ author = "The numba_car developers"
 copyright = author  # noqa: A001 - Sphinx's word
 release = version = numba_car.__version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx_gallery.gen_gallery"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 default_role = "py:obj"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
-exclude_patterns = ["pypi.md"]  # the description on the package index
+# What is no page: the description on the package index, and what Sphinx-Gallery makes pages of.
+exclude_patterns = ["pypi.md", "gallery"]
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "examples",
+    "within_subsection_order": "FileNameSortKey",
+    "show_memory": False,
+    "min_reported_time": 3600,  # or it prints the times of programs
+}
 html_theme = "furo"
 html_title = "numba_car"
 html_static_path = ["_static"]
