@@ -60,11 +60,6 @@ def write_mathml(translator, node):
     raise nodes.SkipNode
 
 
-def point_to_pages(_app, _path, _page, content):
-    """Let links of the README lead to the pages that have the same."""
-    content[0] = content[0].replace("(benchmarks/results/", "(../benchmarks/")
-
-
 def trim_blocks(_app, tree):
     """Take off the blank line that doctest wants at the end of an output."""
     for block in tree.findall(nodes.literal_block):
@@ -76,5 +71,4 @@ def setup(app):
     """Tell Sphinx what of the above is for when."""
     renderers = (write_mathml, None)
     app.add_html_math_renderer("mathml", inline_renderers=renderers, block_renderers=renderers)
-    app.connect("include-read", point_to_pages)
     app.connect("doctree-read", trim_blocks)

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -30,6 +31,15 @@ def test_every_table_of_results_has_a_page():
     for table in ROOT.glob("benchmarks/results/*.md"):
         page = (ROOT / "docs" / "benchmarks" / table.name).read_text(encoding="utf-8")
         assert f"{{include}} ../../benchmarks/results/{table.name}\n" in page
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 200
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert "docs/tutorial.md" in links
+    for link in links:
+        assert (ROOT / link).exists(), link
 
 
 def test_the_notebook_is_the_tutorial():
