@@ -63,6 +63,12 @@ def test_the_recipe_needs_what_the_package_needs():
     assert recipe["build"]["python"]["entry_points"] == entry_points
 
 
+def test_the_readme_has_every_extra():
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Requirements")[2]
+    named = set(re.findall(r"`(\w+)`", text.partition("## Speed")[0]))
+    assert set(PROJECT["optional-dependencies"]) <= named
+
+
 def commands_of(workflow):
     for job in load(workflow)["jobs"].values():
         for step in job["steps"]:

@@ -3,8 +3,8 @@ Noise in a loud recording
 =========================
 
 A master near full scale leaves little room for noise: its peaks are at the bounds -1 and 1. Noise that is scaled to a
-signal-to-noise ratio (SNR) of 6 dB and then clipped is quieter than that. In the norm of the noise that is asked for,
-ε = ‖x‖ 10\ :sup:`-SNR/20`, the SNR after clipping is exact.
+signal-to-noise ratio (SNR) of 6 dB and then clipped is quieter than that. :func:`numba_car.rescale` with ε = ‖x‖ 10\ :sup:`-SNR/20` makes the
+SNR after clipping exact.
 """
 
 import matplotlib.pyplot as plt
@@ -35,7 +35,9 @@ def decibels(v):
 
 
 asked, reached = snr, decibels(exact)
-print(f"SNR asked for {snr:.2f} dB; clipped {decibels(clipped):.2f} dB; rescaled {reached:.2f} dB")
+print(
+    f"SNR in dB: asked for {snr:.2f}, clipped {decibels(clipped):.2f}, ours {reached:.2f}"
+)
 
 # %%
 # The spectra of the clip and of what was added to it. The noise of both is not white any more: what the bounds take
@@ -44,22 +46,20 @@ print(f"SNR asked for {snr:.2f} dB; clipped {decibels(clipped):.2f} dB; rescaled
 
 def spectrum(signal, length=1024):
     """Return the mean power at each frequency, in dB."""
-    frames = signal[: len(signal) // length * length].reshape(-1, length) * np.hanning(length)
-    return 10 * np.log10((np.abs(np.fft.rfft(frames)) ** 2).mean(axis=0))
+    frames = signal[: len(signal) // length * length].reshape(-1, length)
+    power = np.abs(np.fft.rfft(frames * np.hanning(length))) ** 2
+    return 10 * np.log10(power.mean(axis=0))
 
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
 kilohertz = np.fft.rfftfreq(1024, 1 / rate) / 1000
 left.plot(kilohertz, spectrum(x), color="#707070", label="the clip")
-left.plot(
-    kilohertz,
-    spectrum(clipped - x),
-    color="#d55e00",
-    label=f"noise, clipped: {decibels(clipped):.2f} dB",
-)
-left.plot(
-    kilohertz, spectrum(exact - x), color="#0072b2", label=f"noise, car.rescale: {reached:.2f} dB"
-)
+for name, v, color in (
+    ("clipped", clipped, "#d55e00"),
+    ("car.rescale", exact, "#0072b2"),
+):
+    label = f"noise, {name}: {decibels(v):.2f} dB"
+    left.plot(kilohertz, spectrum(v - x), color=color, label=label)
 left.set(xlabel="frequency in kHz", ylabel="power in dB")
 left.legend(frameon=False)
 shown = slice(16_000, 16_080)

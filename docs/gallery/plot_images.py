@@ -17,7 +17,9 @@ china, dahlia = load_sample_images().images
 x = np.stack([china[:240, :240], dahlia[100:340, 200:440]]).astype(np.float32) / 255
 rng = np.random.default_rng(0)
 fine = rng.standard_normal(x.shape, dtype=np.float32)
-coarse = np.kron(rng.standard_normal((2, 15, 15, 3)), np.ones((1, 16, 16, 1))).astype(np.float32)
+coarse = np.kron(rng.standard_normal((2, 15, 15, 3)), np.ones((1, 16, 16, 1))).astype(
+    np.float32
+)
 
 
 def norms(change):
@@ -35,7 +37,9 @@ for name, delta in (("fine", fine), ("coarse", coarse)):
     exact = car.rescale(x, delta, asked)
     pairs.append((clipped, exact))
     reached.append(norms(exact - x))
-    print(f"ε = {asked:.2f}, {name}: clipped {norms(clipped - x)}, rescaled {reached[-1]}")
+    print(
+        f"ε = {asked:.2f}, {name}: clipped {norms(clipped - x)}, rescaled {reached[-1]}"
+    )
 
 # %%
 

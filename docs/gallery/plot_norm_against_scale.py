@@ -27,11 +27,15 @@ rows = {
 figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
 etas = np.linspace(0, 2, 81)
 asked, reached = 0.3, []
-for (name, row), color in zip(rows.items(), ("#0072b2", "#d55e00", "#009e73"), strict=True):
+for (name, row), color in zip(
+    rows.items(), ("#0072b2", "#d55e00", "#009e73"), strict=True
+):
     x = row[None].astype(np.float32)
     delta = rng.standard_normal(x.shape, dtype=np.float32)
     unit = np.sqrt(x.size)
-    axes.plot(etas, car.norm(x, delta, etas[:, None])[:, 0] / unit, color=color, label=name)
+    axes.plot(
+        etas, car.norm(x, delta, etas[:, None])[:, 0] / unit, color=color, label=name
+    )
     axes.axhline(car.max_norm(x, delta)[0] / unit, color=color, lw=0.8, ls=":")
     eta = car.eta(x, delta, asked * unit)
     axes.plot(eta, asked, "o", color=color)

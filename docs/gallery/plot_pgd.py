@@ -33,7 +33,9 @@ def loss_and_gradient(v):
     probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     loss = -np.log(np.maximum(probabilities[np.arange(len(y)), y], 1e-30))
     probabilities[np.arange(len(y)), y] -= 1
-    return loss, ((probabilities @ second.T * (hidden > 0)) @ first.T).astype(np.float32)
+    return loss, ((probabilities @ second.T * (hidden > 0)) @ first.T).astype(
+        np.float32
+    )
 
 
 def scale(delta, eps):
@@ -65,18 +67,15 @@ for name, step in (("usual", usual_step), ("exact", exact_step)):
         v = step(v, g, asked)
     reached = np.linalg.norm(v - x, axis=1)
     curves[name] = np.transpose(curve)
-    print(
-        f"{name}: loss {curves[name][0, -1]:.3f}, {curves[name][1, -1]:.1%} right, mean norm {reached.mean():.4f}"
-    )
+    loss, right = curves[name][:, -1]
+    print(f"{name}: loss {loss:.3f}, {right:.1%} right, mean norm {reached.mean():.4f}")
 
 # %%
 
 figure, panels = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-for row, (axes, label) in enumerate(zip(panels, ("mean loss", "accuracy"), strict=True)):
-    axes.plot(
-        curves["usual"][row], "o-", color="#d55e00", label="scaled onto the ball, then clipped"
-    )
-    axes.plot(curves["exact"][row], "o-", color="#0072b2", label="car.maximize and car.project")
-    axes.set(xlabel="step", ylabel=label)
+for row, axes in enumerate(panels):
+    axes.plot(curves["usual"][row], "o-", color="#d55e00", label="scaled, then clipped")
+    axes.plot(curves["exact"][row], "o-", color="#0072b2", label="maximize and project")
+    axes.set(xlabel="step", ylabel=("mean loss", "accuracy")[row])
     axes.legend(frameon=False)
 plt.show()

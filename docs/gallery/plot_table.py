@@ -15,7 +15,9 @@ import numba_car as car
 table = load_breast_cancer()
 mean, std = table.data.mean(axis=0), table.data.std(axis=0)
 z = ((table.data - mean) / std).astype(np.float32)
-lower = ((0 - mean) / std).astype(np.float32)  # a shape of (30,): a bound for each column
+lower = ((0 - mean) / std).astype(
+    np.float32
+)  # a shape of (30,): a bound for each column
 delta = np.random.default_rng(0).standard_normal(z.shape, dtype=np.float32)
 
 # %%

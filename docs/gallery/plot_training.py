@@ -56,7 +56,11 @@ def accuracies(model, add_noise):
 curves = {
     "trained with clipped noise": ("#d55e00", "-", accuracies(clipped, car.rescale)),
     "trained with exact norms": ("#0072b2", "-", accuracies(exact, car.rescale)),
-    "the same, tested with clipped noise": ("#0072b2", "--", accuracies(exact, clip_noise)),
+    "the same, tested with clipped noise": (
+        "#0072b2",
+        "--",
+        accuracies(exact, clip_noise),
+    ),
 }
 for name, (_, _, found) in curves.items():
     print(name, *(f"{accuracy:.1%}" for accuracy in found))
