@@ -22,11 +22,11 @@ x = np.tanh(4 * np.sum(tones, axis=0)).astype(np.float32)  # a limiter, as maste
 delta = np.random.default_rng(0).standard_normal(len(x), dtype=np.float32)
 
 # %%
-# The clip is one row. With the first axis of an array for rows, that is ``x[None]``.
+# An array of one axis is one row.
 
 eps = np.linalg.norm(x) * 10 ** (-snr / 20)
 clipped = np.clip(x + eps / np.linalg.norm(delta) * delta, -1, 1)
-exact = car.rescale(x[None], delta[None], eps, bounds=(-1, 1))[0]
+exact = car.rescale(x, delta, eps, bounds=(-1, 1))
 
 
 def decibels(v):
