@@ -1,8 +1,7 @@
-"""Measure floors, peers and ours, and write the README's tables: ``python -m benchmarks.report``.
+"""Measure floors, peers and ours, and write their tables: ``python -m benchmarks.report``.
 
-They go to benchmarks/results/report.md and between the README's markers, the plot to
-docs/benchmark.png; then `benchmarks.landscape` writes its table and picture. ``--quick`` takes some
-minutes instead of some sixteen, and is less exact.
+They go to benchmarks/results/report.md, the plot to docs/benchmark.png; then `benchmarks.landscape`
+writes its table and picture. ``--quick`` takes some minutes instead of some sixteen, and is less exact.
 """
 
 import argparse
@@ -13,11 +12,9 @@ from . import landscape, plot
 from .machine import ROOT, machine
 from .tables import TABLES
 
-IN_README = ("## Peers", "## One small image", "![")  # the rest is for those who follow the link
 
-
-def insert(path, report, name="benchmarks"):
-    """Put the report between the markers of a file that has them."""
+def insert(path, report, name):
+    """Put a table between the markers of a file that has them."""
     text, begin, end = path.read_text(), f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     if begin in text:
         before, rest = text.split(begin)
@@ -34,14 +31,10 @@ def main():
         parts.append(table(quick))
         print(f"[{time.perf_counter() - start:.0f} s]\n{parts[-1]}", file=sys.stderr)
     plot.draw(ROOT / "docs" / "benchmark.png", quick)
-    parts.append("![Time per element against the length of a row](docs/benchmark.png)\n")
-    report = "\n".join(parts)
+    parts.append("![Time per element against the length of a row](../../docs/benchmark.png)\n")
     target = ROOT / "benchmarks" / "results" / "report.md"
     target.parent.mkdir(exist_ok=True)
-    target.write_text(report.replace("(docs/", "(../../docs/"))
-    shown = [parts[0], *(part for part in parts if part.startswith(IN_README))]
-    shown.append("All tables: [benchmarks/results/report.md](benchmarks/results/report.md).\n")
-    insert(ROOT / "README.md", "\n".join(shown).replace("## ", "### "))
+    target.write_text("\n".join(parts))
     landscape.write(landscape.measure(landscape.CELLS, 1 if quick else landscape.SECONDS))
     print(f"{time.perf_counter() - start:.0f} s: {target}", file=sys.stderr)
 

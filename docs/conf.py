@@ -15,13 +15,21 @@ author = "The numba_car developers"
 copyright = author  # noqa: A001 - Sphinx's word
 release = version = numba_car.__version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx_gallery.gen_gallery"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 default_role = "py:obj"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
-exclude_patterns = ["pypi.md"]  # the description on the package index
+# What is no page: the description on the package index, and what Sphinx-Gallery makes pages of.
+exclude_patterns = ["pypi.md", "gallery"]
+sphinx_gallery_conf = {
+    "examples_dirs": "gallery",
+    "gallery_dirs": "examples",
+    "within_subsection_order": "FileNameSortKey",
+    "show_memory": False,
+    "min_reported_time": 3600,  # or it prints the times of programs
+}
 html_theme = "furo"
 html_title = "numba_car"
 html_static_path = ["_static"]
@@ -55,11 +63,6 @@ def write_mathml(translator, node):
     raise nodes.SkipNode
 
 
-def point_to_pages(_app, _path, _page, content):
-    """Let links of the README lead to the pages that have the same."""
-    content[0] = content[0].replace("(benchmarks/results/", "(../benchmarks/")
-
-
 def trim_blocks(_app, tree):
     """Take off the blank line that doctest wants at the end of an output."""
     for block in tree.findall(nodes.literal_block):
@@ -88,5 +91,4 @@ def setup(sphinx):
     sphinx.add_directive("command-help", CommandHelp)
     renderers = (write_mathml, None)
     sphinx.add_html_math_renderer("mathml", inline_renderers=renderers, block_renderers=renderers)
-    sphinx.connect("include-read", point_to_pages)
     sphinx.connect("doctree-read", trim_blocks)

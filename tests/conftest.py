@@ -29,7 +29,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def pytest_addoption(parser):
     parser.addoption("--no-skips", action="store_true", help="fail if any test was skipped")
     parser.addoption(
-        "--update-readme", action="store_true", help="write the table of frameworks that was found"
+        "--update-pages", action="store_true", help="write the table of frameworks that was found"
     )
 
 

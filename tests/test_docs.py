@@ -3,6 +3,8 @@
 import importlib
 import importlib.util
 import os
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +31,27 @@ def test_every_table_of_results_has_a_page():
     for table in ROOT.glob("benchmarks/results/*.md"):
         page = (ROOT / "docs" / "benchmarks" / table.name).read_text(encoding="utf-8")
         assert f"{{include}} ../../benchmarks/results/{table.name}\n" in page
+
+
+def test_the_readme_is_short_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 200
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert "docs/tutorial.md" in links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_the_notebook_is_the_tutorial():
+    """Otherwise run docs/notebook.py."""
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    page, made = ROOT / "docs" / "tutorial.md", runpy.run_path(str(ROOT / "docs" / "notebook.py"))
+    expected = made["notebook"](page.read_text(encoding="utf-8"))
+    assert nbformat.read(page.with_suffix(".ipynb"), as_version=4) == expected
+    nbformat.validate(expected)
+    code = "".join(cell.source for cell in expected.cells if cell.cell_type == "code")
+    assert "car.rescale(x, delta, 20.0)" in code
+    assert ">>>" not in code
 
 
 @pytest.mark.cuda

@@ -1,4 +1,4 @@
-"""What each array library can do with our functions: the table in the README, cell by cell."""
+"""What each array library can do with our functions: the table in docs/frameworks.md, cell by cell."""
 
 import importlib
 import re
@@ -10,7 +10,7 @@ import pytest
 import numba_car as car
 from numba_car._cpu import pipeline
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "frameworks.md"
 CAPABILITIES = (
     "eager",
     "compiled",
@@ -345,10 +345,10 @@ def table():
     return "\n".join(lines) + "\n"
 
 
-def test_the_table_in_the_readme(request):
+def test_the_table_on_the_page(request):
     pattern = r"(<!-- frameworks:begin -->\n)(.*)(<!-- frameworks:end -->)"
-    text = README.read_text(encoding="utf-8")
-    if request.config.getoption("--update-readme"):
+    text = PAGE.read_text(encoding="utf-8")
+    if request.config.getoption("--update-pages"):
         text = re.sub(pattern, lambda m: m[1] + table() + m[3], text, flags=re.DOTALL)
-        README.write_text(text, encoding="utf-8")
+        PAGE.write_text(text, encoding="utf-8")
     assert re.search(pattern, text, re.DOTALL)[2] == table()
