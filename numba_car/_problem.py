@@ -503,12 +503,23 @@ def result_rows(task: Problem, out: Any, dtype: DType | None = None) -> tuple[Ar
     if out is not None:
         _check_out(out, task, dtype or task.dtype)
     is_new = out is None or _overlaps(out, task)
-    result = np.empty(task.shape, dtype or task.dtype) if is_new else out
+    result = _new_result(task, dtype or task.dtype) if is_new else out
     if dtype and dtype != task.dtype:
         return result, Rows(result, task.axes, dtype), is_new
     if task.is_plain and is_plain(result):
         return result, Rows.of_plain(result, task.count, task.n), is_new
     return result, Rows(result, task.axes, task.x.dtype), is_new
+
+
+def _new_result(task: Problem, dtype: DType) -> Array:
+    """Return memory for a result, whose axes have the order in memory that those of x have, as NumPy's order "K"."""
+    x, shape = task.inputs[0], task.shape
+    swept = len(shape) - x.ndim
+    if x.flags.c_contiguous or x.shape != shape[swept:] or 0 in x.strides:  # 0: it is repeated
+        return np.empty(shape, dtype)
+    inner = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    order = [*range(swept), *(swept + axis for axis in inner)]
+    return np.empty([shape[axis] for axis in order], dtype).transpose(np.argsort(order))
 
 
 def _check_out(out: Any, task: Problem, dtype: DType) -> None:

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from numba_car.interop import backend_cpu
 from numba_car.interop.backend_cpu import Task
 from numba_car.interop.closed_form import Arrays
-from numba_car.interop.torch_operators import differentiate, gradients, is_on_host, tensor_of
+from numba_car.interop.torch_operators import compute_on_host, differentiate, gradients, is_on_host
 
 _PLAIN = (Tensor, torch.nn.Parameter)
 # The key of tensors under the vmap of autograd itself, which is no transform of torch.func.
@@ -43,8 +42,7 @@ class Solve(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, name: str, task: Task, *arrays: Tensor) -> tuple[Tensor, ...]:
         """Return eta, and for "rescale" the result."""
-        given = Arrays(*(tensor.detach().numpy() for tensor in arrays))
-        found = tuple(map(tensor_of, backend_cpu.compute(name, given, task)))
+        found = compute_on_host(name, Arrays(*(tensor.detach() for tensor in arrays)), task)
         ctx.save_for_backward(*arrays, found[0])
         ctx.task = task
         return found

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from numba_car._options import WITH_OUT
 from numba_car.interop import backend_cpu, formulas
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays, Setting
@@ -34,8 +35,15 @@ def _setting(arrays: Sequence[Tensor], task: Task) -> Setting:
 
 
 def tensor_of(found: Any) -> Tensor:
-    """Return a NumPy result as a tensor, C-contiguous as the fake implementations say."""
-    return torch.from_numpy(np.asarray(found, order="C"))
+    """Return a NumPy result as a tensor of the same memory."""
+    return torch.from_numpy(np.asarray(found))
+
+
+def empty_result(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return memory for the output "out", real or fake: in the memory format of x, unless x is broadcast."""
+    if is_on_host(x) and x.shape == shape:
+        return torch.empty_like(x)
+    return x.new_empty(shape)
 
 
 def is_on_host(tensor: Tensor) -> bool:
@@ -43,12 +51,20 @@ def is_on_host(tensor: Tensor) -> bool:
     return bool(tensor.device.type == "cpu")
 
 
+def compute_on_host(name: str, arrays: Arrays, task: Task) -> tuple[Tensor, ...]:
+    """Return the outputs of `backend_cpu.compute` for tensors in host memory."""
+    given = Arrays(*(tensor.numpy() for tensor in arrays))
+    out = None
+    if name in WITH_OUT:
+        out = empty_result(arrays.x, _setting(arrays, task).shape).numpy()
+    return tuple(tensor_of(values) for values in backend_cpu.compute(name, given, task, out))
+
+
 def _compute(name: str, *arguments: Any) -> Any:
     """Return the outputs of `backend_cpu.compute`, or the one that there is, as tensors."""
     arrays, task = Arrays(*(t.detach() for t in arguments[:5])), _task(arguments[5:])
     if is_on_host(arrays.x):
-        found = backend_cpu.compute(name, Arrays(*(tensor.numpy() for tensor in arrays)), task)
-        tensors = tuple(tensor_of(values) for values in found)
+        tensors = compute_on_host(name, arrays, task)
     else:
         from numba_car.interop import backend_cuda
 
@@ -61,7 +77,9 @@ def _fake(name: str, *arguments: Any) -> Any:
     x, setting = arguments[0], _setting(arguments[:5], _task(arguments[5:]))
     dtypes = {"eta": torch.float64 if name != "solve" else x.dtype, "saturated": torch.bool}
     tensors = tuple(
-        x.new_empty(setting.shape_of(output), dtype=dtypes.get(output, x.dtype))
+        empty_result(x, setting.shape)
+        if output == "out"
+        else x.new_empty(setting.shape_of(output), dtype=dtypes.get(output, x.dtype))
         for output in OUTPUTS[name]
     )
     return tensors if len(tensors) > 1 else tensors[0]
@@ -120,7 +138,7 @@ def differentiate(
         arrays = Arrays(*(tensor.numpy() for tensor in tensors))
         upstream = h.numpy(), None if g is None else g.numpy()
         found = backend_cpu.differentiate(arrays, known.numpy(), *upstream, which, how)
-        gradients = [tensor_of(gradient) for gradient in found]
+        gradients = [tensor_of(gradient).contiguous() for gradient in found]
     else:
         from numba_car.interop import backend_cuda
 
