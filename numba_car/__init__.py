@@ -5,8 +5,9 @@ For each row of a batch, find the scale eta with ``||clip(x + eta*delta, lower, 
 
 from typing import TYPE_CHECKING, Any
 
-from numba_car._api import eta, max_norm, norm, rescale, solve
+from numba_car._api import eta, rescale, solve
 from numba_car._derivatives import eta_jvp, eta_vjp, rescale_jvp, rescale_vjp
+from numba_car._norms import max_norm, norm
 from numba_car._options import (
     Gradients,
     MaximizeGradients,

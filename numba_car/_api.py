@@ -1,27 +1,50 @@
-"""The public functions: their documentation, and the call of the module that has them for the arrays given."""
+"""The public functions that rescale: their documentation, and the call of the module that has them for the arrays given."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, Unpack, overload
 
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from numba_car._dispatch import library_of
 from numba_car._layout import Array
-from numba_car._options import Axis, Bounds, Options, Rescaled, Solution, pair
+from numba_car._options import (
+    Axis,
+    Bounds,
+    Infeasible,
+    Method,
+    Options,
+    Rescaled,
+    Side,
+    Solution,
+    axis_of,
+    pair,
+)
+from numba_car._types import AnyArray, OfNumPy, RescaleOptions, SolveOptions, T
+
+
+@overload
+def eta(
+    x: OfNumPy, delta: OfNumPy, eps: OfNumPy, **options: Unpack[SolveOptions]
+) -> NDArray[Any]: ...
+@overload
+def eta(x: T, delta: AnyArray, eps: AnyArray, **options: Unpack[SolveOptions]) -> T: ...
+@overload
+def eta(x: Any, delta: Any, eps: Any, **options: Unpack[SolveOptions]) -> Any: ...
 
 
 def eta(
-    x: ArrayLike,
-    delta: ArrayLike,
-    eps: ArrayLike,
+    x: AnyArray,
+    delta: AnyArray,
+    eps: AnyArray,
     *,
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
     axis: Axis = None,
+    dim: Axis = None,
     keepdims: bool = False,
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
 ) -> Any:
     r"""Scale that puts each row's clipped perturbation at norm eps.
@@ -45,13 +68,16 @@ def eta(
     bounds : pair of array_like or None, optional
         ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
         rounded to the dtype of the result. None or an infinite value is no bound.
-    axis : int or tuple of int, optional
-        The axes that make up one row. By default all but the first, or the only one.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    dim : int, str or tuple, optional
+        Another name of `axis`, that of PyTorch and xarray. Dimensions of xarray go by name.
     keepdims : bool, optional
         Keep the axes of a row as axes of length 1.
     infeasible : {"saturate", "warn", "nan", "raise"}, optional
-        What a row with ``eps > R`` gets: the smallest eta that reaches `R`, the same and a
-        RuntimeWarning that counts such rows, NaN, or a ValueError.
+        What a row with ``eps > R``, its `max_norm`, gets: the smallest eta that reaches `R`, the same
+        and a RuntimeWarning that counts such rows, NaN, or a ValueError.
     method : {"auto", "newton", "sort"}, optional
         "newton" iterates on the free set, and sorts only if that is slow; "sort" sorts and scans as
         the paper does. They agree to within rounding; "auto" is "newton".
@@ -91,25 +117,90 @@ def eta(
     >>> car.eta(x, delta, 0.25)
     array([0.22912878, 0.05      ])
     """
-    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads)
+    options = Options(
+        p, pair(bounds), axis_of(axis, dim), keepdims, infeasible, method, num_threads
+    )
     return library_of(x, delta, eps, *options.bounds).eta(x, delta, eps, options)
 
 
+@overload
 def rescale(
-    x: ArrayLike,
-    delta: ArrayLike,
-    eps: ArrayLike,
+    x: OfNumPy,
+    delta: OfNumPy,
+    eps: OfNumPy,
+    *,
+    out: Array | None = None,
+    full_output: Literal[False] = False,
+    **options: Unpack[RescaleOptions],
+) -> NDArray[Any]: ...
+@overload
+def rescale(
+    x: T,
+    delta: AnyArray,
+    eps: AnyArray,
+    *,
+    out: T | None = None,
+    full_output: Literal[False] = False,
+    **options: Unpack[RescaleOptions],
+) -> T: ...
+@overload
+def rescale(
+    x: Any,
+    delta: Any,
+    eps: Any,
+    *,
+    out: Any = None,
+    full_output: Literal[False] = False,
+    **options: Unpack[RescaleOptions],
+) -> Any: ...
+@overload
+def rescale(
+    x: OfNumPy,
+    delta: OfNumPy,
+    eps: OfNumPy,
+    *,
+    out: Array | None = None,
+    full_output: Literal[True],
+    **options: Unpack[RescaleOptions],
+) -> Rescaled[NDArray[Any]]: ...
+@overload
+def rescale(
+    x: T,
+    delta: AnyArray,
+    eps: AnyArray,
+    *,
+    out: T | None = None,
+    full_output: Literal[True],
+    **options: Unpack[RescaleOptions],
+) -> Rescaled[T]: ...
+@overload
+def rescale(
+    x: Any,
+    delta: Any,
+    eps: Any,
+    *,
+    out: Any = None,
+    full_output: Literal[True],
+    **options: Unpack[RescaleOptions],
+) -> Rescaled[Any]: ...
+
+
+def rescale(
+    x: AnyArray,
+    delta: AnyArray,
+    eps: AnyArray,
     *,
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
     axis: Axis = None,
+    dim: Axis = None,
     keepdims: bool = False,
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
-    side: str = "nearest",
+    side: Side = "nearest",
     step: float | None = None,
-    out: Array | None = None,
+    out: Any = None,
     full_output: bool = False,
 ) -> Any:
     r"""Perturb x along delta by exactly eps, inside the bounds.
@@ -120,12 +211,34 @@ def rescale(
 
     Parameters
     ----------
-    x, delta, eps, p, bounds, axis
-        As for `eta`.
+    x : array_like
+        The inputs, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    delta : array_like
+        The directions; broadcast against `x`.
+    eps : array_like
+        Target norms, finite and >= 0, in the units of `x`: a scalar, or one per row. Leading axes
+        that the rows do not have are a sweep: results have them too, one solve for each entry.
+    p : float, optional
+        Order of the norm, in (0, inf]; below 1 a quasi-norm.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    dim : int, str or tuple, optional
+        Another name of `axis`, that of PyTorch and xarray. Dimensions of xarray go by name.
     keepdims : bool, optional
         Accepted as by `eta`, but the result always has the shape of x.
-    infeasible, method, num_threads
-        As for `eta`.
+    infeasible : {"saturate", "warn", "nan", "raise"}, optional
+        What a row with ``eps > R``, its `max_norm`, gets: the smallest eta that reaches `R`, the same
+        and a RuntimeWarning that counts such rows, NaN, or a ValueError.
+    method : {"auto", "newton", "sort"}, optional
+        "newton" iterates on the free set, and sorts only if that is slow; "sort" sorts and scans as
+        the paper does. They agree to within rounding; "auto" is "newton".
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
     side : {"nearest", "inside"}, optional
         Where rounding may put the result: to within a few units in the last place of eps, on either
         side, or, as it is stored, never farther than eps from x in exact arithmetic.
@@ -148,8 +261,11 @@ def rescale(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `eta`, and if `out` does not fit.
+    ValueError
+        If a value or a shape breaks a rule above, x is outside its bounds by more than rounding, or
+        `out` does not fit.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     Examples
     --------
@@ -163,7 +279,9 @@ def rescale(
     >>> print(f"{np.linalg.norm(v - x):.15f}")
     0.250000000000000
     """
-    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads, side, step)
+    options = Options(
+        p, pair(bounds), axis_of(axis, dim), keepdims, infeasible, method, num_threads, side, step
+    )
     library = library_of(x, delta, eps, *options.bounds, out)
     if not full_output:
         return library.rescale(x, delta, eps, options, out)
@@ -174,25 +292,62 @@ def rescale(
     return Rescaled(library.rescale(x, delta, eps, options, out), *solution)
 
 
+@overload
 def solve(
-    x: ArrayLike,
-    delta: ArrayLike,
-    eps: ArrayLike,
+    x: OfNumPy, delta: OfNumPy, eps: OfNumPy, **options: Unpack[SolveOptions]
+) -> Solution[NDArray[Any]]: ...
+@overload
+def solve(x: T, delta: AnyArray, eps: AnyArray, **options: Unpack[SolveOptions]) -> Solution[T]: ...
+@overload
+def solve(x: Any, delta: Any, eps: Any, **options: Unpack[SolveOptions]) -> Solution[Any]: ...
+
+
+def solve(
+    x: AnyArray,
+    delta: AnyArray,
+    eps: AnyArray,
     *,
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
     axis: Axis = None,
+    dim: Axis = None,
     keepdims: bool = False,
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
-) -> Solution:
+) -> Solution[Any]:
     r"""Eta together with the norm that it reaches and the largest that can be reached.
 
     Parameters
     ----------
-    x, delta, eps, p, bounds, axis, keepdims, infeasible, method, num_threads
-        As for `eta`.
+    x : array_like
+        The inputs, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    delta : array_like
+        The directions; broadcast against `x`.
+    eps : array_like
+        Target norms, finite and >= 0, in the units of `x`: a scalar, or one per row. Leading axes
+        that the rows do not have are a sweep: results have them too, one solve for each entry.
+    p : float, optional
+        Order of the norm, in (0, inf]; below 1 a quasi-norm.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    dim : int, str or tuple, optional
+        Another name of `axis`, that of PyTorch and xarray. Dimensions of xarray go by name.
+    keepdims : bool, optional
+        Keep the axes of a row as axes of length 1.
+    infeasible : {"saturate", "warn", "nan", "raise"}, optional
+        What a row with ``eps > R``, its `max_norm`, gets: the smallest eta that reaches `R`, the same
+        and a RuntimeWarning that counts such rows, NaN, or a ValueError.
+    method : {"auto", "newton", "sort"}, optional
+        "newton" iterates on the free set, and sorts only if that is slow; "sort" sorts and scans as
+        the paper does. They agree to within rounding; "auto" is "newton".
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
 
     Returns
     -------
@@ -201,8 +356,10 @@ def solve(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `eta`.
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     Examples
     --------
@@ -213,95 +370,10 @@ def solve(
     >>> solution.norm, solution.max_norm, solution.saturated
     (array([0.50990195, 0.6       ]), array([0.50990195, 0.70710678]), array([ True, False]))
     """
-    options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads)
-    solution: Solution = library_of(x, delta, eps, *options.bounds).solve(x, delta, eps, options)
+    options = Options(
+        p, pair(bounds), axis_of(axis, dim), keepdims, infeasible, method, num_threads
+    )
+    solution: Solution[Any] = library_of(x, delta, eps, *options.bounds).solve(
+        x, delta, eps, options
+    )
     return solution
-
-
-def max_norm(
-    x: ArrayLike,
-    delta: ArrayLike,
-    *,
-    p: float = 2,
-    bounds: Bounds = (0.0, 1.0),
-    axis: Axis = None,
-    keepdims: bool = False,
-    num_threads: int | None = None,
-) -> Any:
-    r"""Largest norm that a perturbation along delta can reach inside the bounds.
-
-    .. math:: R = \lim_{\eta\to\infty} \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p
-
-    Parameters
-    ----------
-    x, delta, p, bounds, axis, keepdims, num_threads
-        As for `eta`.
-
-    Returns
-    -------
-    ndarray or scalar
-        One norm per row; inf where something that moves has no bound.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `eta`.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import numba_car as car
-    >>> car.max_norm(np.array([[0.9, 0.5]]), np.array([[1.0, -1.0]]), p=1)
-    array([0.6])
-    """
-    options = Options(p, pair(bounds), axis, keepdims, num_threads=num_threads)
-    return library_of(x, delta, *options.bounds).max_norm(x, delta, options)
-
-
-def norm(
-    x: ArrayLike,
-    delta: ArrayLike,
-    eta: ArrayLike,
-    *,
-    p: float = 2,
-    bounds: Bounds = (0.0, 1.0),
-    axis: Axis = None,
-    keepdims: bool = False,
-    num_threads: int | None = None,
-) -> Any:
-    r"""Norm that given scales reach inside the bounds.
-
-    .. math:: N(\eta) = \|\mathrm{clip}(x + \eta\,\delta, l, u) - x\|_p
-
-    Parameters
-    ----------
-    x, delta
-        As for `eta`.
-    eta : array_like
-        Scales >= 0: a scalar, one per row, or a sweep as eps of `eta` may be. inf gives `max_norm`,
-        NaN gives NaN.
-    p, bounds, axis, keepdims, num_threads
-        As for `eta`.
-
-    Returns
-    -------
-    ndarray or scalar
-        One norm per row, for each entry of a sweep, of the dtype of the result of `eta`.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for `eta`, and if a scale is negative.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import numba_car as car
-    >>> x, delta = np.array([[0.9, 0.5]]), np.array([[1.0, -1.0]])
-    >>> car.norm(x, delta, np.array([[0.1], [0.3], [np.inf]]), p=1)
-    array([[0.2],
-           [0.4],
-           [0.6]])
-    """
-    options = Options(p, pair(bounds), axis, keepdims, num_threads=num_threads)
-    return library_of(x, delta, eta, *options.bounds).norm(x, delta, eta, options)

@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from numba_car._dispatch import differentiator_of
-from numba_car._options import Axis, Bounds, Gradients, Options, pair
+from numba_car._options import Axis, Bounds, Gradients, Infeasible, Method, Options, arrays_of, pair
 
 
 def eta_vjp(
@@ -20,8 +20,8 @@ def eta_vjp(
     bounds: Bounds = (0.0, 1.0),
     axis: Axis = None,
     keepdims: bool = False,  # noqa: ARG001
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
 ) -> Gradients:
     r"""Pull a gradient of eta back to the arguments of `eta`, in closed form.
@@ -39,12 +39,34 @@ def eta_vjp(
 
     Parameters
     ----------
-    x, delta, eps
-        As for `eta`.
+    x : array_like
+        The inputs, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    delta : array_like
+        The directions; broadcast against `x`.
+    eps : array_like
+        Target norms, finite and >= 0, in the units of `x`: a scalar, or one per row. Leading axes
+        that the rows do not have are a sweep: results have them too, one solve for each entry.
     grad_eta : array_like
         The upstream gradient, broadcast over the rows.
-    p, bounds, axis, keepdims, infeasible, method, num_threads
-        As for `eta`.
+    p : float, optional
+        Order of the norm, in (0, inf]; below 1 a quasi-norm.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    keepdims : bool, optional
+        Accepted as by `eta`, without effect.
+    infeasible : {"saturate", "warn", "nan", "raise"}, optional
+        What a row with ``eps > R``, its `max_norm`, gets: the smallest eta that reaches `R`, the same
+        and a RuntimeWarning that counts such rows, NaN, or a ValueError.
+    method : {"auto", "newton", "sort"}, optional
+        "newton" iterates on the free set, and sorts only if that is slow; "sort" sorts and scans as
+        the paper does. They agree to within rounding; "auto" is "newton".
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
 
     Returns
     -------
@@ -53,8 +75,10 @@ def eta_vjp(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `eta`.
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     Notes
     -----
@@ -76,7 +100,8 @@ def eta_vjp(
     array([[ 0.        , -0.22912878]])
     """
     options = Options(p, pair(bounds), axis, False, infeasible, method, num_threads)
-    library = differentiator_of(x, delta, eps, *options.bounds, grad_eta)
+    names = arrays_of("eta", "grad_eta")
+    library = differentiator_of(x, delta, eps, *options.bounds, grad_eta, names=names)
     gradients: Gradients = library.eta_vjp(x, delta, eps, grad_eta, options)
     return gradients
 
@@ -91,8 +116,8 @@ def rescale_vjp(
     bounds: Bounds = (0.0, 1.0),
     axis: Axis = None,
     keepdims: bool = False,  # noqa: ARG001
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
 ) -> Gradients:
     r"""Pull a gradient of the rescaled batch back to the arguments of `rescale`, in closed form.
@@ -107,12 +132,34 @@ def rescale_vjp(
 
     Parameters
     ----------
-    x, delta, eps
-        As for `rescale`.
+    x : array_like
+        The inputs, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    delta : array_like
+        The directions; broadcast against `x`.
+    eps : array_like
+        Target norms, finite and >= 0, in the units of `x`: a scalar, or one per row. Leading axes
+        that the rows do not have are a sweep: results have them too, one solve for each entry.
     grad_out : array_like
         The upstream gradient, broadcast against the result.
-    p, bounds, axis, keepdims, infeasible, method, num_threads
-        As for `rescale`.
+    p : float, optional
+        Order of the norm, in (0, inf]; below 1 a quasi-norm.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    keepdims : bool, optional
+        Accepted as by `rescale`, without effect.
+    infeasible : {"saturate", "warn", "nan", "raise"}, optional
+        What a row with ``eps > R``, its `max_norm`, gets: the smallest eta that reaches `R`, the same
+        and a RuntimeWarning that counts such rows, NaN, or a ValueError.
+    method : {"auto", "newton", "sort"}, optional
+        "newton" iterates on the free set, and sorts only if that is slow; "sort" sorts and scans as
+        the paper does. They agree to within rounding; "auto" is "newton".
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
 
     Returns
     -------
@@ -121,8 +168,10 @@ def rescale_vjp(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `rescale`.
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     See Also
     --------
@@ -137,7 +186,8 @@ def rescale_vjp(
     np.float64(1.09108945117996...)
     """
     options = Options(p, pair(bounds), axis, False, infeasible, method, num_threads)
-    library = differentiator_of(x, delta, eps, *options.bounds, grad_out)
+    names = arrays_of("rescale", "grad_out")
+    library = differentiator_of(x, delta, eps, *options.bounds, grad_out, names=names)
     gradients: Gradients = library.rescale_vjp(x, delta, eps, grad_out, options)
     return gradients
 
@@ -154,8 +204,8 @@ def eta_jvp(
     bounds: Bounds = (0.0, 1.0),
     axis: Axis = None,
     keepdims: bool = False,
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
 ) -> Any:
     r"""Push tangents of x, delta and eps forward through `eta`.
@@ -166,12 +216,34 @@ def eta_jvp(
 
     Parameters
     ----------
-    x, delta, eps
-        As for `eta`.
+    x : array_like
+        The inputs, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    delta : array_like
+        The directions; broadcast against `x`.
+    eps : array_like
+        Target norms, finite and >= 0, in the units of `x`: a scalar, or one per row. Leading axes
+        that the rows do not have are a sweep: results have them too, one solve for each entry.
     tangent_x, tangent_delta, tangent_eps : array_like, optional
         The tangents, broadcast as their arguments are; None is 0.
-    p, bounds, axis, keepdims, infeasible, method, num_threads
-        As for `eta`.
+    p : float, optional
+        Order of the norm, in (0, inf]; below 1 a quasi-norm.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    keepdims : bool, optional
+        Keep the axes of a row as axes of length 1.
+    infeasible : {"saturate", "warn", "nan", "raise"}, optional
+        What a row with ``eps > R``, its `max_norm`, gets: the smallest eta that reaches `R`, the same
+        and a RuntimeWarning that counts such rows, NaN, or a ValueError.
+    method : {"auto", "newton", "sort"}, optional
+        "newton" iterates on the free set, and sorts only if that is slow; "sort" sorts and scans as
+        the paper does. They agree to within rounding; "auto" is "newton".
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
 
     Returns
     -------
@@ -180,8 +252,10 @@ def eta_jvp(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `eta`.
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     See Also
     --------
@@ -195,7 +269,8 @@ def eta_jvp(
     """
     options = Options(p, pair(bounds), axis, keepdims, infeasible, method, num_threads)
     tangents = tangent_x, tangent_delta, tangent_eps
-    library = differentiator_of(x, delta, eps, *options.bounds, *tangents)
+    names = arrays_of("eta", "tangent_x", "tangent_delta", "tangent_eps")
+    library = differentiator_of(x, delta, eps, *options.bounds, *tangents, names=names)
     return library.eta_jvp(x, delta, eps, tangents, options)
 
 
@@ -211,8 +286,8 @@ def rescale_jvp(
     bounds: Bounds = (0.0, 1.0),
     axis: Axis = None,
     keepdims: bool = False,  # noqa: ARG001
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
 ) -> Any:
     r"""Push tangents of x, delta and eps forward through `rescale`.
@@ -221,12 +296,34 @@ def rescale_jvp(
 
     Parameters
     ----------
-    x, delta, eps
-        As for `rescale`.
+    x : array_like
+        The inputs, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    delta : array_like
+        The directions; broadcast against `x`.
+    eps : array_like
+        Target norms, finite and >= 0, in the units of `x`: a scalar, or one per row. Leading axes
+        that the rows do not have are a sweep: results have them too, one solve for each entry.
     tangent_x, tangent_delta, tangent_eps : array_like, optional
         The tangents, broadcast as their arguments are; None is 0.
-    p, bounds, axis, keepdims, infeasible, method, num_threads
-        As for `rescale`.
+    p : float, optional
+        Order of the norm, in (0, inf]; below 1 a quasi-norm.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    keepdims : bool, optional
+        Accepted as by `rescale`, without effect.
+    infeasible : {"saturate", "warn", "nan", "raise"}, optional
+        What a row with ``eps > R``, its `max_norm`, gets: the smallest eta that reaches `R`, the same
+        and a RuntimeWarning that counts such rows, NaN, or a ValueError.
+    method : {"auto", "newton", "sort"}, optional
+        "newton" iterates on the free set, and sorts only if that is slow; "sort" sorts and scans as
+        the paper does. They agree to within rounding; "auto" is "newton".
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
 
     Returns
     -------
@@ -235,8 +332,10 @@ def rescale_jvp(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `rescale`.
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     See Also
     --------
@@ -250,5 +349,6 @@ def rescale_jvp(
     """
     options = Options(p, pair(bounds), axis, False, infeasible, method, num_threads)
     tangents = tangent_x, tangent_delta, tangent_eps
-    library = differentiator_of(x, delta, eps, *options.bounds, *tangents)
+    names = arrays_of("rescale", "tangent_x", "tangent_delta", "tangent_eps")
+    library = differentiator_of(x, delta, eps, *options.bounds, *tangents, names=names)
     return library.rescale_jvp(x, delta, eps, tangents, options)

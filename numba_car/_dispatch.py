@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from numba_car._options import arrays_of
 from numba_car._problem import exports_device_memory
 
 # The module in `interop` for each library, by the first part of its types' module.
@@ -21,6 +23,17 @@ _INTEROP = {
     "dask": "dask",
     "cupy": "cuda",
 }
+# What makes an array of a library of another one's.
+_CONVERTERS = {
+    "torch": "torch.as_tensor",
+    "jax": "jax.numpy.asarray",
+    "tensorflow": "tensorflow.convert_to_tensor",
+    "xarray": "xarray.DataArray",
+    "eagerpy": "eagerpy.astensor",
+    "dask": "dask.array.from_array",
+    "cuda": "numba.cuda.to_device",
+}
+_NAMES = arrays_of("rescale")
 # What is known of types: their library, or nothing for numbers, sequences and None, which go with any.
 _kinds: dict[type, str] = {
     **dict.fromkeys((bool, int, float, list, tuple, type(None), np.float32, np.float64), ""),
@@ -55,19 +68,41 @@ def _for_numpy() -> Any:
     return _numpy
 
 
-def library_of(*arrays: Any) -> Any:
-    """Return the module with the public functions for these arrays: `_numpy`, or one of `interop`."""
+def _library_name(array: Any) -> str:
+    """Return the library of an array; nothing for what goes with any."""
+    array_type = type(array)
+    kind = _kinds.get(array_type)
+    if kind is None:
+        kind = _kinds[array_type] = _kind_of(array_type)
+    if kind == "dlpack":  # the type does not say where the memory is
+        kind = "cuda" if exports_device_memory(array) else ""
+    return kind
+
+
+def _format_mixture(names: Sequence[str], arrays: Sequence[Any]) -> str:
+    """Return an error message that says which array is of which library."""
+    found: dict[str, list[str]] = {}
+    for name, array in zip(names, arrays, strict=False):
+        if kind := _library_name(array):
+            found.setdefault(kind, []).append(name)
+    parts = " and ".join(f"{kind}'s in {', '.join(of)}" for kind, of in found.items())
+    *_, kept = sorted(found, key="numpy".__ne__)  # a framework, for what it has of its own
+    converted = next(of[0] for kind, of in found.items() if kind != kept)
+    cure = f": {_CONVERTERS[kept]}({converted}) converts" if kept in _CONVERTERS else ""
+    return f"arrays must be of one library, found {parts}{cure}"
+
+
+def library_of(*arrays: Any, names: Sequence[str] = _NAMES) -> Any:
+    """Return the module with the public functions for these arrays: `_numpy`, or one of `interop`.
+
+    Errors call the arrays by their names.
+    """
     found = ""
     for array in arrays:
-        array_type = type(array)
-        kind = _kinds.get(array_type)
-        if kind is None:
-            kind = _kinds[array_type] = _kind_of(array_type)
-        if kind == "dlpack":  # the type does not say where the memory is
-            kind = "cuda" if exports_device_memory(array) else ""
+        kind = _library_name(array)
         if kind and kind != found:
             if found:
-                raise TypeError(f"arrays must be of one library, found {found} and {kind}")
+                raise TypeError(_format_mixture(names, arrays))
             found = kind
     # torch.compile and AutoGraph follow these statements, but no function that imports.
     if not found or found == "numpy":
@@ -84,9 +119,9 @@ def library_of(*arrays: Any) -> Any:
     return import_module(f"numba_car.interop.{name}")
 
 
-def differentiator_of(*arrays: Any) -> Any:
-    """Return the module with explicit derivatives for these arrays."""
-    library = library_of(*arrays)
+def differentiator_of(*arrays: Any, names: Sequence[str]) -> Any:
+    """Return the module with explicit derivatives for these arrays, which errors call by their names."""
+    library = library_of(*arrays, names=names)
     if hasattr(library, "eta_vjp"):
         return library
     name = library.__name__.rpartition(".")[2]

@@ -62,7 +62,7 @@ def rescale(
 
 def rescale_and_solve(
     x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options, out: Array | None = None
-) -> Rescaled:
+) -> Rescaled[Any]:
     """Return `numba_car.rescale` with full output of NumPy arrays."""
     if options.step is not None:
         return Rescaled(*rescale_on_grid(x, delta, eps, options, out, with_facts=True))
@@ -99,7 +99,7 @@ def rescale_on_grid(
     return result, *(restore(values, task) for values in found[: None if with_facts else 1])
 
 
-def solve(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Solution:
+def solve(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Solution[Any]:
     """Return `numba_car.solve` of NumPy arrays."""
     task = problem(x, delta, eps, options)
     return Solution(*(restore(values, task) for values in solver.solve(task)))

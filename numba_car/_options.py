@@ -6,16 +6,20 @@ import math
 import operator
 import sys
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Axis: TypeAlias = int | Sequence[int] | None
-Bounds: TypeAlias = tuple[ArrayLike | None, ArrayLike | None]
+Values = TypeVar("Values")  # an array of the caller's library
+# Names of dimensions are for xarray.
+Axis: TypeAlias = int | str | Sequence[int | str] | None
+Bounds: TypeAlias = Sequence[Any] | NDArray[Any]
+Infeasible: TypeAlias = Literal["saturate", "warn", "nan", "raise"]
+Method: TypeAlias = Literal["auto", "newton", "sort"]
+Side: TypeAlias = Literal["nearest", "inside"]
 
-RULES, METHODS = ("saturate", "warn", "nan", "raise"), ("auto", "newton", "sort")
-SIDES = ("nearest", "inside")
+RULES, METHODS, SIDES = get_args(Infeasible), get_args(Method), get_args(Side)
 
 
 class Options(NamedTuple):
@@ -47,7 +51,7 @@ class Options(NamedTuple):
         return {name: getattr(self, name) for name in names}
 
 
-class Solution(NamedTuple):
+class Solution(NamedTuple, Generic[Values]):
     """Result of `solve`, one value per row in each field.
 
     Attributes
@@ -62,13 +66,13 @@ class Solution(NamedTuple):
         Whether ``eps > max_norm``: everything that can move is at its bound.
     """
 
-    eta: NDArray[Any]
-    norm: NDArray[Any]
-    max_norm: NDArray[Any]
-    saturated: NDArray[Any]
+    eta: Values
+    norm: Values
+    max_norm: Values
+    saturated: Values
 
 
-class Rescaled(NamedTuple):
+class Rescaled(NamedTuple, Generic[Values]):
     """Result of `rescale` under ``full_output=True``.
 
     Attributes
@@ -79,11 +83,11 @@ class Rescaled(NamedTuple):
         One value per row, as in `Solution`.
     """
 
-    out: NDArray[Any]
-    eta: NDArray[Any]
-    norm: NDArray[Any]
-    max_norm: NDArray[Any]
-    saturated: NDArray[Any]
+    out: Values
+    eta: Values
+    norm: Values
+    max_norm: Values
+    saturated: Values
 
 
 class Gradients(NamedTuple):
@@ -154,12 +158,18 @@ def names_of(function: str) -> tuple[str, str]:
     return NAMES.get(function, ("delta", "eps"))
 
 
+def arrays_of(function: str, *more: str) -> tuple[str, ...]:
+    """Return the names of the function's arrays in the order of `library_of`; `more` stands in the place of out."""
+    return ("x", *names_of(function), "lower", "upper", *(more or ("out",)))
+
+
 def check_p(p: float) -> float:
     """Return p as a float in (0, inf]."""
     try:
         value = float(operator.pos(p))  # fails for a string, which float alone would parse
     except (TypeError, ValueError):
-        raise TypeError(f"p must be a number in (0, inf], found {p!r}") from None
+        cure = ": write np.inf" if isinstance(p, str) and p.lower() in ("inf", "infinity") else ""
+        raise TypeError(f"p must be a number in (0, inf], found {p!r}{cure}") from None
     except OverflowError:
         value = math.copysign(math.inf, p > 0 or -1)
     if not value > 0:
@@ -179,12 +189,43 @@ def check_order_of_ascent(p: float) -> None:
         raise ValueError(f"p must be at least 1 for best ascent, found {p!r}")
 
 
+def axis_of(axis: Axis, dim: Axis) -> Axis:
+    """Return the axes of a row, which may be given by either name."""
+    if dim is None:
+        return axis
+    if axis is not None:
+        raise TypeError(f"axis and dim are one argument, found axis={axis!r} and dim={dim!r}")
+    return dim
+
+
+def _is_pair(value: Any) -> bool:
+    """Return whether a value is a list or tuple of two."""
+    return isinstance(value, (list, tuple)) and len(value) == 2
+
+
+def _has_pairs(bounds: Any) -> bool:
+    """Return whether bounds are pairs, perhaps of features."""
+    if isinstance(bounds, np.ndarray):
+        return bool(bounds.shape[1:] == (2,))
+    return isinstance(bounds, (list, tuple)) and len(bounds) > 0 and all(map(_is_pair, bounds))
+
+
 def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
     """Return lower and upper."""
     try:
         lower, upper = bounds
     except (TypeError, ValueError):
-        raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}") from None
+        cure = (
+            ": np.transpose(bounds) if it holds a pair for each feature"
+            if _has_pairs(bounds)
+            else ""
+        )
+        raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}{cure}") from None
+    if _is_pair(lower) and _is_pair(upper):
+        raise ValueError(
+            f"bounds must not be a pair of pairs, found {bounds!r}: np.transpose(bounds) if each is "
+            "(lower, upper) of a feature, np.array(bounds) if the first is lower and the second upper"
+        )
     return lower, upper
 
 

@@ -169,7 +169,8 @@ def as_numeric(name: str, value: ArrayLike) -> Array:
     except ValueError as error:
         raise TypeError(f"{name} must be an array of numbers, found a ragged sequence") from error
     if array.dtype.kind not in "biuf" and precision_of(array.dtype) is None:
-        raise TypeError(f"{name} must hold integers or floats, found dtype {array.dtype}")
+        cure = ": .to_numpy(float) of a table, or .astype(float)" if array.dtype == object else ""
+        raise TypeError(f"{name} must hold integers or floats, found dtype {array.dtype}{cure}")
     return array
 
 
@@ -190,10 +191,14 @@ def result_dtype(*given: tuple[ArrayLike, Array], name: str = "delta") -> DType:
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(int(ndim > 1), ndim))
+    if isinstance(axis, str) and axis == "all":
+        return tuple(range(ndim))
     try:
-        return tuple(sorted(normalize_axis_tuple(axis, ndim, "axis")))
+        return tuple(sorted(normalize_axis_tuple(axis, ndim, "axis")))  # type: ignore[arg-type]
     except TypeError:
-        raise TypeError(f"axis must be an int, a tuple of ints or None, found {axis!r}") from None
+        raise TypeError(
+            f"axis must be an int, a tuple of ints, 'all' or None, found {axis!r}"
+        ) from None
     except OverflowError:
         raise np.exceptions.AxisError(
             f"axis {axis} is out of bounds for array of dimension {ndim}"
@@ -227,6 +232,16 @@ def broadcasts(shape: tuple[int, ...], full: tuple[int, ...]) -> bool:
     """Return whether an array of that shape broadcasts to the full one; None, in a graph, is any size."""
     pairs = zip(reversed(shape), reversed(full), strict=False)
     return len(shape) <= len(full) and all(a in (1, b) or None in (a, b) for a, b in pairs)
+
+
+def format_bounds_error(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Return an error message for bounds that do not broadcast; it names new axes that make them, if any do."""
+    message = f"bounds of shape {found} do not broadcast to x, of shape {shape}"
+    for more in range(1, len(shape) - len(found) + 1):
+        if broadcasts(found + (1,) * more, shape):
+            index = ", ".join([":"] * len(found) + ["None"] * more)
+            return f"{message}: index them with [{index}]"
+    return message
 
 
 def batch_of(shape: tuple[int, ...], axes: tuple[int, ...], *, keepdims: bool) -> tuple[int, ...]:
@@ -364,9 +379,7 @@ def _bounds(
         try:
             return Rows(np.broadcast_to(bound, shape), axes, compute)
         except ValueError:
-            raise ValueError(
-                f"bounds of shape {bound.shape} do not broadcast to x, of shape {shape}"
-            ) from None
+            raise ValueError(format_bounds_error(bound.shape, shape)) from None
 
     with np.errstate(all="ignore"):
         return rows(lower), rows(upper)
@@ -447,7 +460,7 @@ def _known_of_plain(options: Options, dtype: DType, shape: tuple[int, ...]) -> A
         and (num_threads is None or (type(num_threads) is int and num_threads >= 1))
         and all(type(number) in _NUMBERS for number in (p, lower, upper))
         and (0 < p < LARGEST_P or p == math.inf)
-        and lower <= upper  # type: ignore[operator]
+        and lower <= upper
         and infeasible in RULES
         and method in METHODS
         and side in SIDES
@@ -457,8 +470,8 @@ def _known_of_plain(options: Options, dtype: DType, shape: tuple[int, ...]) -> A
     return {
         "count": shape[0],
         "n": math.prod(shape[1:]),
-        "lower": rounded(lower, dtype),  # type: ignore[arg-type]
-        "upper": rounded(upper, dtype),  # type: ignore[arg-type]
+        "lower": rounded(lower, dtype),
+        "upper": rounded(upper, dtype),
         "p": float(p),
         "axes": tuple(range(1, len(shape))),
         "shape": shape,

@@ -13,6 +13,7 @@ from numba_car._options import (
     MaximizeGradients,
     Options,
     ProjectGradients,
+    arrays_of,
     check_order_of_ascent,
     check_order_of_projection,
     pair,
@@ -45,12 +46,26 @@ def project_vjp(
 
     Parameters
     ----------
-    x, z, eps
-        As for `project`.
+    x : array_like
+        The centers, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    z : array_like
+        The points to project, anywhere; broadcast against `x`.
+    eps : array_like
+        The largest distances, finite and >= 0, in the units of `x`: a scalar, or one per row.
+        Leading axes that the rows do not have are a sweep: results have them too.
     grad_out : array_like
         The upstream gradient, broadcast against the result.
-    p, bounds, axis, num_threads
-        As for `project`.
+    p : {1, 2, inf}, optional
+        Order of the norm.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
 
     Returns
     -------
@@ -59,8 +74,10 @@ def project_vjp(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `project`.
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     Notes
     -----
@@ -79,7 +96,8 @@ def project_vjp(
     """
     check_order_of_projection(p)
     options = Options(p, pair(bounds), axis, num_threads=num_threads)
-    library = differentiator_of(x, z, eps, *options.bounds, grad_out)
+    names = arrays_of("project", "grad_out")
+    library = differentiator_of(x, z, eps, *options.bounds, grad_out, names=names)
     gradients: ProjectGradients = library.project_vjp(x, z, eps, grad_out, options)
     return gradients
 
@@ -105,12 +123,26 @@ def project_jvp(
 
     Parameters
     ----------
-    x, z, eps
-        As for `project`.
+    x : array_like
+        The centers, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    z : array_like
+        The points to project, anywhere; broadcast against `x`.
+    eps : array_like
+        The largest distances, finite and >= 0, in the units of `x`: a scalar, or one per row.
+        Leading axes that the rows do not have are a sweep: results have them too.
     tangent_x, tangent_z, tangent_eps : array_like, optional
         The tangents, broadcast as their arguments are; None is 0.
-    p, bounds, axis, num_threads
-        As for `project`.
+    p : {1, 2, inf}, optional
+        Order of the norm.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
 
     Returns
     -------
@@ -119,8 +151,10 @@ def project_jvp(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `project`.
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     See Also
     --------
@@ -135,7 +169,8 @@ def project_jvp(
     check_order_of_projection(p)
     options = Options(p, pair(bounds), axis, num_threads=num_threads)
     tangents = tangent_x, tangent_z, tangent_eps
-    library = differentiator_of(x, z, eps, *options.bounds, *tangents)
+    names = arrays_of("project", "tangent_x", "tangent_z", "tangent_eps")
+    library = differentiator_of(x, z, eps, *options.bounds, *tangents, names=names)
     return library.project_jvp(x, z, eps, tangents, options)
 
 
@@ -158,12 +193,26 @@ def maximize_vjp(
 
     Parameters
     ----------
-    x, g, eps
-        As for `maximize`.
+    x : array_like
+        The centers, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    g : array_like
+        The gradients; broadcast against `x`. Only their direction matters.
+    eps : array_like
+        The largest distances, finite and >= 0, in the units of `x`: a scalar, or one per row.
+        Leading axes that the rows do not have are a sweep: results have them too.
     grad_out : array_like
         The upstream gradient, broadcast against the result.
-    p, bounds, axis, num_threads
-        As for `maximize`.
+    p : float, optional
+        Order of the norm, at least 1; it may be inf.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
 
     Returns
     -------
@@ -172,8 +221,10 @@ def maximize_vjp(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `maximize`.
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     Notes
     -----
@@ -192,7 +243,8 @@ def maximize_vjp(
     """
     check_order_of_ascent(p)
     options = Options(p, pair(bounds), axis, num_threads=num_threads)
-    library = differentiator_of(x, g, eps, *options.bounds, grad_out)
+    names = arrays_of("maximize", "grad_out")
+    library = differentiator_of(x, g, eps, *options.bounds, grad_out, names=names)
     gradients: MaximizeGradients = library.maximize_vjp(x, g, eps, grad_out, options)
     return gradients
 
@@ -218,12 +270,26 @@ def maximize_jvp(
 
     Parameters
     ----------
-    x, g, eps
-        As for `maximize`.
+    x : array_like
+        The centers, inside `bounds`. float16, bfloat16, float32, float64, integers or booleans.
+    g : array_like
+        The gradients; broadcast against `x`. Only their direction matters.
+    eps : array_like
+        The largest distances, finite and >= 0, in the units of `x`: a scalar, or one per row.
+        Leading axes that the rows do not have are a sweep: results have them too.
     tangent_x, tangent_g, tangent_eps : array_like, optional
         The tangents, broadcast as their arguments are; None is 0.
-    p, bounds, axis, num_threads
-        As for `maximize`.
+    p : float, optional
+        Order of the norm, at least 1; it may be inf.
+    bounds : pair of array_like or None, optional
+        ``(lower, upper)``, each broadcast against `x` (for bounds per element, channel or row), and
+        rounded to the dtype of the result. None or an infinite value is no bound.
+    axis : int, tuple of int, "all" or None, optional
+        The axes that make up one row. None is all but the first, which counts the rows, or the only
+        one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    num_threads : int, optional
+        Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
+        not change the result.
 
     Returns
     -------
@@ -232,8 +298,10 @@ def maximize_jvp(
 
     Raises
     ------
-    ValueError, TypeError
-        As for `maximize`.
+    ValueError
+        If a value or a shape breaks a rule above, or x is outside its bounds by more than rounding.
+    TypeError
+        If an array does not hold integers or floats, or arrays are of different libraries.
 
     See Also
     --------
@@ -248,5 +316,6 @@ def maximize_jvp(
     check_order_of_ascent(p)
     options = Options(p, pair(bounds), axis, num_threads=num_threads)
     tangents = tangent_x, tangent_g, tangent_eps
-    library = differentiator_of(x, g, eps, *options.bounds, *tangents)
+    names = arrays_of("maximize", "tangent_x", "tangent_g", "tangent_eps")
+    library = differentiator_of(x, g, eps, *options.bounds, *tangents, names=names)
     return library.maximize_jvp(x, g, eps, tangents, options)

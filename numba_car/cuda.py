@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from numba_car import _api, _numpy, _steps
+from numba_car import _api, _norms, _numpy, _steps
 from numba_car._cpu import solve as cpu
 from numba_car._cuda import staging
 from numba_car._cuda.solver import BadRowError
@@ -25,6 +25,7 @@ from numba_car._options import (
     Options,
     Rescaled,
     Solution,
+    axis_of,
     check_order_of_ascent,
     check_order_of_projection,
     pair,
@@ -72,6 +73,8 @@ def _as(public: _F, call: str, shown: str) -> Callable[[Callable[..., Any]], _F]
         def on_gpu(*arguments: Any, **options: Any) -> Any:
             given = signature.bind(*arguments, **options)
             given.apply_defaults()
+            names = given.arguments
+            names["axis"] = axis_of(names["axis"], names.pop("dim"))
             return function(*given.args, **given.kwargs)
 
         on_gpu.__name__ = on_gpu.__qualname__ = public.__name__
@@ -178,18 +181,18 @@ def maximize(x: Any, g: Any, eps: Any, *, out: Array | None, **options: Any) -> 
 
 
 @_as(_api.solve, "solve(row, up, 2.0).saturated", "array([ True])")
-def solve(x: Any, delta: Any, eps: Any, **options: Any) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, **options: Any) -> Solution[Any]:
     """See `numba_car.solve`."""
     return Solution(*_by_row("solve", x, delta, eps, Options(**options)))
 
 
-@_as(_api.max_norm, "max_norm(row, up)", "array([1.])")
+@_as(_norms.max_norm, "max_norm(row, up)", "array([1.])")
 def max_norm(x: Any, delta: Any, **options: Any) -> Any:
     """See `numba_car.max_norm`."""
     return _by_row("max_norm", x, delta, 0.0, Options(**options))[0]
 
 
-@_as(_api.norm, "norm(row, up, 0.05)", "array([0.1])")
+@_as(_norms.norm, "norm(row, up, 0.05)", "array([0.1])")
 def norm(x: Any, delta: Any, eta: Any, **options: Any) -> Any:
     """See `numba_car.norm`."""
     return _by_row("norm", x, delta, eta, Options(**options))[0]

@@ -30,7 +30,7 @@ LAYERS = (
     ("__init__", "cuda", "kernels"),
     ("_step_kernels",),
     ("_derivatives", "_step_derivatives"),
-    ("_api", "_steps"),
+    ("_api", "_norms", "_steps"),
     ("interop",),
     ("_dispatch",),
     ("_numpy",),
@@ -38,7 +38,8 @@ LAYERS = (
     ("_results",),
     ("_cpu", "_cuda"),
     ("_problem",),
-    ("_layout", "_options"),
+    ("_layout", "_types"),
+    ("_options",),
     ("_core",),
     ("_jit",),
 )

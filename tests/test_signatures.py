@@ -5,19 +5,18 @@ import inspect
 import types
 
 import pytest
+from numpydoc.docscrape import FunctionDoc
 from numpydoc.validate import validate
 
 import numba_car as car
 
 MODULES = ("cuda", "kernels", "offline")
-PROBLEM = (
-    "p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, infeasible='saturate', method='auto', "
-    "num_threads=None"
-)
+SOLVE = "keepdims=False, infeasible='saturate', method='auto', num_threads=None"
+STEP = "p=2, bounds=(0.0, 1.0), axis=None"
+PROBLEM = f"{STEP}, dim=None, {SOLVE}"
 TANGENTS = "tangent_x=None, tangent_delta=None, tangent_eps=None"
 ROW = "p, lower, upper"
-REDUCTION = "p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, num_threads=None"
-STEP = "p=2, bounds=(0.0, 1.0), axis=None"
+REDUCTION = f"{STEP}, dim=None, keepdims=False, num_threads=None"
 
 SOLVERS = {  # for arrays of any kind, and for host arrays on a GPU
     "eta": f"(x, delta, eps, *, {PROBLEM})",
@@ -28,8 +27,9 @@ SOLVERS = {  # for arrays of any kind, and for host arrays on a GPU
 }
 STEPS = {
     "norm": f"(x, delta, eta, *, {REDUCTION})",
-    "project": f"(x, z, eps, *, {STEP}, method='auto', num_threads=None, side='nearest', out=None)",
-    "maximize": f"(x, g, eps, *, {STEP}, num_threads=None, side='nearest', out=None)",
+    "project": f"(x, z, eps, *, {STEP}, dim=None, method='auto', num_threads=None, side='nearest', "
+    "out=None)",
+    "maximize": f"(x, g, eps, *, {STEP}, dim=None, num_threads=None, side='nearest', out=None)",
     "project_jvp": f"(x, z, eps, tangent_x=None, tangent_z=None, tangent_eps=None, *, {STEP}, "
     "num_threads=None)",
     "project_vjp": f"(x, z, eps, grad_out, *, {STEP}, num_threads=None)",
@@ -40,10 +40,10 @@ STEPS = {
 
 # What may be called, as it is called. A change here is a change for users: see CHANGELOG.md.
 CONTRACT = {
-    "numba_car.eta_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
-    "numba_car.eta_vjp": f"(x, delta, eps, grad_eta, *, {PROBLEM})",
-    "numba_car.rescale_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
-    "numba_car.rescale_vjp": f"(x, delta, eps, grad_out, *, {PROBLEM})",
+    "numba_car.eta_jvp": f"(x, delta, eps, {TANGENTS}, *, {STEP}, {SOLVE})",
+    "numba_car.eta_vjp": f"(x, delta, eps, grad_eta, *, {STEP}, {SOLVE})",
+    "numba_car.rescale_jvp": f"(x, delta, eps, {TANGENTS}, *, {STEP}, {SOLVE})",
+    "numba_car.rescale_vjp": f"(x, delta, eps, grad_out, *, {STEP}, {SOLVE})",
     **{f"numba_car.{name}": arguments for name, arguments in (SOLVERS | STEPS).items()},
     **{f"numba_car.cuda.{name}": arguments for name, arguments in SOLVERS.items()},
     **{f"numba_car.cuda.{name}": STEPS[name] for name in ("maximize", "norm", "project")},
@@ -116,3 +116,21 @@ def test_docstring(name):
     assert [error for error in found["errors"] if error[0] in RULES] == []
     # Jitted functions raise nothing, and say what they give instead.
     assert ("Raises\n" in found["docstring"]) is not name.startswith("numba_car.kernels")
+
+
+ARRAYS = [name for name in CONTRACT if name.count(".") == 1]
+EQUAL = ("delta", "bounds", "axis", "dim", "infeasible", "num_threads", "side", "z", "g")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_help_stands_alone(name):
+    """Parameters are described where they stand, not by the name of another function that takes them."""
+    for parameter in FunctionDoc(named(name))["Parameters"]:
+        assert parameter.type
+        assert "As for" not in " ".join(parameter.desc)
+
+
+@pytest.mark.parametrize("parameter", EQUAL)
+def test_a_parameter_has_one_description(parameter):
+    found = [FunctionDoc(named(name))["Parameters"] for name in ARRAYS]
+    assert len({(p.type, *p.desc) for given in found for p in given if p.name == parameter}) == 1

@@ -150,7 +150,7 @@ def norm(task: DeviceProblem) -> Any:
 
 
 @_public("eta")
-def solve(task: DeviceProblem) -> Solution:
+def solve(task: DeviceProblem) -> Solution[Any]:
     """Return `numba_car.solve` in device memory."""
     return Solution(*(_by_row(task, values) for values in solver.solution(task)))
 

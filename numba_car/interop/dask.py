@@ -145,7 +145,7 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: None = None) ->
     return _apply("rescale", (x, delta, eps), options)
 
 
-def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution[Any]:
     """Return `numba_car.solve`, four arrays of one graph: `dask.compute(*solution)` solves a block once."""
     found = _apply("solve", (x, delta, eps), options)
     return Solution(*(found[field] for field in Solution._fields))

@@ -38,7 +38,7 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> 
     return _tensor(_call("rescale", (x, delta, eps), options, _raw(out)))
 
 
-def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution[Any]:
     """Return `numba_car.solve` of EagerPy tensors."""
     return Solution(*map(_tensor, _call("solve", (x, delta, eps), options)))
 

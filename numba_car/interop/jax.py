@@ -251,9 +251,9 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> 
     return jnp.asarray(_numpy.rescale(a, b, c, options._replace(bounds=(lower, upper))))
 
 
-def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution[Any]:
     """Return `numba_car.solve` of JAX arrays."""
-    solution: Solution = _call("solve", (x, delta, eps), options)
+    solution: Solution[Any] = _call("solve", (x, delta, eps), options)
     return solution
 
 

@@ -12,6 +12,7 @@ from numba_car._problem import (
     batch_of,
     broadcasts,
     common_shape,
+    format_bounds_error,
     kept_shape,
     swept_shape,
 )
@@ -117,7 +118,7 @@ def prepare(
 
     for found in (_shape(lower), _shape(upper)):
         if not broadcasts(found, shape):
-            raise ValueError(f"bounds of shape {found} do not broadcast to x, of shape {shape}")
+            raise ValueError(format_bounds_error(found, shape))
 
     def by_element(array: Any) -> Any:
         """Return an array in the full rank, rounded to the result's dtype, in the dtype to compute in."""

@@ -206,9 +206,9 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> 
     return tf.convert_to_tensor(_numpy.rescale(a, b, c, options._replace(bounds=(lower, upper))))
 
 
-def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution[Any]:
     """Return `numba_car.solve` of tensors."""
-    solution: Solution = _call("solve", x, delta, eps, options)
+    solution: Solution[Any] = _call("solve", x, delta, eps, options)
     return solution
 
 

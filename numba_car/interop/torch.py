@@ -124,9 +124,9 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Tensor | None =
     return found if out is None else _store(found, out)
 
 
-def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution:
+def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution[Any]:
     """Return `numba_car.solve` of tensors."""
-    solution: Solution = _call("solve", (x, delta, eps), options)
+    solution: Solution[Any] = _call("solve", (x, delta, eps), options)
     return solution
 
 

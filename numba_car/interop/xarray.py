@@ -54,8 +54,10 @@ def _dims(*values: Any) -> Names:
 
 
 def _row_dims(x: Any, delta: Any, axis: Any, name: str) -> Names:
-    """Return the dimensions of a row, given their names, or their places among those of x."""
+    """Return the dimensions of a row, given their names, or their places among those of x; "all" is all there are."""
     own, known = _dims(x), _dims(x, delta)
+    if isinstance(axis, str) and axis == "all" and axis not in known:
+        return known
     given = (axis,) if isinstance(axis, str) or not isinstance(axis, Iterable) else tuple(axis)
     if axis is None and own != known:
         raise ValueError(
@@ -235,7 +237,7 @@ def rescale(
 
 def solve(
     x: Any, delta: Any, eps: Any, call: Options | None = None, *, dim: Dims = None, **options: Any
-) -> Solution:
+) -> Solution[Any]:
     """Eta, the norm that it reaches and the largest there is: `numba_car.solve` by dimension.
 
     Parameters
