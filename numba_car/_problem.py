@@ -244,6 +244,21 @@ def format_bounds_error(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
     return message
 
 
+def format_cure(value: float, upper: float, dtype: DType) -> str:
+    """Return what to do about an x of that dtype and value outside its bounds, for an error."""
+    clip = "np.clip(x, lower, upper) brings x inside"
+    if upper > 1 or abs(value) < 2:
+        return clip
+    if dtype.kind in "iu" and dtype.itemsize <= 2:
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        if low < 0:
+            return f"pass bounds=({low}, {high}), or x / {-low} and bounds=(-1, 1)"
+        return f"pass bounds=(0, {high}) or x / {high}"
+    return (
+        clip if value < 0 else f"pass bounds=(0, 255) or x / 255 where x holds bytes, else {clip}"
+    )
+
+
 def batch_of(shape: tuple[int, ...], axes: tuple[int, ...], *, keepdims: bool) -> tuple[int, ...]:
     """Return the shape of a result of one number a row."""
     if keepdims:

@@ -40,7 +40,7 @@ from numba_car._cpu.threads import default_threads, run
 from numba_car._cpu.tuning import COPIED, POWERS, Plan, in_tiles, plan_of, tasks_of
 from numba_car._jit import interpreted
 from numba_car._layout import Array, Rows
-from numba_car._problem import Problem
+from numba_car._problem import Problem, format_cure
 
 _NO_FLOATS, _NO_INTEGERS = np.zeros(0), np.zeros(0, np.int64)
 _ROWS_AHEAD = 4  # as many long rows per thread, and each thread takes rows of its own
@@ -241,7 +241,8 @@ class Batch:
         place = self.problem.index(start + row, index)
         return (
             f"x must lie within its bounds: {total} of {self.problem.count * n} elements do not, "
-            f"the first at index {place}: {value} is {rule}; np.clip(x, lower, upper) brings x inside"
+            f"the first at index {place}: {value} is {rule}; "
+            + format_cure(value, high, self.problem.inputs[0].dtype)
         )
 
 
