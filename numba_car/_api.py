@@ -255,8 +255,8 @@ def rescale(
     Returns
     -------
     ndarray or Rescaled
-        `out`, or a new array of the shape that x and delta broadcast to. It never leaves the bounds.
-        Rows without an eta are NaN. With `full_output`, the named tuple
+        `out`, or a new array of the shape that x and delta broadcast to, in the memory order of x.
+        It never leaves the bounds. Rows without an eta are NaN. With `full_output`, the named tuple
         ``(out, eta, norm, max_norm, saturated)``.
 
     Raises
@@ -269,15 +269,25 @@ def rescale(
 
     Examples
     --------
+    A single image is one row, and so is a clip of audio. In a table, each line is one, as each
+    image is in a batch.
+
     >>> import numpy as np
     >>> import numba_car as car
-    >>> x = np.array([[0.9, 0.5, 0.1]])
-    >>> delta = np.array([[1.0, 1.0, 0.0]])
-    >>> v = car.rescale(x, delta, 0.25)
-    >>> v
-    array([[1.        , 0.72912878, 0.1       ]])
-    >>> print(f"{np.linalg.norm(v - x):.15f}")
-    0.250000000000000
+    >>> rng = np.random.default_rng(0)
+    >>> image, noise = rng.random((3, 8, 8)), rng.standard_normal((3, 8, 8))
+    >>> v = car.rescale(image, noise, 2.0, axis="all")
+    >>> print(f"{np.linalg.norm(v - image):.12f}")
+    2.000000000000
+    >>> clip, hiss = rng.uniform(-1, 1, (100, 2)), rng.standard_normal((100, 2))
+    >>> v = car.rescale(clip, hiss, 2.0, bounds=(-1, 1), axis="all")
+    >>> print(f"{np.linalg.norm(v - clip):.12f}")
+    2.000000000000
+    >>> table = np.array([[0.9, 0.5, 0.1], [0.5, 0.5, 0.5]])
+    >>> delta = np.array([[1.0, 1.0, 0.0], [3.0, 0.0, 4.0]])
+    >>> car.rescale(table, delta, 0.25)
+    array([[1.        , 0.72912878, 0.1       ],
+           [0.65      , 0.5       , 0.7       ]])
     """
     options = Options(
         p, pair(bounds), axis_of(axis, dim), keepdims, infeasible, method, num_threads, side, step

@@ -97,8 +97,8 @@ def project(
     Returns
     -------
     ndarray
-        `out`, or a new array of the shape that x and z broadcast to. It never leaves the bounds.
-        Rows with NaN or inf in `x` or `z` are NaN.
+        `out`, or a new array of the shape that x and z broadcast to, in the memory order of x. It
+        never leaves the bounds. Rows with NaN or inf in `x` or `z` are NaN.
 
     Raises
     ------
@@ -208,8 +208,9 @@ def maximize(
     Returns
     -------
     ndarray
-        `out`, or a new array of the shape that x and g broadcast to. It never leaves the bounds.
-        Coordinates where g is 0 stay where they are; rows with NaN or inf in `x` or `g` are NaN.
+        `out`, or a new array of the shape that x and g broadcast to, in the memory order of x. It
+        never leaves the bounds. Coordinates where g is 0 stay where they are; rows with NaN or inf in
+        `x` or `g` are NaN.
 
     Raises
     ------
