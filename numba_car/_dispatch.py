@@ -99,7 +99,9 @@ def library_of(*arrays: Any, names: Sequence[str] = _NAMES) -> Any:
     """
     found = ""
     for array in arrays:
-        kind = _library_name(array)
+        kind = _kinds.get(type(array))
+        if kind is None or kind == "dlpack":
+            kind = _library_name(array)
         if kind and kind != found:
             if found:
                 raise TypeError(_format_mixture(names, arrays))

@@ -215,11 +215,7 @@ def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
     try:
         lower, upper = bounds
     except (TypeError, ValueError):
-        cure = (
-            ": np.transpose(bounds) if it holds a pair for each feature"
-            if _has_pairs(bounds)
-            else ""
-        )
+        cure = ": np.transpose(bounds) if each is that of a feature" if _has_pairs(bounds) else ""
         raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}{cure}") from None
     if _is_pair(lower) and _is_pair(upper):
         raise ValueError(

@@ -254,9 +254,9 @@ def format_cure(value: float, upper: float, dtype: DType) -> str:
         if low < 0:
             return f"pass bounds=({low}, {high}), or x / {-low} and bounds=(-1, 1)"
         return f"pass bounds=(0, {high}) or x / {high}"
-    return (
-        clip if value < 0 else f"pass bounds=(0, 255) or x / 255 where x holds bytes, else {clip}"
-    )
+    if value < 0:
+        return clip
+    return f"pass bounds=(0, 255) or x / 255 where x holds bytes, else {clip}"
 
 
 def batch_of(shape: tuple[int, ...], axes: tuple[int, ...], *, keepdims: bool) -> tuple[int, ...]:

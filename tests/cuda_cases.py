@@ -890,3 +890,15 @@ def test_files(tmp_path, small_chunks):
         moved[device] = np.load(out), np.load(tmp_path / "eta.npy")
     for ours, theirs in zip(moved["cuda"], moved["cpu"], strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+def test_the_whole_array_is_one_row():
+    from numba_car import cuda as on_gpu
+
+    x, delta = family_arrays("cauchy", (3, 2, 4), np.float32)
+    expected = car.eta(x.reshape(1, -1), delta.reshape(1, -1), 0.5)[0]
+    found = to_host(car.eta(cuda.to_device(x), cuda.to_device(delta), 0.5, axis="all"))
+    assert found.shape == ()
+    for one in (found, on_gpu.eta(x, delta, 0.5, axis="all"), on_gpu.eta(x, delta, 0.5, dim="all")):
+        np.testing.assert_allclose(one, expected, rtol=1e-6)
+    assert on_gpu.max_norm(x, delta, dim=(0, 1, 2), keepdims=True).shape == (1, 1, 1)

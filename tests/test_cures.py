@@ -138,3 +138,11 @@ def test_another_scale(dtype, value, words):
 def test_bounds_of_bytes_are_clipped():
     found = refusal(ValueError, np.full((2, 3), 200, np.uint8), np.ones((2, 3)), 1, bounds=(0, 100))
     assert found.endswith("np.clip(x, lower, upper) brings x inside")
+
+
+def test_two_libraries_inside_eagerpy():
+    eagerpy = pytest.importorskip("eagerpy", reason="eagerpy is not installed")
+    _, tensor = libraries()
+    x, low = eagerpy.astensor(X), eagerpy.astensor(tensor(X * 0))
+    found = refusal(TypeError, x, x, function=car.max_norm, bounds=(low, 1.0))
+    assert "numpy's in x, delta and torch's in lower" in found

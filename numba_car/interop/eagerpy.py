@@ -8,7 +8,7 @@ import eagerpy as ep
 import numpy as np
 
 from numba_car._dispatch import library_of
-from numba_car._options import Options, Solution
+from numba_car._options import Options, Solution, arrays_of
 
 
 def _raw(value: Any) -> Any:
@@ -24,7 +24,8 @@ def _tensor(found: Any) -> ep.Tensor:
 def _call(name: str, arguments: tuple[Any, ...], options: Options, *out: Any) -> Any:
     """Return what the function of that name returns for the arrays that tensors hold."""
     raw, bounds = list(map(_raw, arguments)), tuple(map(_raw, options.bounds))
-    library = library_of(*raw, *bounds, *out)
+    given = raw if len(raw) > 2 else [*raw, None]  # max_norm has no eps
+    library = library_of(*given, *bounds, *out, names=arrays_of(name))
     return getattr(library, name)(*raw, options._replace(bounds=bounds), *out)
 
 

@@ -18,6 +18,7 @@ from numba_car._options import (
     WITH_OUT,
     Options,
     Solution,
+    arrays_of,
     check_no_out,
     check_order_of_ascent,
     check_order_of_projection,
@@ -100,7 +101,8 @@ def _on_arrays(
     options = options._replace(bounds=(lower, upper), axis=axis, keepdims=False)
     arguments = (x, delta) if name == "max_norm" else (x, delta, eps)
     try:
-        return getattr(library_of(*arguments, lower, upper), name)(*arguments, options)
+        library = library_of(x, delta, eps, lower, upper, names=arrays_of(name))
+        return getattr(library, name)(*arguments, options)
     except ValueError as error:
         error.add_note(f"(an index counts the rows first, then {row} in each)")
         raise
@@ -154,7 +156,8 @@ def eta(
     call : Options, optional
         All options in one, instead of the following.
     dim : str or iterable of hashable, optional
-        The dimensions that make up a row. By default all of x but the first, or the only one.
+        The dimensions that make up a row, or "all" for all there are. By default all of x but the
+        first, or the only one.
     **options
         `p`, `bounds` (numbers, DataArrays or None), `keepdims`, `infeasible`, `method` and
         `num_threads`, as for `numba_car.eta`.
