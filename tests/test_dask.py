@@ -128,7 +128,7 @@ def test_a_row_in_several_chunks_is_refused_with_the_cure():
         ({"eps": da.ones(3)}, ValueError, r"eps of shape \(3,\) does not broadcast"),
         ({"delta": da.ones((10, 3, 5))}, ValueError, "do not broadcast"),
         ({"bounds": (1, 0)}, ValueError, "lower <= upper"),
-        ({"delta": DELTA}, TypeError, "of one library, found dask and numpy"),
+        ({"delta": DELTA}, TypeError, "of one library, found dask's in .* and numpy's in"),
         ({"x": ROWS["x"][ROWS["x"][:, 0, 0] > 0.5]}, ValueError, r"compute_chunk_sizes\(\)"),
         ({"infeasible": "no"}, ValueError, "infeasible must be one of"),
         ({"delta": ROWS["delta"].astype(complex)}, TypeError, "integers or floats"),

@@ -428,7 +428,7 @@ def test_opcheck_of_the_gradients(of_rescale, wanted):
         ({"infeasible": "raise", "eps": 9.0}, ValueError, "eps must be reachable"),
         ({"bounds": (1.0, 0.0)}, ValueError, "lower <= upper"),
         ({"bounds": (torch.zeros(7), 1.0)}, ValueError, r"bounds of shape \(7,\)"),
-        ({"x": np.zeros((2, 3))}, TypeError, "one library, found numpy and torch"),
+        ({"x": np.zeros((2, 3))}, TypeError, "one library, found numpy's in .* and torch's in"),
         ({"eps": np.zeros(2)}, TypeError, "one library"),
         ({"x": torch.zeros(2, 3, dtype=torch.complex64)}, TypeError, "integers or floats"),
         ({"eps": "much"}, TypeError, "eps must"),

@@ -172,7 +172,7 @@ ROWS = xr.DataArray(np.full((2, 3), 0.5), dims=("image", "pixel"), coords={"imag
         ({"delta": ROWS.expand_dims("draw")}, ValueError, "axis must name .* where delta has more"),
         ({"delta": ROWS.to_dataset(name="a")}, TypeError, "delta .* a number, found Dataset"),
         ({"delta": ROWS.variable}, TypeError, "found Variable"),
-        ({"delta": ROWS.values}, TypeError, "one library, found xarray and numpy"),
+        ({"delta": ROWS.values}, TypeError, "one library, found xarray's in .* and numpy's in"),
         ({"eps": [0.1, 0.2]}, TypeError, "eps must be a DataArray or a number, found list"),
         ({"eps": ROWS}, ValueError, "eps must have no dimension of a row, .'pixel',."),
         ({"eps": -ROWS[:, 0]}, ValueError, "eps must be finite and not negative"),
