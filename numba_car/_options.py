@@ -217,7 +217,7 @@ def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
     except (TypeError, ValueError):
         cure = ": np.transpose(bounds) if each is that of a feature" if _has_pairs(bounds) else ""
         raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}{cure}") from None
-    if _is_pair(lower) and _is_pair(upper):
+    if type(lower) is not float and _is_pair(lower) and _is_pair(upper):  # a float costs no call
         raise ValueError(
             f"bounds must not be a pair of pairs, found {bounds!r}: np.transpose(bounds) if each is "
             "(lower, upper) of a feature, np.array(bounds) if the first is lower and the second upper"

@@ -531,7 +531,12 @@ def result_rows(task: Problem, out: Any, dtype: DType | None = None) -> tuple[Ar
     if out is not None:
         _check_out(out, task, dtype or task.dtype)
     is_new = out is None or _overlaps(out, task)
-    result = _new_result(task, dtype or task.dtype) if is_new else out
+    if not is_new:
+        result = out
+    elif task.is_plain:  # in C's order, without the cost of a look
+        result = np.empty(task.shape, dtype or task.dtype)
+    else:
+        result = _new_result(task, dtype or task.dtype)
     if dtype and dtype != task.dtype:
         return result, Rows(result, task.axes, dtype), is_new
     if task.is_plain and is_plain(result):
