@@ -22,20 +22,18 @@ def test_a_few_calls():
 
 @pytest.mark.parametrize("name", ["project", "maximize"])
 def test_wrong_results_are_not_passed(name, monkeypatch):
-    call = next(
-        call
-        for call in calls(60)
-        if call.name == name
-        and call.side == "nearest"
-        and len(call.rows)
-        and call.batch.x.shape[1] > 2
-    )
-    right = getattr(car, name)
+    """Half the way is not accepted, but where z is so far away that eps is below rounding."""
+    drawn = [call for call in calls(30) if call.name == name and call.side == "nearest"]
+    right, noticed = getattr(car, name), 0
     monkeypatch.setattr(
         car, name, lambda x, *given, **options: x + (right(x, *given, **options) - x) / 2
     )
-    with pytest.raises(AssertionError):
-        call.check()
+    for call in drawn:
+        try:
+            call.check()
+        except AssertionError:
+            noticed += 1
+    assert noticed > len(drawn) / 2
 
 
 @pytest.mark.parametrize("p", [1, 2, math.inf])
