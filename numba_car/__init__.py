@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numba_car._api import eta, max_norm, norm, rescale, solve
 from numba_car._derivatives import eta_jvp, eta_vjp, rescale_jvp, rescale_vjp
+from numba_car._noise import noise
 from numba_car._options import (
     Gradients,
     MaximizeGradients,
@@ -36,6 +37,7 @@ __all__ = [
     "maximize",
     "maximize_jvp",
     "maximize_vjp",
+    "noise",
     "norm",
     "project",
     "project_jvp",

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from numba_car import _noise
 from numba_car._cpu.distance import distances
 from numba_car._layout import Array, DType
 from numba_car._options import Options
 from numba_car._problem import broadcasts, check_order, problem
-from numba_car.offline import noise
 from numba_car.offline.bounds import Bound, Box, first_of, integers_of
 from numba_car.offline.errors import OfflineError, in_file
 from numba_car.offline.formats import open_source
@@ -151,14 +151,14 @@ class BlockSolver:
             return self.delta.read(start, stop).astype(self.compute_dtype, copy=False)
         shape = (stop - start, *self.x.shape[1:])
         run, dtype = self.settings, self.compute_dtype
-        return noise.directions(str(run.noise), run.seed, start, shape, dtype, run.num_threads)
+        return _noise.directions(str(run.noise), run.seed, start, shape, dtype, run.num_threads)
 
     def _norms(self, start: int, stop: int) -> Array:
         """Return eps of rows start to stop, read or drawn."""
         if self.eps:
             return self.eps.read(start, stop).reshape(-1)
         if self.settings.eps_uniform is not None:
-            return noise.uniform_norms(*self.settings.eps_uniform, self.settings.seed, start, stop)
+            return _noise.uniform_norms(*self.settings.eps_uniform, self.settings.seed, start, stop)
         if isinstance(self.settings.eps, np.ndarray):
             return self.settings.eps[start:stop].reshape(-1).astype(np.float64)
         return np.full(stop - start, self.settings.eps, np.float64)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 import numba_car as car
+from numba_car._noise import KINDS, check_seed
 from numba_car._options import Options, check_options
 from numba_car._problem import PRECISIONS, as_numeric, check_eps
-from numba_car.offline.arguments import check_choice, check_one_of, is_whole
+from numba_car.offline.arguments import check_choice, check_one_of
 from numba_car.offline.bounds import array_as_json
-from numba_car.offline.noise import KINDS
 
 # A resumed run may name its files otherwise, and no byte of the result depends on the others.
 _NOT_COMPARED = ("x", "delta", "num_threads", "with_eta")
@@ -65,8 +65,7 @@ class Settings:
         check_choice("device", self.device, ("cpu", "cuda"))
         check_choice("infeasible", self.infeasible, ("saturate", "nan", "raise"))
         check_options(Options(num_threads=self.num_threads))
-        if not is_whole(self.seed, 0) or self.seed >= 2**64:
-            raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, found {self.seed!r}")
+        check_seed("seed", self.seed)
         if isinstance(self.eps, np.ndarray):
             check_eps(as_numeric("eps", self.eps))
         if self.eps_uniform and self.eps_uniform[0] < 0:
