@@ -17,6 +17,7 @@ from numba_car._options import (
 )
 from numba_car._step_derivatives import maximize_jvp, maximize_vjp, project_jvp, project_vjp
 from numba_car._steps import maximize, project
+from numba_car._targets import eps_for_snr, relative_eps
 
 if TYPE_CHECKING:
     from numba_car import kernels
@@ -29,6 +30,7 @@ __all__ = [
     "ProjectGradients",
     "Rescaled",
     "Solution",
+    "eps_for_snr",
     "eta",
     "eta_jvp",
     "eta_vjp",
@@ -42,6 +44,7 @@ __all__ = [
     "project",
     "project_jvp",
     "project_vjp",
+    "relative_eps",
     "rescale",
     "rescale_jvp",
     "rescale_vjp",

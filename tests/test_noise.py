@@ -1,7 +1,5 @@
 """`car.noise`: the bits of a row are those of its seed and number, and directions are what they are called."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -73,26 +71,24 @@ def test_the_sphere_has_radius_1(p, dtype, rtol):
     np.testing.assert_allclose(norms, 1, rtol=rtol)
 
 
-@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, 7])
+@pytest.mark.parametrize("p", [0.5, 1, 2, 3])
 def test_directions_are_uniform_on_the_sphere(p):
     """By the cone measure |y_1|**p has the beta distribution of parameters 1/p and (n-1)/p."""
-    n, count = 5, 20_000
-    shares = np.abs(car.noise((count, n), p=p, dtype=np.float64)) ** p
+    n, count = 5, 4000
+    shares = np.abs(car.noise((count, n), p=p, dtype=np.float64)[:, 0]) ** p
     a, b = 1 / p, (n - 1) / p
-    mean, variance = a / (a + b), a * b / ((a + b) ** 2 * (a + b + 1))
-    error = 5 * math.sqrt(variance / (count * n))
-    assert abs(shares.mean() - mean) < max(error, 1e-12)  # the mean of a row is 1/n anyway
-    assert (shares[:, 0].mean() - mean) ** 2 < 25 * variance / count
-    assert shares[:, 0].var() == pytest.approx(variance, rel=0.06)
+    variance = a * b / ((a + b) ** 2 * (a + b + 1))
+    assert (shares.mean() - 1 / n) ** 2 < 16 * variance / count
+    assert shares.var() == pytest.approx(variance, rel=0.1)
 
 
 def test_directions_are_uniform_on_the_faces_of_the_cube():
-    rows = car.noise((30_000, 3), p=np.inf, dtype=np.float64)
+    rows = car.noise((6000, 3), p=np.inf, dtype=np.float64)
     face = np.abs(rows).argmax(axis=1)
-    np.testing.assert_allclose(np.bincount(face), 10_000, rtol=0.04)
+    np.testing.assert_allclose(np.bincount(face), 2000, rtol=0.08)
     others = rows[face == 0, 1:]
-    assert abs(others.mean()) < 0.02
-    np.testing.assert_allclose(others.var(axis=0), 1 / 3, rtol=0.04)  # uniform in [-1, 1]
+    assert abs(others.mean()) < 0.04
+    np.testing.assert_allclose(others.var(axis=0), 1 / 3, rtol=0.08)  # uniform in [-1, 1]
 
 
 def test_rows_of_one_element_and_of_none():

@@ -30,6 +30,7 @@ LAYERS = (
     ("__init__", "cuda", "kernels"),
     ("_step_kernels",),
     ("_derivatives", "_step_derivatives"),
+    ("_targets",),
     ("_api", "_noise", "_steps"),
     ("interop",),
     ("_dispatch",),
