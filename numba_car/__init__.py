@@ -20,7 +20,7 @@ from numba_car._steps import maximize, project
 from numba_car._targets import eps_for_snr, relative_eps
 
 if TYPE_CHECKING:
-    from numba_car import kernels
+    from numba_car import kernels, ragged
 
 __version__ = "0.1.0"
 
@@ -44,6 +44,7 @@ __all__ = [
     "project",
     "project_jvp",
     "project_vjp",
+    "ragged",
     "relative_eps",
     "rescale",
     "rescale_jvp",
@@ -53,8 +54,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "kernels":  # needs numba, which nothing else imports before the first call
+    if name in ("kernels", "ragged"):
+        # They need numba, which nothing else imports before the first call.
         from importlib import import_module
 
-        return import_module("numba_car.kernels")
+        return import_module(f"numba_car.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

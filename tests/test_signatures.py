@@ -9,7 +9,7 @@ from numpydoc.validate import validate
 
 import numba_car as car
 
-MODULES = ("cuda", "kernels", "offline")
+MODULES = ("cuda", "kernels", "offline", "ragged")
 PROBLEM = (
     "p=2, bounds=(0.0, 1.0), axis=None, keepdims=False, infeasible='saturate', method='auto', "
     "num_threads=None"
@@ -38,6 +38,19 @@ STEPS = {
     "maximize_vjp": f"(x, g, eps, grad_out, *, {STEP}, num_threads=None)",
 }
 
+IN_PARTS = "p=2, bounds=(0.0, 1.0), num_threads=None"
+SOLVER = PROBLEM.replace("axis=None, keepdims=False, ", "")
+RAGGED = {  # for rows of different lengths
+    "eta": f"(x, delta, eps, *, offsets=None, {SOLVER})",
+    "max_norm": f"(x, delta, *, offsets=None, {IN_PARTS})",
+    "maximize": f"(x, g, eps, *, offsets=None, {IN_PARTS}, side='nearest')",
+    "norm": f"(x, delta, eta, *, offsets=None, {IN_PARTS})",
+    "project": "(x, z, eps, *, offsets=None, p=2, bounds=(0.0, 1.0), method='auto', "
+    "num_threads=None, side='nearest')",
+    "rescale": f"(x, delta, eps, *, offsets=None, {SOLVER}, side='nearest', step=None)",
+    "solve": f"(x, delta, eps, *, offsets=None, {SOLVER})",
+}
+
 # What may be called, as it is called. A change here is a change for users: see CHANGELOG.md.
 CONTRACT = {
     "numba_car.eta_jvp": f"(x, delta, eps, {TANGENTS}, *, {PROBLEM})",
@@ -47,6 +60,7 @@ CONTRACT = {
     **{f"numba_car.{name}": arguments for name, arguments in (SOLVERS | STEPS).items()},
     **{f"numba_car.cuda.{name}": arguments for name, arguments in SOLVERS.items()},
     **{f"numba_car.cuda.{name}": STEPS[name] for name in ("maximize", "norm", "project")},
+    **{f"numba_car.ragged.{name}": arguments for name, arguments in RAGGED.items()},
     "numba_car.kernels.backward": f"(x, delta, eps, {ROW}, eta, grad_out, grad_eta, out_x, "
     "out_delta)",
     "numba_car.kernels.eta": f"(x, delta, eps, {ROW})",
