@@ -19,6 +19,7 @@ _INTEROP = {
     "xarray": "xarray",
     "eagerpy": "eagerpy",
     "dask": "dask",
+    "pandas": "pandas",
     "cupy": "cuda",
 }
 # What is known of types: their library, or nothing for numbers, sequences and None, which go with any.
@@ -66,9 +67,9 @@ def library_of(*arrays: Any) -> Any:
         if kind == "dlpack":  # the type does not say where the memory is
             kind = "cuda" if exports_device_memory(array) else ""
         if kind and kind != found:
-            if found:
+            if found and {found, kind} != {"numpy", "pandas"}:
                 raise TypeError(f"arrays must be of one library, found {found} and {kind}")
-            found = kind
+            found = "pandas" if found == "pandas" else kind
     # torch.compile and AutoGraph follow these statements, but no function that imports.
     if not found or found == "numpy":
         return _for_numpy()
