@@ -398,7 +398,7 @@ def test_the_plot(folder, monkeypatch):
     [
         ({"noise": "sign"}, "give either delta= or noise=, found delta= and noise="),
         ({"delta": None}, "give either delta= or noise=, found neither"),
-        ({"eps": None}, "give either eps= or eps_uniform=, found neither"),
+        ({"eps": None}, "give either eps= or eps_uniform= or snr_db=, found neither"),
         ({"eps": -1.0}, "eps must be finite"),
         ({"eps": None, "eps_uniform": (2, 1)}, "eps_uniform must be two finite numbers in order"),
         ({"p": 0}, r"p must be in \(0, inf\]"),

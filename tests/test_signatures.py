@@ -73,8 +73,8 @@ CONTRACT = {
     "numba_car.relative_eps": "(x, share, *, p=2, axis=None, num_threads=None)",
     "numba_car.noise": "(shape, *, kind='gaussian', seed=0, first_row=0, "
     "dtype=<class 'numpy.float32'>, p=None, num_threads=None)",
-    "numba_car.offline.rescale": "(x, delta=None, *, out, eps=None, eps_uniform=None, noise=None, "
-    "seed=0, p=2, bounds=(0.0, 1.0), infeasible='saturate', nan='keep', dtype=None, "
+    "numba_car.offline.rescale": "(x, delta=None, *, out, eps=None, eps_uniform=None, snr_db=None, "
+    "noise=None, seed=0, p=2, bounds=(0.0, 1.0), infeasible='saturate', nan='keep', dtype=None, "
     "input_range=None, round=False, eta_out=None, report=None, plot=None, memory='2GiB', "
     "num_threads=None, device='cpu', resume=False, force=False, scheduler=None, workers=None, "
     "progress=None)",

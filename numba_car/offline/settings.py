@@ -38,6 +38,7 @@ class Settings:
     with_eta: bool
     num_threads: int | None
     device: str = "cpu"
+    snr_db: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return all settings for the report, with a checksum in place of an array's elements."""
@@ -56,7 +57,7 @@ class Settings:
     def check(self) -> None:
         """Raise ValueError or TypeError where a setting is not allowed, whatever the files hold."""
         check_one_of(delta=self.delta, noise=self.noise)
-        check_one_of(eps=self.eps, eps_uniform=self.eps_uniform)
+        check_one_of(eps=self.eps, eps_uniform=self.eps_uniform, snr_db=self.snr_db)
         check_choice("noise", self.noise, (None, *KINDS))
         check_choice("nan", self.nan, ("keep", "fail"))
         check_choice(
@@ -68,5 +69,7 @@ class Settings:
         check_seed("seed", self.seed)
         if isinstance(self.eps, np.ndarray):
             check_eps(as_numeric("eps", self.eps))
+        if not (self.snr_db is None or isinstance(self.snr_db, (int, float))):
+            raise TypeError(f"snr_db must be a number, found {self.snr_db!r}")
         if self.eps_uniform and self.eps_uniform[0] < 0:
             raise ValueError(f"eps_uniform must not be negative, found {self.eps_uniform[0]:g}")
