@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numba_car._api import eta, rescale, solve
 from numba_car._derivatives import eta_jvp, eta_vjp, rescale_jvp, rescale_vjp
+from numba_car._noise import noise
 from numba_car._norms import max_norm, norm
 from numba_car._options import (
     Gradients,
@@ -17,9 +18,10 @@ from numba_car._options import (
 )
 from numba_car._step_derivatives import maximize_jvp, maximize_vjp, project_jvp, project_vjp
 from numba_car._steps import maximize, project
+from numba_car._targets import eps_for_snr, relative_eps
 
 if TYPE_CHECKING:
-    from numba_car import kernels
+    from numba_car import kernels, ragged
 
 __version__ = "0.1.0"
 
@@ -29,6 +31,7 @@ __all__ = [
     "ProjectGradients",
     "Rescaled",
     "Solution",
+    "eps_for_snr",
     "eta",
     "eta_jvp",
     "eta_vjp",
@@ -37,10 +40,13 @@ __all__ = [
     "maximize",
     "maximize_jvp",
     "maximize_vjp",
+    "noise",
     "norm",
     "project",
     "project_jvp",
     "project_vjp",
+    "ragged",
+    "relative_eps",
     "rescale",
     "rescale_jvp",
     "rescale_vjp",
@@ -49,8 +55,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "kernels":  # needs numba, which nothing else imports before the first call
+    if name in ("kernels", "ragged"):
+        # They need numba, which nothing else imports before the first call.
         from importlib import import_module
 
-        return import_module("numba_car.kernels")
+        return import_module(f"numba_car.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -21,6 +21,7 @@ _INTEROP = {
     "xarray": "xarray",
     "eagerpy": "eagerpy",
     "dask": "dask",
+    "pandas": "pandas",
     "cupy": "cuda",
 }
 # What makes an array of a library of another one's.
@@ -103,9 +104,9 @@ def library_of(*arrays: Any, names: Sequence[str] = _NAMES) -> Any:
         if kind is None or kind == "dlpack":
             kind = _library_name(array)
         if kind and kind != found:
-            if found:
+            if found and {found, kind} != {"numpy", "pandas"}:
                 raise TypeError(_format_mixture(names, arrays))
-            found = kind
+            found = "pandas" if found == "pandas" else kind
     # torch.compile and AutoGraph follow these statements, but no function that imports.
     if not found or found == "numpy":
         return _for_numpy()

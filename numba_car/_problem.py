@@ -167,7 +167,10 @@ def as_numeric(name: str, value: ArrayLike) -> Array:
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise TypeError(f"{name} must be an array of numbers, found a ragged sequence") from error
+        raise TypeError(
+            f"{name} must be an array of numbers, found a ragged sequence: numba_car.ragged has "
+            "the functions for rows of different lengths"
+        ) from error
     if array.dtype.kind not in "biuf" and precision_of(array.dtype) is None:
         cure = ": .to_numpy(float) of a table, or .astype(float)" if array.dtype == object else ""
         raise TypeError(f"{name} must hold integers or floats, found dtype {array.dtype}{cure}")

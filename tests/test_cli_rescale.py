@@ -88,7 +88,7 @@ def test_every_option_reaches_the_function(monkeypatch):
     assert callable(seen.pop("progress"))
     assert seen == {
         "x": "x.npy", "delta": None, "noise": "sign", "seed": 7, "eps": None,
-        "eps_uniform": (1, 2), "out": "v.npy", "p": np.inf, "bounds": (None, "high.npy"),
+        "eps_uniform": (1, 2), "snr_db": None, "out": "v.npy", "p": np.inf, "bounds": (None, "high.npy"),
         "infeasible": "nan", "nan": "fail", "dtype": "float64", "input_range": (0, 9),
         "round": True, "eta_out": "e.npy", "report": "r.json", "plot": None, "memory": "1GiB",
         "num_threads": 1, "scheduler": "local", "workers": 3, "device": "cuda", "resume": True, "force": True,

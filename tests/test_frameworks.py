@@ -25,6 +25,7 @@ TITLES = {
     "jax": "JAX",
     "tensorflow": "TensorFlow",
     "xarray": "xarray",
+    "pandas": "pandas",
     "eagerpy": "EagerPy",
     "dask": "Dask",
 }
@@ -202,6 +203,12 @@ class Xarray:
         close(car.rescale(DataArray(X), DataArray(DELTA), EPS), EXPECTED)
 
 
+class Pandas:
+    def eager(self):
+        DataFrame = importlib.import_module("pandas").DataFrame
+        close(car.rescale(DataFrame(X), DataFrame(DELTA), EPS), EXPECTED)
+
+
 class Eagerpy:
     """What a tensor holds differentiates; EagerPy is a way to call it."""
 
@@ -219,7 +226,7 @@ class Dask:
         close(car.rescale(*rows, EPS), EXPECTED)
 
 
-FRAMEWORKS = (Numpy, Torch, Jax, Tensorflow, Xarray, Eagerpy, Dask)
+FRAMEWORKS = (Numpy, Torch, Jax, Tensorflow, Xarray, Pandas, Eagerpy, Dask)
 CELLS = [
     (framework, capability)
     for framework in FRAMEWORKS

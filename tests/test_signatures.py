@@ -10,7 +10,7 @@ from numpydoc.validate import validate
 
 import numba_car as car
 
-MODULES = ("cuda", "kernels", "offline")
+MODULES = ("cuda", "kernels", "offline", "ragged")
 SOLVE = "keepdims=False, infeasible='saturate', method='auto', num_threads=None"
 STEP = "p=2, bounds=(0.0, 1.0), axis=None"
 PROBLEM = f"{STEP}, dim=None, {SOLVE}"
@@ -38,6 +38,19 @@ STEPS = {
     "maximize_vjp": f"(x, g, eps, grad_out, *, {STEP}, num_threads=None)",
 }
 
+IN_PARTS = "p=2, bounds=(0.0, 1.0), num_threads=None"
+SOLVER = PROBLEM.replace("axis=None, dim=None, keepdims=False, ", "")
+RAGGED = {  # for rows of different lengths
+    "eta": f"(x, delta, eps, *, offsets=None, {SOLVER})",
+    "max_norm": f"(x, delta, *, offsets=None, {IN_PARTS})",
+    "maximize": f"(x, g, eps, *, offsets=None, {IN_PARTS}, side='nearest')",
+    "norm": f"(x, delta, eta, *, offsets=None, {IN_PARTS})",
+    "project": "(x, z, eps, *, offsets=None, p=2, bounds=(0.0, 1.0), method='auto', "
+    "num_threads=None, side='nearest')",
+    "rescale": f"(x, delta, eps, *, offsets=None, {SOLVER}, side='nearest', step=None)",
+    "solve": f"(x, delta, eps, *, offsets=None, {SOLVER})",
+}
+
 # What may be called, as it is called. A change here is a change for users: see CHANGELOG.md.
 CONTRACT = {
     "numba_car.eta_jvp": f"(x, delta, eps, {TANGENTS}, *, {STEP}, {SOLVE})",
@@ -47,6 +60,7 @@ CONTRACT = {
     **{f"numba_car.{name}": arguments for name, arguments in (SOLVERS | STEPS).items()},
     **{f"numba_car.cuda.{name}": arguments for name, arguments in SOLVERS.items()},
     **{f"numba_car.cuda.{name}": STEPS[name] for name in ("maximize", "norm", "project")},
+    **{f"numba_car.ragged.{name}": arguments for name, arguments in RAGGED.items()},
     "numba_car.kernels.backward": f"(x, delta, eps, {ROW}, eta, grad_out, grad_eta, out_x, "
     "out_delta)",
     "numba_car.kernels.eta": f"(x, delta, eps, {ROW})",
@@ -55,8 +69,12 @@ CONTRACT = {
     "numba_car.kernels.norm": f"(x, delta, eta, {ROW})",
     "numba_car.kernels.project": f"(x, z, eps, {ROW}, out)",
     "numba_car.kernels.rescale": f"(x, delta, eps, {ROW}, out)",
-    "numba_car.offline.rescale": "(x, delta=None, *, out, eps=None, eps_uniform=None, noise=None, "
-    "seed=0, p=2, bounds=(0.0, 1.0), infeasible='saturate', nan='keep', dtype=None, "
+    "numba_car.eps_for_snr": "(x, snr_db, *, p=2, axis=None, num_threads=None)",
+    "numba_car.relative_eps": "(x, share, *, p=2, axis=None, num_threads=None)",
+    "numba_car.noise": "(shape, *, kind='gaussian', seed=0, first_row=0, "
+    "dtype=<class 'numpy.float32'>, p=None, num_threads=None)",
+    "numba_car.offline.rescale": "(x, delta=None, *, out, eps=None, eps_uniform=None, snr_db=None, "
+    "noise=None, seed=0, p=2, bounds=(0.0, 1.0), infeasible='saturate', nan='keep', dtype=None, "
     "input_range=None, round=False, eta_out=None, report=None, plot=None, memory='2GiB', "
     "num_threads=None, device='cpu', resume=False, force=False, scheduler=None, workers=None, "
     "progress=None)",

@@ -33,7 +33,7 @@ Examples:
   numba-car rescale x.zarr --noise sign --eps 0.03 --p inf -o v.zarr --resume
 """
 _files = group("Files")
-_norm = group("Size of the perturbation: --eps or --eps-uniform is required")
+_norm = group("Size of the perturbation: --eps, --eps-uniform or --snr-db is required")
 _directions = group("Directions: the file DELTA or --noise is required")
 _machine, _running = group("Machine"), group("Running")
 _FILE = {"metavar": "FILE"}
@@ -90,6 +90,13 @@ def _choice(*values: str) -> dict[str, Any]:
     "as 255.",
 )
 @_norm("--eps-uniform", **_RANGE, help="Draw the norm of each row from this range.")
+@_norm(
+    "--snr-db",
+    type=float,
+    metavar="DB",
+    help="Let the norm be so many decibels below that of the row itself, in the numbers of the "
+    "file: the signal-to-noise ratio.",
+)
 @_norm(
     "--p",
     **_P,

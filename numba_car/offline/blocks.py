@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+import numba_car as car
+from numba_car import _noise
 from numba_car._cpu.distance import distances
 from numba_car._layout import Array, DType
 from numba_car._options import Options
 from numba_car._problem import broadcasts, check_order, problem
-from numba_car.offline import noise
 from numba_car.offline.bounds import Bound, Box, first_of, integers_of
 from numba_car.offline.errors import OfflineError, in_file
 from numba_car.offline.formats import open_source
@@ -45,6 +46,8 @@ class BlockSolver:
             raise ValueError(f"round=True needs integers in x, {found}")
         if settings.input_range and self.x.dtype.kind == "f":
             raise ValueError(f"input_range= needs integers in x, {found}")
+        if settings.snr_db is not None:
+            self._check_ratio(settings.snr_db)
         self._check_first_row()
 
     def _check_delta(self, delta: Source) -> None:
@@ -53,6 +56,14 @@ class BlockSolver:
             raise shape_error(delta, f"must have {self.count} rows, as {self.settings.x} has")
         if len(delta.shape) != len(self.x.shape) or not broadcasts(delta.shape, self.x.shape):
             raise shape_error(delta, f"must broadcast to {self.x.shape}, the shape of x")
+
+    def _check_ratio(self, snr_db: float) -> None:
+        """Raise unless a ratio is allowed, and integers have one unit for all elements."""
+        car.eps_for_snr(np.zeros(1), snr_db)
+        if self.integers and self.box(0, min(1, self.count)).step is None:
+            raise ValueError(
+                "bounds must be numbers for snr_db where x holds integers, which are scaled to them"
+            )
 
     def _check_eps(self) -> None:
         """Raise unless eps is a number, or has one for each row."""
@@ -151,23 +162,35 @@ class BlockSolver:
             return self.delta.read(start, stop).astype(self.compute_dtype, copy=False)
         shape = (stop - start, *self.x.shape[1:])
         run, dtype = self.settings, self.compute_dtype
-        return noise.directions(str(run.noise), run.seed, start, shape, dtype, run.num_threads)
+        return _noise.directions(str(run.noise), run.seed, start, shape, dtype, run.num_threads)
 
-    def _norms(self, start: int, stop: int) -> Array:
-        """Return eps of rows start to stop, read or drawn."""
+    def _norms(self, start: int, stop: int, raw: Array, box: Box) -> Array:
+        """Return eps of rows start to stop, read, drawn or relative to the norms of the rows."""
         if self.eps:
             return self.eps.read(start, stop).reshape(-1)
         if self.settings.eps_uniform is not None:
-            return noise.uniform_norms(*self.settings.eps_uniform, self.settings.seed, start, stop)
+            return _noise.uniform_norms(*self.settings.eps_uniform, self.settings.seed, start, stop)
+        if self.settings.snr_db is not None:
+            return self._relative_norms(self.settings.snr_db, raw, box)
         if isinstance(self.settings.eps, np.ndarray):
             return self.settings.eps[start:stop].reshape(-1).astype(np.float64)
         return np.full(stop - start, self.settings.eps, np.float64)
+
+    def _relative_norms(self, snr_db: float, raw: Array, box: Box) -> Array:
+        """Return eps of rows for the ratio to the norms that their numbers have in the file; 0 where it is NaN.
+
+        Rows with NaN become NaN whatever eps is.
+        """
+        p, threads = self.settings.p, self.settings.num_threads
+        axis = tuple(range(1, raw.ndim))
+        eps: Array = car.eps_for_snr(raw, snr_db, p=p, axis=axis, num_threads=threads)
+        return np.nan_to_num(eps * (box.step or 1.0), posinf=np.inf)
 
     def compute(self, start: int, stop: int) -> tuple[Array, Array]:
         """Return the output and the records of rows start to stop."""
         settings, box = self.settings, self.box(start, stop)
         raw = self.x.read(start, stop)
-        delta, eps = self._directions(start, stop), self._norms(start, stop)
+        delta, eps = self._directions(start, stop), self._norms(start, stop, raw, box)
         records = np.empty(stop - start, RECORD)
         records["eps"] = eps
         try:

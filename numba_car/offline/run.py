@@ -48,6 +48,7 @@ def rescale(
     out: File,
     eps: ArrayLike | File | None = None,
     eps_uniform: tuple[float, float] | None = None,
+    snr_db: float | None = None,
     noise: str | None = None,
     seed: int = 0,
     p: float = 2,
@@ -91,6 +92,9 @@ def rescale(
         the 255 of 8-bit pixels counts as 1 with the default bounds, and as 255 with ``(0, 255)``.
     eps_uniform : pair of float, optional
         Draw eps of each row between these instead.
+    snr_db : float, optional
+        Let eps of each row be that of `numba_car.eps_for_snr` for this ratio in decibels: that of the
+        norm of x, in the numbers of the file, to the norm of what is added to them.
     noise : {"gaussian", "uniform", "laplace", "sign"}, optional
         Draw the directions, each row from ``numpy.random.Philox(key=[seed, row])`` alone.
     seed : int, optional
@@ -184,6 +188,7 @@ def rescale(
         delta=_plain(delta),
         eps=_plain_eps(eps),
         eps_uniform=two_numbers("eps_uniform", eps_uniform),
+        snr_db=snr_db,
         noise=noise,
         seed=seed,
         p=p,

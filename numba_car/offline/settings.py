@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 import numba_car as car
+from numba_car._noise import KINDS, check_seed
 from numba_car._options import Options, check_options
 from numba_car._problem import PRECISIONS, as_numeric, check_eps
-from numba_car.offline.arguments import check_choice, check_one_of, is_whole
+from numba_car.offline.arguments import check_choice, check_one_of
 from numba_car.offline.bounds import array_as_json
-from numba_car.offline.noise import KINDS
 
 # A resumed run may name its files otherwise, and no byte of the result depends on the others.
 _NOT_COMPARED = ("x", "delta", "num_threads", "with_eta")
@@ -38,6 +38,7 @@ class Settings:
     with_eta: bool
     num_threads: int | None
     device: str = "cpu"
+    snr_db: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return all settings for the report, with a checksum in place of an array's elements."""
@@ -56,7 +57,7 @@ class Settings:
     def check(self) -> None:
         """Raise ValueError or TypeError where a setting is not allowed, whatever the files hold."""
         check_one_of(delta=self.delta, noise=self.noise)
-        check_one_of(eps=self.eps, eps_uniform=self.eps_uniform)
+        check_one_of(eps=self.eps, eps_uniform=self.eps_uniform, snr_db=self.snr_db)
         check_choice("noise", self.noise, (None, *KINDS))
         check_choice("nan", self.nan, ("keep", "fail"))
         check_choice(
@@ -65,9 +66,10 @@ class Settings:
         check_choice("device", self.device, ("cpu", "cuda"))
         check_choice("infeasible", self.infeasible, ("saturate", "nan", "raise"))
         check_options(Options(num_threads=self.num_threads))
-        if not is_whole(self.seed, 0) or self.seed >= 2**64:
-            raise ValueError(f"seed must be an integer from 0 to 2**64 - 1, found {self.seed!r}")
+        check_seed("seed", self.seed)
         if isinstance(self.eps, np.ndarray):
             check_eps(as_numeric("eps", self.eps))
+        if not (self.snr_db is None or isinstance(self.snr_db, (int, float))):
+            raise TypeError(f"snr_db must be a number, found {self.snr_db!r}")
         if self.eps_uniform and self.eps_uniform[0] < 0:
             raise ValueError(f"eps_uniform must not be negative, found {self.eps_uniform[0]:g}")
