@@ -12,7 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = {name: f".{name}" for name in ("cuda", "kernels", "offline", "ragged")} | {"arrays": ""}
+PAGES = {
+    "arrays": "",
+    "cuda": ".cuda",
+    "kernels": ".kernels",
+    "offline": ".offline",
+    "ragged": ".ragged",
+}
 NEEDS_CUDA = pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None, reason="numba-cuda is not installed"
 )
