@@ -167,7 +167,9 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> 
     return _like_x("rescale", out, x, delta, eps, options)
 
 
-def rescale_and_solve(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> Rescaled[Any]:
+def rescale_and_solve(
+    x: Any, delta: Any, eps: Any, options: Options, out: Any = None
+) -> Rescaled[Any]:
     """Return `numba_car.rescale` with full output of DataFrames."""
     check_no_out(out, "DataFrames, which are returned")
     table, found = _apply("rescale_and_solve", x, delta, eps, options)
