@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from numba_car._dispatch import library_of
 from numba_car._norms import norm
-from numba_car._options import Axis
+from numba_car._options import Axis, axis_of
 from numba_car._problem import as_numeric
 
 
@@ -19,6 +19,7 @@ def relative_eps(
     *,
     p: float = 2,
     axis: Axis = None,
+    dim: Axis = None,
     num_threads: int | None = None,
 ) -> Any:
     r"""Eps of each row that is a share of the norm of x.
@@ -36,6 +37,8 @@ def relative_eps(
     axis : int, tuple of int, "all" or None, optional
         The axes that make up one row. None is all but the first, which counts the rows, or the only
         one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    dim : int, str or tuple, optional
+        Another name of `axis`, that of PyTorch and xarray. Dimensions of xarray go by name.
     num_threads : int, optional
         Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
         not change the result.
@@ -70,7 +73,7 @@ def relative_eps(
     """
     factor = _floats("share", share)
     _check_factor("share must be finite and >= 0", factor, share)
-    return _norms(x, p, axis, num_threads) * factor
+    return _norms(x, p, axis_of(axis, dim), num_threads) * factor
 
 
 def eps_for_snr(
@@ -79,6 +82,7 @@ def eps_for_snr(
     *,
     p: float = 2,
     axis: Axis = None,
+    dim: Axis = None,
     num_threads: int | None = None,
 ) -> Any:
     r"""Eps of each row for a signal-to-noise ratio in decibels.
@@ -100,6 +104,8 @@ def eps_for_snr(
     axis : int, tuple of int, "all" or None, optional
         The axes that make up one row. None is all but the first, which counts the rows, or the only
         one. "all" makes one row of the whole array, a single image or clip, as None does in NumPy.
+    dim : int, str or tuple, optional
+        Another name of `axis`, that of PyTorch and xarray. Dimensions of xarray go by name.
     num_threads : int, optional
         Number of threads; by default ``NUMBA_CAR_NUM_THREADS``, or the CPUs of the process. It does
         not change the result.
@@ -134,7 +140,7 @@ def eps_for_snr(
     with np.errstate(over="ignore"):
         factor = 10 ** (-_floats("snr_db", snr_db) / 20)
     _check_factor("snr_db must give a finite norm", factor, snr_db)
-    return _norms(x, p, axis, num_threads) * factor
+    return _norms(x, p, axis_of(axis, dim), num_threads) * factor
 
 
 def _is_numpy(value: Any) -> bool:

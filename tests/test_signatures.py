@@ -69,8 +69,8 @@ CONTRACT = {
     "numba_car.kernels.norm": f"(x, delta, eta, {ROW})",
     "numba_car.kernels.project": f"(x, z, eps, {ROW}, out)",
     "numba_car.kernels.rescale": f"(x, delta, eps, {ROW}, out)",
-    "numba_car.eps_for_snr": "(x, snr_db, *, p=2, axis=None, num_threads=None)",
-    "numba_car.relative_eps": "(x, share, *, p=2, axis=None, num_threads=None)",
+    "numba_car.eps_for_snr": "(x, snr_db, *, p=2, axis=None, dim=None, num_threads=None)",
+    "numba_car.relative_eps": "(x, share, *, p=2, axis=None, dim=None, num_threads=None)",
     "numba_car.noise": "(shape, *, kind='gaussian', seed=0, first_row=0, "
     "dtype=<class 'numpy.float32'>, p=None, num_threads=None)",
     "numba_car.offline.rescale": "(x, delta=None, *, out, eps=None, eps_uniform=None, snr_db=None, "
