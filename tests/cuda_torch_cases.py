@@ -128,3 +128,17 @@ def test_vmap_over_the_second_argument():
     deltas = torch.stack([delta, 0.9 * delta, -delta])
     found = torch.vmap(car.rescale, in_dims=(None, 0, None))(x, deltas, eps)
     assert torch.equal(found, torch.stack([car.rescale(x, d, eps) for d in deltas]))
+
+
+def test_parameters_and_subclasses():
+    class Image(torch.Tensor):
+        pass
+
+    x, delta, eps = problem(torch.float64, (2, 5))
+    expected = car.rescale(x, delta, eps)
+    parameter = torch.nn.Parameter(delta)
+    found = car.rescale(x.as_subclass(Image), parameter, eps)
+    assert isinstance(found, torch.Tensor)
+    assert torch.equal(found.detach().as_subclass(torch.Tensor), expected)
+    found.sum().backward()
+    assert parameter.grad is not None

@@ -18,10 +18,12 @@ from numba_car._cuda.device_memory import (
     flat,
     is_on_device,
     packed_strides,
+    to_host,
     view_of,
 )
 from numba_car._cuda.jit import IS_SIMULATED, kernel
 from numba_car._cuda.row import BFLOAT16_ROWS, store
+from numba_car._cuda.streams import stream_of
 from numba_car._layout import DType
 
 THREADS = 32 if IS_SIMULATED else 256
@@ -50,8 +52,8 @@ def on_host(value: Any) -> Any:
         return value
     view = view_of(value)
     dtype = np.dtype(np.float32) if view.dtype == BFLOAT16 else view.dtype
-    flat_copy = packed(view, dtype, 0)
-    return np.array(flat_copy if IS_SIMULATED else flat_copy.copy_to_host()).reshape(view.shape)
+    stream = stream_of(value)
+    return to_host(packed(view, dtype, stream), stream).reshape(view.shape)
 
 
 def blocks_for(size: int) -> int:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda
 
+from numba_car._cuda import allocation, streams
 from numba_car._cuda.jit import IS_SIMULATED
+from numba_car._cuda.libraries import library_of
 from numba_car._layout import Array, DType
 from numba_car._problem import exports_device_memory
 
@@ -21,35 +24,42 @@ _DEFAULT_STREAM = 1  # DLPack's number of the default stream
 
 
 class NoDriverError(RuntimeError):
-    """There is no CUDA driver to run on."""
+    """Kernels cannot run: there is no driver, no GPU, or no compiler."""
 
 
 def check_driver() -> None:
-    """Raise NoDriverError unless kernels can run."""
-    if not (IS_SIMULATED or cuda.is_available()):
+    """Raise NoDriverError unless kernels can be compiled and run."""
+    if IS_SIMULATED or cuda.is_available():
+        return
+    error = cuda.cuda_error()
+    # numba says no to either; the driver alone tells of an error.
+    if error is None:
         raise NoDriverError(
-            "no CUDA driver was found, or no GPU by it: `nvidia-smi` should list one; "
-            "the CPU path works: pass NumPy arrays"
+            "there is a GPU, but numba found no libNVVM, which compiles the kernels: pip install "
+            "'numba_car[cuda13]' (or cuda12) brings it; or name a CUDA toolkit that has it, such as "
+            "CUDA_HOME=/usr/local/cuda; the CPU path works: pass NumPy arrays"
         )
-
-
-def _library_of(array: Any) -> str:
-    """Return the name of the package that has the type of an array."""
-    return type(array).__module__.partition(".")[0]
+    raise NoDriverError(
+        f"no CUDA driver was found, or no GPU by it ({error.strip()}): `nvidia-smi` should list one; "
+        "the CPU path works: pass NumPy arrays"
+    )
 
 
 def is_on_device(value: Any) -> bool:
     """Return whether a value is an array in device memory."""
-    if IS_SIMULATED and _library_of(value) in ("numba", "torch", "numba_car"):
+    if IS_SIMULATED and library_of(value) in ("numba", "torch", "numba_car"):
         return True
     return hasattr(value, "__cuda_array_interface__") or is_imported(value)
 
 
-def device_of(array: Any) -> Any:
-    """Return a context in which the device that holds an array is the current one."""
-    if IS_SIMULATED or not hasattr(array, "__dlpack_device__"):  # numba's arrays name none
-        return contextlib.nullcontext()
-    return cuda.gpus[int(array.__dlpack_device__()[1])]
+@contextlib.contextmanager
+def on_device_of(array: Any) -> Iterator[None]:
+    """Make the device that holds an array the current one, and have the array's library allocate memory there."""
+    # numba's arrays name no device.
+    is_named = not IS_SIMULATED and hasattr(array, "__dlpack_device__")
+    device = cuda.gpus[int(array.__dlpack_device__()[1])] if is_named else contextlib.nullcontext()
+    with device, allocation.by_library_of(array):
+        yield
 
 
 class View(NamedTuple):
@@ -61,6 +71,7 @@ class View(NamedTuple):
     dtype: DType
     stream: int | None
     owner: Any
+    is_writeable: bool = True
 
     def as_numpy(self) -> Array:
         """Return a NumPy array of this layout, for computing with shapes and strides; it has no values."""
@@ -73,7 +84,7 @@ def _said_by(array: Any) -> dict[str, Any]:
     if not IS_SIMULATED:
         said: dict[str, Any] = array.__cuda_array_interface__
         return said
-    if _library_of(array) == "torch":  # its tensors on the host stand for those on a GPU
+    if library_of(array) == "torch":  # its tensors on the host stand for those on a GPU
         array = array.numpy()
     simulated: dict[str, Any] = array.__array_interface__
     return simulated
@@ -112,7 +123,8 @@ def view_of(array: Any) -> View:
         raise TypeError("masked arrays are not supported")
     shape, dtype = tuple(said["shape"]), np.dtype(said["typestr"])
     strides = said.get("strides") or packed_strides(shape, dtype.itemsize)
-    return View(said["data"][0], shape, tuple(strides), dtype, said.get("stream"), array)
+    pointer, is_read_only = said["data"]
+    return View(pointer, shape, tuple(strides), dtype, said.get("stream"), array, not is_read_only)
 
 
 @functools.lru_cache
@@ -175,17 +187,24 @@ def pointer_of(memory: Any) -> int:
     return view_of(memory).pointer
 
 
-def empty(shape: int | tuple[int, ...], dtype: Any, stream: Any = 0) -> Any:
-    """Return a new array of the kind that kernels take."""
-    dtype = BITS if dtype == BFLOAT16 else dtype
+def empty(size: int, dtype: Any, stream: Any = 0) -> Any:
+    """Return a new flat array of the kind that kernels take, for use on a stream."""
+    dtype = BITS if dtype == BFLOAT16 else np.dtype(dtype)
     if IS_SIMULATED:
-        return np.empty(shape, dtype)
-    return cuda.device_array(shape, dtype, stream=stream)
+        return np.empty(size, dtype)
+    if size == 0:
+        return cuda.device_array(0, dtype, stream=0)
+    pointer, owner = allocation.allocate(size * dtype.itemsize, stream)
+    return flat(pointer, size, dtype, owner)
 
 
 def to_device(array: Array, stream: Any) -> Any:
-    """Return a copy of a NumPy array in device memory."""
-    return array.copy() if IS_SIMULATED else cuda.to_device(array, stream=stream)
+    """Return a copy of a flat NumPy array in device memory."""
+    if IS_SIMULATED:
+        return array.copy()
+    there = empty(array.size, array.dtype, stream)
+    there.copy_to_device(array, stream=stream)
+    return there
 
 
 def to_host(array: Any, stream: Any) -> Array:
@@ -199,11 +218,13 @@ def to_host(array: Any, stream: Any) -> Array:
 
 def new_like(array: Any, shape: tuple[int, ...], dtype: DType, stream: Any) -> Any:
     """Return a new array of the same library, on the same device."""
-    library = _library_of(array)
+    library = library_of(array)
     if library == "cupy":
         return import_module("cupy").empty(shape, dtype)
     if library == "torch":
         torch = import_module("torch")
         name = "bfloat16" if dtype == BFLOAT16 else dtype.name
         return torch.empty(shape, dtype=getattr(torch, name), device=array.device)
-    return cuda.device_array(shape, dtype, stream=stream)
+    # What is computed on a stream that may be destroyed is complete when it is returned.
+    is_complete = streams.is_borrowed(array, stream)
+    return cuda.device_array(shape, dtype, stream=0 if is_complete else stream)

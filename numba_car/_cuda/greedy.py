@@ -19,7 +19,7 @@ from numba_car._cuda.exact import bits_of, size_of_bits
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import max_abs
 from numba_car._cuda.newton import report
-from numba_car._cuda.row import at, element, my_element, store
+from numba_car._cuda.row import at, element, loaded, my_element, store
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
 from numba_car._cuda.terms import NO_TERMS
 from numba_car._cuda.validate import read_and_validate
@@ -95,6 +95,7 @@ def pivot_kernel(dtype: DType) -> Any:
     @kernel
     def select_rows(x, g, lower, upper, count, n, eps, slack, pivot, size, rest, verdict, first):
         """Store the pivots of all rows, their |g|, and the rests of eps for them; the rest is NaN for bad rows."""
+        lower, upper = loaded(lower), loaded(upper)
         team, like = (cuda.shared.array(SLOTS, np.float64),), real(0)
         r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         while r < count:

@@ -62,5 +62,9 @@ class _Kernel:
 
 
 def kernel(function: Callable[..., Any]) -> Any:
-    """Return a kernel, which is compiled when first launched: importing must need no driver."""
-    return cuda.jit(_simulated(function)) if IS_SIMULATED else _Kernel(cuda.jit(function))
+    """Return a kernel, which is compiled, or loaded, when first launched: importing must need no driver."""
+    if IS_SIMULATED:
+        return cuda.jit(_simulated(function))
+    from numba_car._cuda.kernel_cache import cached
+
+    return _Kernel(cached(cuda.jit(function)))

@@ -8,7 +8,7 @@ from numba import cuda
 from numba_car._core.derivative import decider_tangent, eta_tangent, inverse_unit, moved_tangent
 from numba_car._cuda.active_set import analyse, held
 from numba_car._cuda.jit import device, kernel
-from numba_car._cuda.row import at, element, store
+from numba_car._cuda.row import at, element, loaded, store
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
 
 
@@ -53,6 +53,7 @@ def jvp_row(row, tangents, of_eps, norm, eps, eta, out, team):
 @kernel
 def jvp_rows(x, delta, lower, upper, count, n, tangents, norm, eps, eta, out, result):
     """Store the tangents of all rows: of eta, and of clip(x + eta*delta)."""
+    lower, upper = loaded(lower), loaded(upper)
     team = (cuda.shared.array(SLOTS, np.float64),)
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
     while r < count:

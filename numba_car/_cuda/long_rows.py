@@ -16,7 +16,7 @@ from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import max_abs
 from numba_car._cuda.newton import finish, report, solve_finite
-from numba_car._cuda.row import at
+from numba_car._cuda.row import at, loaded
 from numba_car._cuda.sampled_bracket import bracket_of_step, guess, iterate_in, narrow
 from numba_car._cuda.team import SLOTS
 from numba_car._cuda.terms import NO_TERMS
@@ -77,6 +77,7 @@ def start_kernel(dtype: DType) -> Any:
     @kernel
     def guess_rows(x, delta, lower, upper, count, n, eps, norm, stride, size, state, verdict):
         """Store units and a bracket for all rows, and the verdict PENDING."""
+        lower, upper = loaded(lower), loaded(upper)
         team, like = (cuda.shared.array(SLOTS, np.float64),), real(0)
         kept, r = cuda.shared.array(0, real), np.int64(cuda.blockIdx.x)
         terms = (kept, kept[size:], np.int64(0))
@@ -102,6 +103,7 @@ def alone_kernel(dtype: DType) -> Any:
         scratch, layers, counts, state, eta, verdict, first,
     ):  # fmt: skip
         """Solve all rows, or store the verdict of those left: PENDING, SATURATED, NEEDS_MORE_DIGITS."""
+        lower, upper = loaded(lower), loaded(upper)
         team, like = (cuda.shared.array(SLOTS, np.float64),), real(0)
         r, column = np.int64(cuda.blockIdx.x), np.int64(cuda.threadIdx.x)
         half, columns = scratch.size // 2, np.int64(cuda.blockDim.x)
@@ -130,6 +132,7 @@ def rest_kernel(dtype: DType) -> Any:
     @kernel
     def solve_rest(x, delta, lower, upper, count, n, eps, norm, eta, verdict, first):
         """Solve the rows that are PENDING, SATURATED or NEEDS_MORE_DIGITS, a block a row."""
+        lower, upper = loaded(lower), loaded(upper)
         team, like = (cuda.shared.array(SLOTS, np.float64),), real(0)
         r = np.int64(cuda.blockIdx.x)
         while r < count:

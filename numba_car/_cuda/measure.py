@@ -14,7 +14,7 @@ from numba_car._core.double_double import two_sum
 from numba_car._core.norms import MAXIMUM, root, term
 from numba_car._core.verdicts import DONE
 from numba_car._cuda.jit import device, kernel
-from numba_car._cuda.row import at, element
+from numba_car._cuda.row import at, element, loaded
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_max, team_sum
 
 _SMALLEST = np.finfo(np.float64).smallest_subnormal
@@ -117,6 +117,7 @@ def solve_maximum_norm(row, eps, team):
 @kernel
 def measure_rows(x, delta, lower, upper, count, n, norm, verdict, eta, reached):
     """Store the norms that the rows that are DONE reach at eta, NaN for others; with eta = (inf,), R."""
+    lower, upper = loaded(lower), loaded(upper)
     team = (cuda.shared.array(SLOTS, np.float64),)
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
     while r < count:

@@ -17,7 +17,7 @@ from numba_car._core.verdicts import PENDING
 from numba_car._cuda import device_memory, launch
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.long_rows import ROUNDS, answer_or_leave, load_state, store_state
-from numba_car._cuda.row import at
+from numba_car._cuda.row import at, loaded
 from numba_car._cuda.sampled_bracket import ROUGH, around, bracket_of_step, iterate_in, narrow
 from numba_car._cuda.team import SLOTS, team_max, team_sum
 from numba_car._layout import DType
@@ -60,6 +60,7 @@ def round_kernels(dtype: DType) -> RoundKernels:
         stride, scratch, layers, counts, state, parts, verdict,
     ):  # fmt: skip
         """Store the sums over each block's part of a PENDING row, or of a sample of it, in `parts`."""
+        lower, upper = loaded(lower), loaded(upper)
         team, like = (cuda.shared.array(SLOTS, np.float64),), real(0)
         # There are few blocks, and a division of 64 bits takes long.
         blocks = np.int64(np.uint32(cuda.gridDim.x) // np.uint32(count))

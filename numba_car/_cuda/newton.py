@@ -27,7 +27,7 @@ from numba_car._core.norms import MAXIMUM, divisor, is_float32
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, OUTSIDE, PENDING, SATURATED
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import bisect, largest_breakpoint, norm_reached, solve_maximum_norm
-from numba_car._cuda.row import at
+from numba_car._cuda.row import at, loaded
 from numba_car._cuda.team import SLOTS
 from numba_car._cuda.terms import KEPT, NO_TERMS, raise_powers, sum_terms
 from numba_car._cuda.validate import read_and_validate
@@ -125,6 +125,7 @@ def solve_kernel(dtype, where):
     @kernel
     def solve_rows(x, delta, lower, upper, count, n, eps, norm, slack, eta, verdict, first):
         """Solve all rows, a team a row."""
+        lower, upper = loaded(lower), loaded(upper)
         team = (cuda.shared.array(SLOTS, np.float64),)
         like, r = real(0), np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         if where == "on chip":

@@ -5,11 +5,9 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 import numpy as np
-from numba import cuda
 
 from numba_car._core.bfloat16 import narrow, widen
 from numba_car._core.constants import SLACK
@@ -25,7 +23,7 @@ from numba_car._cuda.device_memory import (
     view_of,
 )
 from numba_car._cuda.device_memory import batch_of as as_batch
-from numba_car._cuda.jit import IS_SIMULATED
+from numba_car._cuda.streams import stream_of
 from numba_car._jit import interpreted
 from numba_car._layout import Array, DType
 from numba_car._options import Options, check_options, check_p, names_of, pair
@@ -77,18 +75,6 @@ class DeviceProblem:
         """The arguments that every kernel takes first."""
         parts = self.x, self.delta, self.lower, self.upper
         return (*parts, np.int64(self.count), np.int64(self.n))
-
-
-def stream_of(view: View) -> Any:
-    """Return the stream that the caller's array is ready on."""
-    pointer = view.stream
-    if type(view.owner).__module__.partition(".")[0] == "torch" and not IS_SIMULATED:
-        torch = import_module("torch")
-        pointer = torch.cuda.current_stream(view.owner.device).cuda_stream
-    # A result on `cuda.default_stream()` would export the stream 0, which the interface forbids.
-    if not pointer or IS_SIMULATED:
-        return cuda.legacy_default_stream()
-    return cuda.external_stream(pointer)
 
 
 def as_rows(
@@ -194,7 +180,7 @@ def problem(x: Any, delta: Any, eps: Any, options: Options, function: str = "eta
     if len(places) > 1:
         raise TypeError(f"arrays must be on one device, found them on {sorted(places)}")
     views = view_of(x), view_of(delta)
-    stream = stream_of(views[0])
+    stream = stream_of(x)
     dtype = _promoted(views[0].dtype, views[1].dtype, of_delta)
     compute = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     shape, axes = common_shape(views[0].shape, views[1].shape, options.axis, of_delta)

@@ -8,7 +8,7 @@ from numba import cuda
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.newton import report
 from numba_car._cuda.rescale import moved
-from numba_car._cuda.row import at, element, my_element, store
+from numba_car._cuda.row import at, element, loaded, my_element, store
 from numba_car._cuda.team import SLOTS
 from numba_car._cuda.terms import NO_TERMS
 from numba_car._cuda.validate import read_and_validate
@@ -48,6 +48,7 @@ def cap_rows(eta):
 @kernel
 def validate_rows(x, delta, lower, upper, count, n, eps, slack, eta, verdict, first):
     """Store 0 for valid rows, NaN for rows that are not finite, and their verdicts."""
+    lower, upper = loaded(lower), loaded(upper)
     team = (cuda.shared.array(SLOTS, np.float64),)
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
     while r < count:

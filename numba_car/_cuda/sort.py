@@ -14,7 +14,7 @@ from numba_car._core.verdicts import PENDING, SATURATED
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import bisect
 from numba_car._cuda.newton import NO_REST, finish, iterate, report
-from numba_car._cuda.row import at
+from numba_car._cuda.row import at, loaded
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS, team_first
 from numba_car._cuda.terms import raise_powers
 from numba_car._cuda.validate import read_and_validate
@@ -125,6 +125,7 @@ def sort_rows(
     x, delta, lower, upper, count, n, size, eps, norm, slack, scratch, order, eta, verdict, first
 ):
     """Solve all rows, each block in its part of scratch and order."""
+    lower, upper = loaded(lower), loaded(upper)
     team = (cuda.shared.array(SLOTS, np.float64),)
     sums = cuda.shared.array(LARGEST_TEAM, np.float64)
     block = np.int64(cuda.blockIdx.x)

@@ -10,7 +10,7 @@ import contextlib
 import math
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numba import cuda
@@ -97,6 +97,13 @@ class _Worker:
         self._buffers = {name: _Buffer(size, dtype, self._stream) for name in (*names, "out")}
         self._eps = _Buffer(rows, np.dtype(np.float64), self._stream)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait for all copies, also after an error: numba may free pinned memory at any later time."""
+        self._stream.synchronize()
+
     def _rows_of(self, name: str, start: int, stop: int) -> tuple[Any, ...]:
         rows = getattr(self._task, name)
         if not isinstance(rows, Rows):
@@ -161,8 +168,7 @@ def run(
     here = contextlib.nullcontext() if IS_SIMULATED else cuda.gpus[cuda.get_current_device().id]
 
     def work(_: int) -> None:
-        with here:
-            worker = _Worker(task, min(size, task.count))
+        with here, _Worker(task, min(size, task.count)) as worker:
             while True:
                 try:
                     start = starts.popleft()

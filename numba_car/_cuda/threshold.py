@@ -36,7 +36,7 @@ from numba_car._core.verdicts import NEEDS_MORE_DIGITS, PENDING
 from numba_car._cuda.exact import team_min
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.newton import report
-from numba_car._cuda.row import at, element, my_element, store
+from numba_car._cuda.row import at, element, loaded, my_element, store
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_max, team_sum
 from numba_car._cuda.terms import NO_TERMS
 from numba_car._cuda.validate import read_and_validate
@@ -205,6 +205,7 @@ def threshold_kernel(dtype: DType) -> Any:
     @kernel
     def solve_thresholds(x, z, lower, upper, count, n, eps, slack, low, lam, verdict, first):
         """Store the thresholds lam + low of all rows; those of the verdict NEEDS_MORE_DIGITS are in HUGE_UNIT."""
+        lower, upper = loaded(lower), loaded(upper)
         team, like = (cuda.shared.array(SLOTS, np.float64),), real(0)
         r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         while r < count:

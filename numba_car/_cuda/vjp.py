@@ -12,7 +12,7 @@ from numba import cuda
 from numba_car._core.derivative import by_decider, clamp, pull_back, rate_of_pull
 from numba_car._cuda.active_set import analyse, held
 from numba_car._cuda.jit import device, kernel
-from numba_car._cuda.row import at, element, store
+from numba_car._cuda.row import at, element, loaded, store
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
 
 
@@ -72,6 +72,7 @@ def vjp_row(row, g, h, norm, eps, eta, largest, outputs, team):
 @kernel
 def vjp_rows(x, delta, lower, upper, count, n, g, h, norm, eps, eta, largest, outputs, sums):
     """Store the gradients of all rows: by element, and by row those of eps and the bounds."""
+    lower, upper = loaded(lower), loaded(upper)
     team = (cuda.shared.array(SLOTS, np.float64),)
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
     while r < count:

@@ -20,7 +20,7 @@ import numpy as np
 from numba_car import _numpy
 from numba_car._core.constants import SLACK
 from numba_car._cpu.solve import frames_inside
-from numba_car._cuda import copies, derivatives, device_memory, solver, steps
+from numba_car._cuda import copies, derivatives, device_memory, solver, steps, streams
 from numba_car._cuda.device_memory import is_on_device
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
 from numba_car._cuda.results import ByElement, by_row
@@ -38,7 +38,7 @@ _DOUBLE = np.dtype(np.float64)
 @contextlib.contextmanager
 def _on_device_of(x: Any, solve_on_host: Callable[[], Any]) -> Iterator[None]:
     """Make the device of x current; where a row's values are an error, the CPU's solver raises it."""
-    with device_memory.device_of(x):
+    with device_memory.on_device_of(x):
         try:
             yield
         except solver.BadRowError:
@@ -74,15 +74,16 @@ def _public(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         @wraps(function)
         def on_device(x: Any, delta: Any, eps: Any, options: Options, *more: Any) -> Any:
             lower, upper = pair(options.bounds)
+            others = list(filter(is_on_device, (delta, eps, lower, upper, *more)))
 
             def solve_on_host() -> None:
                 arrays = Arrays(*map(copies.on_host, (x, delta, eps, lower, upper)))
                 getattr(_numpy, name)(*arrays[:3], options._replace(bounds=arrays[3:]))
 
-            with _on_device_of(x, solve_on_host):
+            with _on_device_of(x, solve_on_host), streams.in_order(x, others):
                 task = problem(x, delta, eps, options, name)
                 found = function(task, *more)
-                if any(map(device_memory.is_imported, (x, delta, eps, lower, upper, *more))):
+                if any(map(device_memory.is_imported, (x, *others))):
                     device_memory.wait()  # the library may reuse it, on a stream that DLPack hides
                 _warn_of(task)
                 return found
@@ -105,12 +106,16 @@ def _store(name: str, task: DeviceProblem, out: Any = None) -> tuple[Any, Any]:
     if out is None:
         result = ByElement(task, task.shape)
         return store(task, result.rows), result.finish()
+    if not is_on_device(out):
+        raise TypeError(f"out must be on the device as well, found {type(out).__name__}")
     view = device_memory.view_of(out)
     if (view.shape, view.dtype) != (task.shape, task.dtype):
         raise ValueError(
             f"out must have the shape {task.shape} and dtype {task.dtype} of the result, "
             f"found {view.shape} and {view.dtype}"
         )
+    if not view.is_writeable:
+        raise ValueError("out must be writeable, found a read-only array")
     rows = as_rows("out", view, task.shape, task.axes, task.dtype, task.stream)
     if rows[0].size and device_memory.pointer_of(rows[0]) != view.pointer:
         raise ValueError(
@@ -171,6 +176,7 @@ def compute(name: str, arrays: Arrays, task: Task) -> tuple[Any, ...]:
     def solve_on_host() -> None:
         backend_cpu.compute(name, Arrays(*map(copies.on_host, arrays)), task)
 
+    streams.refuse_capture(arrays.x)
     with _on_device_of(arrays.x, solve_on_host):
         rows = _problem(arrays, task, name)
         if name in steps.STORING:
@@ -255,7 +261,8 @@ def differentiate(
     arrays: Arrays, eta: Any, grad_eta: Any, grad_out: Any, wanted: Arrays, task: Task
 ) -> Arrays:
     """Return the gradients of the arrays that are wanted, given eta; None for the others."""
-    with device_memory.device_of(arrays.x):
+    streams.refuse_capture(arrays.x)
+    with device_memory.on_device_of(arrays.x):
         rows = _problem(arrays, task)
         known = copies.packed(device_memory.view_of(eta), _DOUBLE, rows.stream)
         upstream = 0.0 if grad_out is None else grad_out, grad_eta

@@ -27,7 +27,10 @@ class Torch:
             if isinstance(value, (int, float)):
                 dtype = torch.float64 if isinstance(value, float) else torch.int64
                 if not torch.compiler.is_compiling():
-                    return torch.tensor(value, dtype=dtype, device=self._device)
+                    # On a GPU, torch.tensor would copy it from the host, and wait for that.
+                    if self._device.type == "cpu":
+                        return torch.tensor(value, dtype=dtype)
+                    return torch.full((), value, dtype=dtype, device=self._device)
                 # as_tensor, or full, would compile anew for each
                 return torch.zeros((), dtype=dtype, device=self._device) + value
             return self._checked(name, torch.as_tensor(value, dtype=dtype, device=self._device))

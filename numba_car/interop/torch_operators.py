@@ -16,6 +16,10 @@ from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays, Setting
 from numba_car.interop.torch_library import Torch
 
+# On a GPU each call reads back whether a row was in error, which no CUDA graph may: torch.compile splits its graph there.
+_OUTSIDE_GRAPHS: dict[str, Any] = (
+    {"tags": (torch.Tag.cudagraph_unsafe,)} if hasattr(torch.Tag, "cudagraph_unsafe") else {}
+)
 _INPUTS = "Tensor x, Tensor delta, Tensor eps, Tensor lower, Tensor upper"
 _TASK = (
     "float p, int[] axes, str precision, str of_x, str infeasible, str method, int? num_threads, "
@@ -100,7 +104,7 @@ def _batched(operator: Any, spread: bool, info: Any, in_dims: Any, *arguments: A
 def _operator(name: str, schema: str, compute: Any, fake: Any, *, spread: bool = False) -> Any:
     """Return a new operator; under vmap, `spread` repeats the tensors that are not mapped over."""
     operator = torch.library.custom_op(
-        f"numba_car::{name}", compute, mutates_args=(), schema=schema
+        f"numba_car::{name}", compute, mutates_args=(), schema=schema, **_OUTSIDE_GRAPHS
     )
     operator.register_fake(fake)
     operator.register_vmap(functools.partial(_batched, operator, spread))

@@ -130,9 +130,18 @@ def number(element=DOUBLE):
     return types.Tuple((element,))
 
 
+def stored(element):
+    """A number in device memory, as PyTorch passes bounds that are numbers."""
+    return types.Tuple((array(element), INT, INT))
+
+
 def cases():
     for name, element in DTYPES.items():
-        for bounds, bound in (("numbers", number(element)), ("arrays", batch(element))):
+        for bounds, bound in (
+            ("numbers", number(element)),
+            ("arrays", batch(element)),
+            ("tensors", stored(element)),
+        ):
             rows = (batch(element), batch(element), bound, bound, INT, INT)
             yield Case("rescale", name, 0, bounds, rescale_rows,
                        (*rows, array(DOUBLE), DOUBLE, batch(element)))  # fmt: skip
@@ -340,8 +349,14 @@ def pass_figures(capability):
 def is_quick(case):
     """Whether a case is among those that every run of the tests compiles: each kernel and dtype.
 
-    With each kind of norm; 2 and infinity with numbers for bounds, the others with arrays.
+    With each kind of norm; 2 and infinity with numbers for bounds, the others with arrays; tensors where they matter most.
     """
+    if case.bounds == "tensors":
+        return (
+            case.p == 2.0
+            and case.dtype == "float32"
+            and case.kernel in ("newton, on chip", "long, alone")
+        )
     if case.bounds != "arrays":
         return case.p in (0, 2.0, math.inf)
     return (
