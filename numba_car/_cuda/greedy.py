@@ -18,7 +18,7 @@ from numba_car._core.verdicts import PENDING
 from numba_car._cuda.exact import bits_of, size_of_bits
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.measure import max_abs
-from numba_car._cuda.newton import report
+from numba_car._cuda.newton import report_number
 from numba_car._cuda.row import at, element, loaded, my_element, store
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
 from numba_car._cuda.terms import NO_TERMS
@@ -104,7 +104,7 @@ def pivot_kernel(dtype: DType) -> Any:
             place, largest, left = np.int64(-1), 0.0, 0.0
             if validity == PENDING and 0 <= goal < math.inf:
                 place, largest, left = select_row(row, goal, like, team)
-            report(r, validity, goal, left, rest, verdict, first)
+            report_number(r, validity, goal, left, rest, verdict, first)
             if cuda.threadIdx.x == 0:
                 pivot[r], size[r] = place, largest
             r += np.int64(cuda.gridDim.x) * cuda.blockDim.y

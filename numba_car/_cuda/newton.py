@@ -33,6 +33,7 @@ from numba_car._cuda.terms import KEPT, NO_TERMS, raise_powers, sum_terms
 from numba_car._cuda.validate import read_and_validate
 
 NOTHING, SUMS = 0, 5
+_LEAST, _MOST = 2.0**-1000, 2.0**1000  # an eta in between has all digits
 NO_REST = ()  # the rest of the kind NOTHING
 
 
@@ -108,13 +109,25 @@ def solve_finite(row, norm, eps, max_abs_delta, like, terms, team):
 
 
 @device
-def report(r, validity, eps, found, eta, verdict, first):
-    """Store eta and the verdict of row r; `first` takes the least index of a row that asks for an error."""
+def report_number(r, validity, eps, found, eta, verdict, first):
+    """Store a number and the verdict of row r; `first` takes the least index of a row that asks for an error."""
     if cuda.threadIdx.x == 0:
         eta[r] = found if validity == PENDING else math.nan
         verdict[r] = DONE if validity == PENDING else validity
         if validity == OUTSIDE or not 0 <= eps < math.inf:
             cuda.atomic.min(first, 0, r)
+
+
+@device
+def report(r, validity, eps, found, eta, verdict, first):
+    """Store eta and the verdict of row r, NEEDS_MORE_DIGITS for an eta that float64 may not hold.
+
+    `first` takes the least index of a row that asks for an error, and that of a row that needs more digits.
+    """
+    report_number(r, validity, eps, found, eta, verdict, first)
+    if cuda.threadIdx.x == 0 and validity == PENDING and found > 0 and not _LEAST <= found <= _MOST:
+        verdict[r] = NEEDS_MORE_DIGITS
+        cuda.atomic.min(first, 1, r)
 
 
 @functools.cache

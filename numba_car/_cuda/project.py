@@ -6,7 +6,7 @@ import numpy as np
 from numba import cuda
 
 from numba_car._cuda.jit import device, kernel
-from numba_car._cuda.newton import report
+from numba_car._cuda.newton import report_number
 from numba_car._cuda.rescale import moved
 from numba_car._cuda.row import at, element, loaded, my_element, store
 from numba_car._cuda.team import SLOTS
@@ -54,7 +54,7 @@ def validate_rows(x, delta, lower, upper, count, n, eps, slack, eta, verdict, fi
     while r < count:
         row, goal = (x, delta, lower, upper, r, n), at(eps, r, 0, np.float64)
         _, validity = read_and_validate(row, slack, np.float64(0), NO_TERMS, team)
-        report(r, validity, goal, 0.0, eta, verdict, first)
+        report_number(r, validity, goal, 0.0, eta, verdict, first)
         r += np.int64(cuda.gridDim.x) * cuda.blockDim.y
 
 

@@ -14,8 +14,13 @@ kernel                 takes rows that are              leaves them
 `sift` and `iterate`   PENDING                          PENDING, SATURATED, NEEDS_MORE_DIGITS
 `solve_rest`           PENDING, SATURATED,              DONE
                        NEEDS_MORE_DIGITS
+`solve_pairs`          NEEDS_MORE_DIGITS, or DONE       NEEDS_MORE_DIGITS
 `measure_rows`         DONE                             DONE
+`measure_pairs`        DONE, NEEDS_MORE_DIGITS          DONE, NEEDS_MORE_DIGITS
 =====================  ===============================  ===============================================
+
+Rows whose eta float64 may not hold leave the first of these NEEDS_MORE_DIGITS; for p < 0.6 in float64 all rows need more
+digits. What `solve_pairs` has found stays NEEDS_MORE_DIGITS, which says that eta is a mantissa and an exponent.
 
 `steps` has the kernels for p = 1 of `project` and `maximize`, which solve other equations.
 
@@ -30,8 +35,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from numba_car._core.constants import SMALL_P
 from numba_car._core.norms import MAXIMUM, ONE, TWO
 from numba_car._cuda import copies, device_memory, launch
+from numba_car._cuda.double_double import measure_pairs, solve_pairs
 from numba_car._cuda.long_rows import STATE, alone_kernel, rest_kernel, start_kernel
 from numba_car._cuda.measure import flag_negative, flag_unreachable, measure_rows
 from numba_car._cuda.multi_block import launch_rounds
@@ -59,15 +66,22 @@ class Unreachable(NamedTuple):
 
 
 class Solved(NamedTuple):
-    """Eta as float64, and a verdict, one of each a row."""
+    """Eta as float64, and a verdict, one of each a row.
+
+    `pairs` holds eta of the rows NEEDS_MORE_DIGITS as mantissas and exponents; it is empty if there is no such row.
+    """
 
     eta: Any
     verdict: Any
+    pairs: tuple[Any, ...] = ()
 
 
 def no_row(task: DeviceProblem) -> Any:
-    """Return memory for the least index of a row that asks for an error, with no row in it yet."""
-    return device_memory.to_device(np.full(1, _NO_ROW, np.int64), task.stream)
+    """Return memory for the least indices of two kinds of rows, with no row in it yet.
+
+    The first is that of a row that asks for an error, the second that of one that needs more digits.
+    """
+    return device_memory.to_device(np.full(2, _NO_ROW, np.int64), task.stream)
 
 
 def has_row(task: DeviceProblem, first: Any) -> bool:
@@ -75,10 +89,12 @@ def has_row(task: DeviceProblem, first: Any) -> bool:
     return bool(device_memory.to_host(first, task.stream)[0] != _NO_ROW)
 
 
-def check(task: DeviceProblem, first: Any) -> None:
-    """Raise BadRowError if a kernel stored a row in `first`."""
-    if has_row(task, first):
+def check(task: DeviceProblem, first: Any) -> bool:
+    """Raise BadRowError if a kernel stored a bad row in `first`; return whether it stored one that needs more digits."""
+    is_bad, needs_more = device_memory.to_host(first, task.stream) != _NO_ROW
+    if is_bad:
         raise BadRowError
+    return bool(needs_more)
 
 
 def solve(task: DeviceProblem, *, for_eps: bool = True) -> Solved:
@@ -93,10 +109,28 @@ def solve(task: DeviceProblem, *, for_eps: bool = True) -> Solved:
         _sort(task, results)
     else:
         _newton(task, task.eps if for_eps else (0.0,), results)
-    check(task, first)
+    solved = Solved(eta, verdict)
+    if check(task, first) or (is_small_p(task) and for_eps):
+        solved = _with_more_digits(task, solved)
     if task.options.infeasible != "saturate" and for_eps:
-        flag_infeasible(task, Solved(eta, verdict), task.options.infeasible)
-    return Solved(eta, verdict)
+        flag_infeasible(task, solved, task.options.infeasible)
+    return solved
+
+
+def is_small_p(task: DeviceProblem) -> bool:
+    """Return whether float64 sums have too few digits for p, as on the CPU."""
+    least = SMALL_P * 2.0**-29 if task.compute == np.float32 else SMALL_P
+    return task.norm[0] < least and task.norm[0] != 0.5
+
+
+def _with_more_digits(task: DeviceProblem, solved: Solved) -> Solved:
+    """Return the solution with eta of the rows NEEDS_MORE_DIGITS, or, for a small p, of all, in double-double."""
+    mantissa = device_memory.empty(task.count, np.float64, task.stream)
+    exponent = device_memory.empty(task.count, np.int64, task.stream)
+    shape = launch.row_teams(task.count, task.n)
+    given = task.norm, task.eps, is_small_p(task), *solved[:2], mantissa, exponent
+    launch.run(solve_pairs, shape, task.stream, *task.rows, *given)
+    return solved._replace(pairs=(mantissa, exponent))
 
 
 def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...]) -> None:
@@ -156,7 +190,8 @@ def measure(task: DeviceProblem, solved: Solved, eta: tuple[Any, ...]) -> Any:
     if task.count:
         shape = launch.row_teams(task.count, task.n)
         arguments = *task.rows, task.norm, solved.verdict, eta, reached
-        launch.run(measure_rows, shape, task.stream, *arguments)
+        kernel = measure_pairs if solved.pairs or is_small_p(task) else measure_rows
+        launch.run(kernel, shape, task.stream, *arguments)
     return reached
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numba_car._core.norms import MAXIMUM, ONE, TWO
 from numba_car._cuda import copies, device_memory, directions, inside, launch, solver
 from numba_car._cuda.directions import Batch, by_element
+from numba_car._cuda.double_double import rescale_pairs
 from numba_car._cuda.greedy import pivot_kernel, write_pivots
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._cuda.project import cap_rows, clip_to_ball_rows, project_rows, validate_rows
@@ -41,7 +42,11 @@ def rescale(task: DeviceProblem, out: Batch) -> Any:
     """Store clip(x + eta*delta) and return eta by row."""
     solved = solver.solve(task)
     task = inside.prepared(task, out)
-    by_element(rescale_rows, task, solved.eta, task.largest, out)
+    if solved.pairs:
+        given = solved.verdict, solved.eta, *solved.pairs
+        by_element(rescale_pairs, task, *given, task.largest, out)
+    else:
+        by_element(rescale_rows, task, solved.eta, task.largest, out)
     inside.keep(task, solved.eta, out)
     return solved.eta
 

@@ -35,7 +35,7 @@ from numba_car._core.norms import is_float32
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS, PENDING
 from numba_car._cuda.exact import team_min
 from numba_car._cuda.jit import device, kernel
-from numba_car._cuda.newton import report
+from numba_car._cuda.newton import report_number
 from numba_car._cuda.row import at, element, loaded, my_element, store
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_max, team_sum
 from numba_car._cuda.terms import NO_TERMS
@@ -215,7 +215,7 @@ def threshold_kernel(dtype: DType) -> Any:
             if validity == PENDING and 0 <= goal < math.inf:
                 unit = unit_for(row, like, team)
                 found = solve_row(row, unit, goal, like, team)
-            report(r, validity, goal, found[0], lam, verdict, first)
+            report_number(r, validity, goal, found[0], lam, verdict, first)
             if cuda.threadIdx.x == 0:
                 low[r] = found[1]
                 if unit < 1 and found[0] > 0:
