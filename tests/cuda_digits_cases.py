@@ -1,4 +1,4 @@
-"""Rows for which float64 has too few digits, on CUDA, against the oracle; see test_cuda_digits.py and cuda_cases.py."""
+"""Rows for which float64 has too few digits, on CUDA, against the oracle; see test_cuda_simulator.py."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Streams, allocators and staging of the CUDA functions, in numba's simulator: see test_cuda_streams.py."""
+"""Streams, allocators and staging of the CUDA functions, in numba's simulator: see test_cuda_simulator.py."""
 
 import sys
 

@@ -19,7 +19,13 @@ pytestmark = [
 
 TESTS = Path(__file__).parent
 # How many tests there are at least: none may go missing unseen.
-CASES = {"cuda_cases.py": 137, "cuda_step_cases.py": 46, "cuda_torch_cases.py": 80}
+CASES = {
+    "cuda_cases.py": 137,
+    "cuda_step_cases.py": 46,
+    "cuda_torch_cases.py": 81,
+    "cuda_digits_cases.py": 9,
+    "cuda_stream_cases.py": 7,
+}
 
 
 @pytest.mark.parametrize("file", CASES)

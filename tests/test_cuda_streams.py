@@ -213,19 +213,3 @@ def test_a_second_process_compiles_nothing(tmp_path):
         for _ in range(2)
     ]
     assert compiled == [{"cap": 1, "start": 1}, {"cap": 0, "start": 0}]
-
-
-@pytest.mark.cuda
-def test_streams_in_the_simulator():
-    options = "-q", "-p", "no:cacheprovider", "-o", "addopts=", "-W", "ignore"
-    found = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "tests/cuda_stream_cases.py"],
-        env={**os.environ, "NUMBA_ENABLE_CUDASIM": "1", "PYTEST_ADDOPTS": ""},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=1800,
-        check=False,
-    )
-    assert found.returncode == 0, found.stdout[-5000:]
-    assert "7 passed" in found.stdout, found.stdout

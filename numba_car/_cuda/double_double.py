@@ -226,26 +226,28 @@ def as_size(eta):
 
 
 @kernel
-def solve_pairs(
-    x, delta, lower, upper, count, n, norm, eps, of_all, eta, verdict, mantissa, exponent
-):
-    """Store eta, also as mantissa and exponent, of the rows NEEDS_MORE_DIGITS; `of_all`: also of those DONE that move."""
+def solve_pairs(x, delta, lower, upper, count, n, norm, eps, of_all, eta, verdict, results):
+    """Store eta, the verdict, and for rows NEEDS_MORE_DIGITS also eta as mantissa and exponent.
+
+    With `of_all`, rows that are DONE and move need more digits as well.
+    """
     team = (cuda.shared.array(SLOTS, np.float64),)
     lower, upper = loaded(lower), loaded(upper)
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
     while r < count:
-        known, is_done = eta[r], verdict[r] == DONE
-        is_left = verdict[r] == NEEDS_MORE_DIGITS or (of_all and is_done and known > 0)
-        if is_left:
+        known, kind, found = eta[r], verdict[r], (0.0, np.int64(0))
+        if kind == NEEDS_MORE_DIGITS or (of_all and kind == DONE and known > 0):
+            kind = NEEDS_MORE_DIGITS
             row, goal = (x, delta, lower, upper, r, n), at(eps, r, 0, np.float64)
             if len(norm) == MAXIMUM:
                 found = solve_maximum(row, goal, team)
             else:
                 p, inverse = powers_of(norm)
                 found = solve_finite(row, goal, p, inverse, as_size(known), team)
-            if cuda.threadIdx.x == 0:
-                mantissa[r], exponent[r] = found
-                eta[r], verdict[r] = to_float(found[0], found[1]), NEEDS_MORE_DIGITS
+            known = to_float(found[0], found[1])
+        if cuda.threadIdx.x == 0:
+            results[0][r], results[1][r] = known, kind
+            results[2][r], results[3][r] = found
         r += np.int64(cuda.gridDim.x) * cuda.blockDim.y
 
 

@@ -125,12 +125,12 @@ def is_small_p(task: DeviceProblem) -> bool:
 
 def _with_more_digits(task: DeviceProblem, solved: Solved) -> Solved:
     """Return the solution with eta of the rows NEEDS_MORE_DIGITS, or, for a small p, of all, in double-double."""
-    mantissa = device_memory.empty(task.count, np.float64, task.stream)
-    exponent = device_memory.empty(task.count, np.int64, task.stream)
+    dtypes = np.float64, np.int64, np.float64, np.int64
+    eta, verdict, *pairs = (device_memory.empty(task.count, d, task.stream) for d in dtypes)
     shape = launch.row_teams(task.count, task.n)
-    given = task.norm, task.eps, is_small_p(task), *solved[:2], mantissa, exponent
-    launch.run(solve_pairs, shape, task.stream, *task.rows, *given)
-    return solved._replace(pairs=(mantissa, exponent))
+    given = task.norm, task.eps, is_small_p(task), solved.eta, solved.verdict
+    launch.run(solve_pairs, shape, task.stream, *task.rows, *given, (eta, verdict, *pairs))
+    return Solved(eta, verdict, tuple(pairs))
 
 
 def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...]) -> None:

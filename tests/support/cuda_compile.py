@@ -33,6 +33,7 @@ from numba_car._cuda.directions import (
     rest_of_rows,
     subtract_rows,
 )
+from numba_car._cuda.double_double import measure_pairs, rescale_pairs, solve_pairs
 from numba_car._cuda.greedy import pivot_kernel, write_pivots
 from numba_car._cuda.inside import keep_rows_inside
 from numba_car._cuda.jvp import jvp_rows
@@ -170,7 +171,24 @@ def cases():
                                        array(types.boolean), DOUBLE, array(DOUBLE), array(INT))),
     ):  # fmt: skip
         yield Case(kernel, "float64", 0, "", function, given)
+    yield from digits_cases()
     yield from narrow_cases(sizes, steps)
+
+
+def digits_cases():
+    """The kernels that compute in double-double arithmetic, for rows of float64."""
+    bound, row = number(), batch(DOUBLE)
+    rows, integers, doubles = (row, row, bound, bound, INT, INT), array(INT), array(DOUBLE)
+    for p in POWERS:
+        norm = types.UniTuple(DOUBLE, len(norm_of(p)))
+        found = types.Tuple((doubles, integers, doubles, integers))
+        for kernel, function, given in (
+            ("digits, solve", solve_pairs, (norm, row, types.boolean, doubles, integers, found)),
+            ("digits, norms", measure_pairs, (norm, integers, row, doubles)),
+        ):
+            yield Case(kernel, "float64", p, "numbers", function, (*rows, *given))
+    given = integers, doubles, doubles, integers, DOUBLE, row
+    yield Case("digits, rescale", "float64", 0, "numbers", rescale_pairs, (*rows, *given))
 
 
 def step_cases(name, element, bounds, rows):
