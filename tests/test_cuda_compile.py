@@ -49,6 +49,12 @@ KERNELS = {
     "rest by element",
     "rest by row",
     "sort and scan",
+    "spread, eta",
+    "spread, maxima",
+    "spread, norms",
+    "spread, saturated",
+    "spread, steps",
+    "spread, sums",
     "sum",
     "threshold",
     "validate",
@@ -57,7 +63,7 @@ KERNELS = {
 }
 ONE_DTYPE = {
     *("flag unreachable", "flag negative", "cap", "rest by row"),
-    *("digits, norms", "digits, rescale", "digits, solve"),
+    *("digits, norms", "digits, rescale", "digits, solve", "spread, eta", "spread, norms"),
 }
 ARCHS = "80", "90", "100"
 NARROW = {

@@ -24,6 +24,8 @@ _NARROWING = 2 * WARP if IS_SIMULATED else LARGEST_TEAM  # threads of a block fo
 _RESIDENT = (
     2  # such blocks that a multiprocessor holds at once; on sm_80 it is one, which costs time
 )
+_SPREAD = 8  # blocks a multiprocessor, of those that share rows in a pass over few rows
+_PIECE = 1 << 13  # elements of a row that such a block takes at least
 _ASIDE = 1 << 28  # bytes of global memory for the terms that are set aside, of all rows
 _SCRATCH = 1 << 30  # bytes of global memory for sorting, of all rows
 
@@ -64,6 +66,23 @@ def keeping_teams(count: int, n: int, like: DType) -> Shape | None:
         shape = shape._replace(threads=(shape.threads[0], shape.threads[1] // 2))
     shared = shape.threads[1] * row_bytes
     return shape._replace(shared=shared) if shared <= _SHARED else None
+
+
+class Spread(NamedTuple):
+    """A launch over parts of rows, and one over rows with a block each; blocks a row of the first."""
+
+    parts: Shape
+    rows: Shape
+    blocks: int
+
+
+def spread(count: int, n: int) -> Spread | None:
+    """Return launches in which several blocks share a row, or None where rows are short, or enough to fill the device."""
+    blocks = min(_SPREAD * multiprocessors() // count, n // _PIECE)
+    if blocks < 2:
+        return None
+    threads = _NARROWING, 1
+    return Spread(Shape(blocks * count, threads), Shape(count, threads), blocks)
 
 
 class Narrowing(NamedTuple):

@@ -66,18 +66,30 @@ def largest_breakpoint(row, team):
 
 
 @device
-def norm_reached(row, norm, eta, team):
-    """Return N(eta); with eta = inf that is R."""
-    unit = largest_step(row, eta, team)
-    if len(norm) == MAXIMUM or not 0.0 < unit < math.inf:
-        return unit
+def sum_steps(row, norm, eta, unit, team):
+    """Return the sum of the p-th powers of min(eta*|delta|, room) in a unit."""
     total, lost, i = 0.0, 0.0, place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
         total, error = two_sum(total, term(step(x, delta, lower, upper, eta) / unit, norm))
         lost += error
         i += size_of(team)
-    return unit * root(team_sum(total + lost, team), norm)
+    return team_sum(total + lost, team)
+
+
+@device
+def is_norm(unit, norm):
+    """Return whether the largest step is the norm."""
+    return len(norm) == MAXIMUM or not 0.0 < unit < math.inf
+
+
+@device
+def norm_reached(row, norm, eta, team):
+    """Return N(eta); with eta = inf that is R."""
+    unit = largest_step(row, eta, team)
+    if is_norm(unit, norm):
+        return unit
+    return unit * root(sum_steps(row, norm, eta, unit, team), norm)
 
 
 @device

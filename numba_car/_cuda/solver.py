@@ -22,6 +22,8 @@ kernel                 takes rows that are              leaves them
 Rows whose eta float64 may not hold leave the first of these NEEDS_MORE_DIGITS; for p < 0.6 in float64 all rows need more
 digits. What `solve_pairs` has found stays NEEDS_MORE_DIGITS, which says that eta is a mantissa and an exponent.
 
+Where there are few long rows, `spread` has kernels that solve p = inf and measure norms with several blocks a row.
+
 `steps` has the kernels for p = 1 of `project` and `maximize`, which solve other equations.
 
 Within a kernel, a row that Newton's method leaves SATURATED is measured, and one that it leaves
@@ -37,7 +39,7 @@ import numpy as np
 
 from numba_car._core.constants import SMALL_P
 from numba_car._core.norms import MAXIMUM, ONE, TWO
-from numba_car._cuda import copies, device_memory, launch
+from numba_car._cuda import copies, device_memory, launch, spread
 from numba_car._cuda.double_double import measure_pairs, solve_pairs
 from numba_car._cuda.long_rows import STATE, alone_kernel, rest_kernel, start_kernel
 from numba_car._cuda.measure import flag_negative, flag_unreachable, measure_rows
@@ -49,6 +51,7 @@ from numba_car._cuda.sort import SCRATCH_ROWS, sort_rows
 from numba_car._cuda.team import WARP
 from numba_car._layout import DType
 
+MOST_SORTED = 1 << 20  # elements; of more, the bitonic sort of one block takes seconds and more
 _NO_ROW = np.iinfo(np.int64).max
 
 
@@ -138,6 +141,10 @@ def _newton(task: DeviceProblem, eps: tuple[Any, ...], results: tuple[Any, ...])
     # Powers of a general p leave the range of float32, as on the CPU.
     kind = len(task.norm)
     like = task.compute if kind in (ONE, TWO, MAXIMUM) else np.dtype(np.float64)
+    plan = launch.spread(task.count, task.n) if kind == MAXIMUM else None
+    if plan is not None:
+        spread.solve_maximum_norm(task, plan, eps, results)
+        return
     if kind == MAXIMUM:  # the maxima take a pass or two, and no memory
         shape: launch.Shape | None = launch.row_teams(task.count, task.n)
     else:
@@ -175,6 +182,11 @@ def _solve_long(
 
 def _sort(task: DeviceProblem, results: tuple[Any, ...]) -> None:
     """Solve all rows by sorting their breakpoints."""
+    if task.n > MOST_SORTED:
+        raise NotImplementedError(
+            f'method must be "newton" for rows of more than {MOST_SORTED:,} elements on a GPU, where one block sorts '
+            f"a row, found rows of {task.n:,}: numba_car sorts those of NumPy arrays"
+        )
     shape, size = launch.sorting_blocks(task.count, task.n, 8 * (SCRATCH_ROWS + 1))
     slack, eta, verdict, first = results
     scratch = device_memory.empty(shape.blocks * SCRATCH_ROWS * size, np.float64, task.stream)
@@ -187,11 +199,16 @@ def _sort(task: DeviceProblem, results: tuple[Any, ...]) -> None:
 def measure(task: DeviceProblem, solved: Solved, eta: tuple[Any, ...]) -> Any:
     """Return N(eta) of all rows; with eta = inf that is R."""
     reached = device_memory.empty(task.count, np.float64, task.stream)
-    if task.count:
-        shape = launch.row_teams(task.count, task.n)
+    if task.count == 0:
+        return reached
+    needs_digits = bool(solved.pairs) or is_small_p(task)
+    plan = None if needs_digits else launch.spread(task.count, task.n)
+    if plan is not None:
+        spread.measure(task, plan, solved.verdict, eta, reached)
+    else:
+        kernel = measure_pairs if needs_digits else measure_rows
         arguments = *task.rows, task.norm, solved.verdict, eta, reached
-        kernel = measure_pairs if solved.pairs or is_small_p(task) else measure_rows
-        launch.run(kernel, shape, task.stream, *arguments)
+        launch.run(kernel, launch.row_teams(task.count, task.n), task.stream, *arguments)
     return reached
 
 

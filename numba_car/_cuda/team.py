@@ -8,6 +8,8 @@ kind       team            threads
 `ALONE`    ``()``          one thread
 `WARPS`    ``(slots,)``    a warp, of which a block may hold several, or a whole block; one
                            float64 of shared memory, a slot, for each warp of the block
+`PART`     ``(slots, k,    the block k of those that share a row: it passes over its part of
+           blocks)``       the row, and reductions are of that part
 =========  ==============  ================================================================
 
 The x of a thread is its place in the team, the y its team's place in the block. All threads of a team
@@ -23,7 +25,7 @@ from numba_car._cuda.jit import IS_SIMULATED, device
 if IS_SIMULATED:
     from numba_car._cuda.simulator import SIMULATED_CUDA
 
-ALONE, WARPS = range(2)
+ALONE, WARPS, PART = 0, 1, 3
 ONE_THREAD = ()  # the team of the kind ALONE
 
 WARP = 32
@@ -44,14 +46,22 @@ def _largest(a, b):
 
 @device
 def place_in(team):
-    """Return this thread's place in its team."""
-    return np.int64(0) if len(team) == ALONE else np.int64(cuda.threadIdx.x)
+    """Return this thread's place among those that share the row."""
+    if len(team) == ALONE:
+        return np.int64(0)
+    if len(team) == PART:
+        return np.int64(team[1]) * cuda.blockDim.x + cuda.threadIdx.x
+    return np.int64(cuda.threadIdx.x)
 
 
 @device
 def size_of(team):
-    """Return how many threads there are in a team."""
-    return np.int64(1) if len(team) == ALONE else np.int64(cuda.blockDim.x)
+    """Return how many threads share the row."""
+    if len(team) == ALONE:
+        return np.int64(1)
+    if len(team) == PART:
+        return np.int64(team[2]) * cuda.blockDim.x
+    return np.int64(cuda.blockDim.x)
 
 
 def butterfly(combine):

@@ -45,13 +45,19 @@ def verdict_of(fault):
 
 
 @device
-def validate_row(row, slack, team):
-    """Return NOT_FINITE, OUTSIDE, or PENDING for a valid row."""
+def worst_fault(row, slack, team):
+    """Return the largest fault of a row."""
     fault, i = 0.0, place_in(team)
     while i < row[5]:
         fault = worst(fault, element(row, i, np.float64), slack)
         i += size_of(team)
-    return verdict_of(team_max(fault, team))
+    return team_max(fault, team)
+
+
+@device
+def validate_row(row, slack, team):
+    """Return NOT_FINITE, OUTSIDE, or PENDING for a valid row."""
+    return verdict_of(worst_fault(row, slack, team))
 
 
 @device

@@ -44,6 +44,14 @@ from numba_car._cuda.newton import solve_kernel
 from numba_car._cuda.project import cap_rows, clip_to_ball_rows, project_rows, validate_rows
 from numba_car._cuda.rescale import rescale_rows
 from numba_car._cuda.sort import sort_rows
+from numba_car._cuda.spread import (
+    eta_of_maxima,
+    largest_steps,
+    maxima_of_parts,
+    maxima_of_saturated,
+    norms_of_parts,
+    sums_of_steps,
+)
 from numba_car._cuda.sums import fold_rows
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS
 from numba_car._cuda.terms import raise_powers, sum_terms
@@ -147,6 +155,7 @@ def cases():
             yield Case("rescale", name, 0, bounds, rescale_rows,
                        (*rows, array(DOUBLE), DOUBLE, batch(element)))  # fmt: skip
             yield from step_cases(name, element, bounds, rows)
+            yield from spread_cases(name, bounds, rows)
             for p in POWERS:
                 yield from norm_cases(name, element, p, bounds, rows)
     for name, element in DTYPES.items():
@@ -173,6 +182,27 @@ def cases():
         yield Case(kernel, "float64", 0, "", function, given)
     yield from digits_cases()
     yield from narrow_cases(sizes, steps)
+
+
+def spread_cases(name, bounds, rows):
+    """The kernels of which several blocks share a row."""
+    integers, doubles, by_row = array(INT), array(DOUBLE), batch(DOUBLE)
+    results = doubles, integers, integers
+    for p in POWERS:
+        norm = types.UniTuple(DOUBLE, len(norm_of(p)))
+        given = INT, norm, integers, by_row, doubles, doubles
+        yield Case("spread, sums", name, p, bounds, sums_of_steps, (*rows, *given))
+        if name == "float64" and bounds == "numbers":
+            yield Case("spread, norms", name, p, bounds, norms_of_parts, (*given, doubles))
+    for kernel, function, given in (
+        ("spread, steps", largest_steps, (INT, integers, by_row, doubles)),
+        ("spread, maxima", maxima_of_parts, (INT, by_row, DOUBLE, doubles, doubles, doubles)),
+        ("spread, saturated", maxima_of_saturated, (INT, by_row, doubles, doubles, doubles)),
+    ):
+        yield Case(kernel, name, 0, bounds, function, (*rows, *given))
+    if name == "float64" and bounds == "numbers":
+        given = INT, by_row, doubles, doubles, doubles, doubles, *results
+        yield Case("spread, eta", name, 0, "", eta_of_maxima, given)
 
 
 def digits_cases():
