@@ -40,6 +40,27 @@ def test_norms(p):
         assert oracle.error_in_ulps(float(found), expected, np.float64) <= 4
 
 
+@pytest.mark.parametrize("p", [1.0, 2.0, math.inf])
+def test_gradients(p):
+    """Of a row of each kind: ordinary, saturated, of eps = 0, and NaN."""
+    rng = np.random.default_rng(5)
+    x, delta, g = rng.random((4, 110)), rng.standard_normal((4, 110)), rng.standard_normal((4, 110))
+    x[3, 100] = np.nan
+    eps = 0.5 * car.max_norm(x, delta, p=p) * [1, 3, 0, 1]
+    eps[3] = 1.0
+    upper = np.ones(110)
+    expected = car.rescale_vjp(x, delta, eps, g, p=p, bounds=(0.0, upper))
+    assert launch.spread(4, 110).blocks == 2
+    given = [*map(cuda.to_device, (x, delta, eps, g))]
+    found = car.rescale_vjp(
+        *given, p=p, bounds=(cuda.to_device(np.zeros(1)), cuda.to_device(upper))
+    )
+    for name in ("x", "delta", "eps", "upper"):
+        ours, theirs = to_host(getattr(found, name)), getattr(expected, name)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-12, err_msg=name)
+    np.testing.assert_allclose(to_host(found.lower), [expected.lower], rtol=1e-11, atol=1e-12)
+
+
 def test_bad_rows_spoil_no_other():
     rows = list(rows_of(np.float64, math.inf, (0.5,), n=131))[:2]
     x, delta = (np.stack([getattr(row, name) for row in rows]) for name in ("x", "delta"))

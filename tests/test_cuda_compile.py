@@ -49,12 +49,16 @@ KERNELS = {
     "rest by element",
     "rest by row",
     "sort and scan",
+    "spread, bounds",
+    "spread, decide",
     "spread, eta",
+    "spread, gather",
     "spread, maxima",
     "spread, norms",
     "spread, saturated",
     "spread, steps",
     "spread, sums",
+    "spread, vjp",
     "sum",
     "threshold",
     "validate",
@@ -63,7 +67,14 @@ KERNELS = {
 }
 ONE_DTYPE = {
     *("flag unreachable", "flag negative", "cap", "rest by row"),
-    *("digits, norms", "digits, rescale", "digits, solve", "spread, eta", "spread, norms"),
+    *(
+        "digits, norms",
+        "digits, rescale",
+        "digits, solve",
+        "spread, bounds",
+        "spread, eta",
+        "spread, norms",
+    ),
 }
 ARCHS = "80", "90", "100"
 NARROW = {

@@ -24,7 +24,7 @@ CASES = {
     "cuda_step_cases.py": 46,
     "cuda_torch_cases.py": 81,
     "cuda_digits_cases.py": 9,
-    "cuda_spread_cases.py": 8,
+    "cuda_spread_cases.py": 11,
     "cuda_stream_cases.py": 7,
 }
 

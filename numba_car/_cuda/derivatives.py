@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from numba_car._cuda import device_memory, launch
+from numba_car._cuda import device_memory, launch, spread_vjp
 from numba_car._cuda.jvp import jvp_rows
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._cuda.solver import Solved
@@ -24,7 +24,10 @@ def vjp(
     `upstream` holds the gradients of clip(x + eta*delta) and of eta, as batches as of `_cuda.row`.
     """
     sums = tuple(device_memory.empty(task.count, np.float64, task.stream) for _ in range(3))
-    if task.count:
+    plan = launch.spread(task.count, task.n) if task.count else None
+    if plan is not None:
+        spread_vjp.vjp(task, plan, solved.eta, upstream, targets, sums)
+    elif task.count:
         shape = launch.row_teams(task.count, task.n)
         given = task.norm, task.eps, solved.eta, task.largest
         arguments = *task.rows, *upstream, *given, targets, sums

@@ -135,14 +135,15 @@ def eta_of_maxima(blocks, eps, faults, sizes, steps, others, eta, verdict, first
     report(r, validity, goal, found, eta, verdict, first)
 
 
-def _parts(task: DeviceProblem, plan: launch.Spread, number: int) -> list[Any]:
+def memory_of_parts(task: DeviceProblem, plan: launch.Spread, number: int) -> list[Any]:
+    """Return so many arrays of a number for each part."""
     size = plan.blocks * task.count
     return [device_memory.empty(size, np.float64, task.stream) for _ in range(number)]
 
 
 def measure(task: DeviceProblem, plan: launch.Spread, verdict: Any, eta: Any, reached: Any) -> None:
     """Store N(eta) of all rows in `reached`, as `measure.measure_rows` does."""
-    steps, sums = _parts(task, plan, 2)
+    steps, sums = memory_of_parts(task, plan, 2)
     blocks, stream = np.int64(plan.blocks), task.stream
     launch.run(largest_steps, plan.parts, stream, *task.rows, blocks, verdict, eta, steps)
     given = blocks, task.norm, verdict, eta, steps, sums
@@ -155,7 +156,7 @@ def solve_maximum_norm(
 ) -> None:
     """Solve all rows for p = inf, as `newton.solve_kernel` does; `results` begin with the slack."""
     slack, *answer = results
-    faults, sizes, steps, others = _parts(task, plan, 4)
+    faults, sizes, steps, others = memory_of_parts(task, plan, 4)
     blocks, stream = np.int64(plan.blocks), task.stream
     given = *task.rows, blocks, eps
     launch.run(maxima_of_parts, plan.parts, stream, *given, slack, faults, sizes, steps)

@@ -52,6 +52,7 @@ from numba_car._cuda.spread import (
     norms_of_parts,
     sums_of_steps,
 )
+from numba_car._cuda.spread_vjp import decide_rows, gather_parts, sum_parts, write_parts
 from numba_car._cuda.sums import fold_rows
 from numba_car._cuda.team import LARGEST_TEAM, SLOTS
 from numba_car._cuda.terms import raise_powers, sum_terms
@@ -155,7 +156,7 @@ def cases():
             yield Case("rescale", name, 0, bounds, rescale_rows,
                        (*rows, array(DOUBLE), DOUBLE, batch(element)))  # fmt: skip
             yield from step_cases(name, element, bounds, rows)
-            yield from spread_cases(name, bounds, rows)
+            yield from spread_cases(name, element, bounds, rows)
             for p in POWERS:
                 yield from norm_cases(name, element, p, bounds, rows)
     for name, element in DTYPES.items():
@@ -184,7 +185,7 @@ def cases():
     yield from narrow_cases(sizes, steps)
 
 
-def spread_cases(name, bounds, rows):
+def spread_cases(name, element, bounds, rows):
     """The kernels of which several blocks share a row."""
     integers, doubles, by_row = array(INT), array(DOUBLE), batch(DOUBLE)
     results = doubles, integers, integers
@@ -192,6 +193,16 @@ def spread_cases(name, bounds, rows):
         norm = types.UniTuple(DOUBLE, len(norm_of(p)))
         given = INT, norm, integers, by_row, doubles, doubles
         yield Case("spread, sums", name, p, bounds, sums_of_steps, (*rows, *given))
+        targets = batch(element) if bounds == "arrays" else number()
+        outputs = types.Tuple((batch(element), batch(element), targets, targets))
+        given = INT, batch(element), norm, by_row, doubles, doubles, doubles
+        yield Case("spread, gather", name, p, bounds, gather_parts, (*rows, *given))
+        given = INT, batch(element), number(), norm, by_row, doubles, doubles, doubles, DOUBLE
+        yield Case(
+            "spread, decide", name, p, bounds, decide_rows, (*rows, *given, doubles, doubles)
+        )
+        given = INT, batch(element), norm, doubles, DOUBLE, outputs, doubles, doubles
+        yield Case("spread, vjp", name, p, bounds, write_parts, (*rows, *given))
         if name == "float64" and bounds == "numbers":
             yield Case("spread, norms", name, p, bounds, norms_of_parts, (*given, doubles))
     for kernel, function, given in (
@@ -203,6 +214,8 @@ def spread_cases(name, bounds, rows):
     if name == "float64" and bounds == "numbers":
         given = INT, by_row, doubles, doubles, doubles, doubles, *results
         yield Case("spread, eta", name, 0, "", eta_of_maxima, given)
+        given = INT, doubles, doubles, DOUBLE, doubles, doubles
+        yield Case("spread, bounds", name, 0, "", sum_parts, given)
 
 
 def digits_cases():
