@@ -132,8 +132,9 @@ def test_kernels_compile_without_spilling():
         assert figure["spilled"] == figure["stack"] == 0, figure
         assert figure["shared"] < MOST_SHARED, figure
         assert 0 < figure["registers"] * figure["threads"] <= REGISTERS, figure
-        # See the table: for sm_100 there are some outside of loops.
-        assert figure["long_divisions"] == 0 or figure["arch"] == "sm_100", figure
+        # See the table: there are some before loops for sm_100, and over the part of a long row.
+        may_divide = figure["arch"] == "sm_100" or figure["kernel"].startswith("spread")
+        assert figure["long_divisions"] == 0 or may_divide, figure
     assert {(f["pass"], f["dtype"]) for f in passes} == set(itertools.product(PASSES, DTYPES))
     for figure in passes:
         assert figure["f32"] == 0 if figure["dtype"] == "float64" else figure["f64"] == 0, figure

@@ -435,7 +435,7 @@ def table(found):
         "by `python -m tests.support.cuda_compile 80 90 100 --write`, without a GPU: each kernel is compiled for",
         "the first of these, and linked for all. Divisions of 64-bit integers are the most of any",
         "architecture: for sm_100 the compiler puts one before the loops of a thread, to count their rounds,",
-        "and takes it where 32 bits are too few.",
+        "and takes it where 32 bits are too few; for the others it does where several blocks share a row.",
         "",
         f"| kernel | dtype | p | bounds | {' | '.join(archs)} | shared | spilled | divisions |",
         "|---" * (7 + len(archs)) + "|",
