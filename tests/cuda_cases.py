@@ -378,7 +378,7 @@ def test_misaligned_memory():
     values = np.linspace(0, 1, 10)
     raw = cuda.to_device(np.concatenate([np.zeros(1, np.uint8), values.view(np.uint8)]))
     view = device_memory.view_of(raw)
-    shifted = device_memory.View(view.pointer + 1, (2, 5), (40, 8), np.dtype(float), None, raw)
+    shifted = device_memory.View(view.pointer + 1, (2, 5), (40, 8), np.dtype(float), raw)
     found = copies.packed(shifted, np.dtype(float), cuda.legacy_default_stream())
     assert list(device_memory.to_host(found, cuda.legacy_default_stream())) == list(values)
 

@@ -71,7 +71,7 @@ def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
         )
         copy = packed(as_bytes, np.dtype(np.uint8), stream)
         pointer = view_of(copy).pointer
-        view = View(pointer, shape, packed_strides(shape, itemsize), view.dtype, None, copy)
+        view = View(pointer, shape, packed_strides(shape, itemsize), view.dtype, copy)
         return packed(view, dtype, stream, out)
     steps = tuple(stride // itemsize for stride in strides)
     ends = [step * (size - 1) for step, size in zip(steps, shape, strict=True)]

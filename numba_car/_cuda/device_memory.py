@@ -40,7 +40,7 @@ def check_driver() -> None:
             "CUDA_HOME=/usr/local/cuda; the CPU path works: pass NumPy arrays"
         )
     raise NoDriverError(
-        f"no CUDA driver was found, or no GPU by it ({error.strip()}): `nvidia-smi` should list one; "
+        f"no CUDA driver was found, or no GPU by it ({' '.join(error.split())}): `nvidia-smi` should list one; "
         "the CPU path works: pass NumPy arrays"
     )
 
@@ -55,6 +55,7 @@ def is_on_device(value: Any) -> bool:
 @contextlib.contextmanager
 def on_device_of(array: Any) -> Iterator[None]:
     """Make the device that holds an array the current one, and have the array's library allocate memory there."""
+    check_driver()
     # numba's arrays name no device.
     is_named = not IS_SIMULATED and hasattr(array, "__dlpack_device__")
     device = cuda.gpus[int(array.__dlpack_device__()[1])] if is_named else contextlib.nullcontext()
@@ -69,7 +70,6 @@ class View(NamedTuple):
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: DType
-    stream: int | None
     owner: Any
     is_writeable: bool = True
 
@@ -111,7 +111,7 @@ def _imported(array: Any) -> View:
     shape, dtype = tuple(found.shape), np.dtype(found.dtype)
     counts = found.strides or packed_strides(shape, 1)
     strides = tuple(count * dtype.itemsize for count in counts)
-    return View(found.ptr, shape, strides, dtype, None, found)
+    return View(found.ptr, shape, strides, dtype, found)
 
 
 def view_of(array: Any) -> View:
@@ -124,7 +124,7 @@ def view_of(array: Any) -> View:
     shape, dtype = tuple(said["shape"]), np.dtype(said["typestr"])
     strides = said.get("strides") or packed_strides(shape, dtype.itemsize)
     pointer, is_read_only = said["data"]
-    return View(pointer, shape, tuple(strides), dtype, said.get("stream"), array, not is_read_only)
+    return View(pointer, shape, tuple(strides), dtype, array, not is_read_only)
 
 
 @functools.lru_cache
@@ -153,7 +153,7 @@ def flat(pointer: int, size: int, dtype: DType, owner: Any) -> Any:
     if size == 0:
         return empty(0, dtype)
     dtype = BITS if dtype == BFLOAT16 else dtype
-    memory = _Memory(View(pointer, (size,), (dtype.itemsize,), dtype, None, owner))
+    memory = _Memory(View(pointer, (size,), (dtype.itemsize,), dtype, owner))
     return np.asarray(memory) if IS_SIMULATED else cuda.as_cuda_array(memory, sync=False)
 
 

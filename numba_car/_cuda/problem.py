@@ -16,7 +16,6 @@ from numba_car._cuda.copies import packed
 from numba_car._cuda.device_memory import (
     BFLOAT16,
     View,
-    check_driver,
     flat,
     is_on_device,
     reshaped,
@@ -82,7 +81,7 @@ def as_rows(
 ) -> tuple[Any, ...]:
     """Return an array, broadcast to a shape, as a batch: a copy if the layout needs one, or it is wider than `most`."""
     try:
-        anywhere = view._replace(pointer=0, stream=None, owner=None)
+        anywhere = view._replace(pointer=0, owner=None)
         moved, count, n, stride = _layout(anywhere, shape, axes)
     except ValueError:
         raise ValueError(
@@ -169,7 +168,6 @@ def problem(x: Any, delta: Any, eps: Any, options: Options, function: str = "eta
         raise NotImplementedError(
             f"step must be None for arrays in device memory, found {options.step}: NumPy arrays take it"
         )
-    check_driver()
     norm, bounds = norm_of(check_p(options.p)), pair(options.bounds)
     for name, value in (("x", x), (of_delta, delta)):
         if not is_on_device(value):
