@@ -146,7 +146,7 @@ def test_relative_eps():
         (lambda: car.eta_vjp(X, DELTA, 1, 1), TypeError, "found pandas's"),
         (lambda: car.rescale(X + 9, DELTA, 1), ValueError, "x must lie within its bounds"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_errors_name_the_cure(call, error, message):
     with pytest.raises(error, match=message) as caught:
