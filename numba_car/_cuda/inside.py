@@ -174,11 +174,11 @@ def keep_row_inside(x, out, r, n, norm, eps, form, team):
         while beyond > 0:
             # The rounding of other powers may hide what is left: go a little further.
             more = _FINE * term(eps * scale, norm) if len(norm) > TWO else 0.0
+            cuda.syncthreads()  # all have read the row before it is written to
             if cuda.threadIdx.x == 0:
                 go_back(x, out, r, n, norm, scale, beyond * _MORE + more, places, form)
             cuda.syncthreads()
             beyond = excess(x, out, r, n, norm, eps, scale, team)
-            cuda.syncthreads()  # before the row is written to again
             rounds += 1
             places *= 1.0 if rounds <= SMALL_ROUNDS else 2.0
 

@@ -18,7 +18,7 @@ from numba_car._cuda.measure import max_abs
 from numba_car._cuda.newton import finish, report, solve_finite
 from numba_car._cuda.row import at, loaded
 from numba_car._cuda.sampled_bracket import bracket_of_step, guess, iterate_in, narrow
-from numba_car._cuda.team import SLOTS
+from numba_car._cuda.team import SLOTS, read_once
 from numba_car._cuda.terms import NO_TERMS
 from numba_car._cuda.validate import verdict_of
 from numba_car._layout import DType
@@ -131,18 +131,19 @@ def rest_kernel(dtype: DType) -> Any:
 
     @kernel
     def solve_rest(x, delta, lower, upper, count, n, eps, norm, eta, verdict, first):
-        """Solve the rows that are PENDING, SATURATED or NEEDS_MORE_DIGITS, a block a row."""
+        """Solve the rows that are PENDING, SATURATED or NEEDS_MORE_DIGITS, a team a row."""
         lower, upper = loaded(lower), loaded(upper)
         team, like = (cuda.shared.array(SLOTS, np.float64),), real(0)
-        r = np.int64(cuda.blockIdx.x)
+        r = np.int64(cuda.blockIdx.x) * cuda.blockDim.y + cuda.threadIdx.y
         while r < count:
-            row, goal, left = (x, delta, lower, upper, r, n), at(eps, r, 0, np.float64), verdict[r]
+            row, goal = (x, delta, lower, upper, r, n), at(eps, r, 0, np.float64)
+            left = np.int64(read_once(verdict, r, team))
             if left == PENDING:
                 found = solve_finite(row, norm, goal, max_abs(row, team), like, NO_TERMS, team)
                 report(r, PENDING, goal, found, eta, verdict, first)
             elif left in (SATURATED, NEEDS_MORE_DIGITS):
                 found = finish(row, norm, goal, 0.0, left, team)
                 report(r, PENDING, goal, found, eta, verdict, first)
-            r += np.int64(cuda.gridDim.x)
+            r += np.int64(cuda.gridDim.x) * cuda.blockDim.y
 
     return solve_rest

@@ -32,15 +32,16 @@ def bitonic_sort(keys, order, size):
         distance = width // 2
         while distance > 0:
             cuda.syncthreads()
-            i = np.int64(cuda.threadIdx.x)
-            while i < size:
-                j = i ^ distance
+            pair = np.int64(cuda.threadIdx.x)
+            while pair < size // 2:
+                i = 2 * pair - (pair & (distance - 1))
+                j = i + distance
                 # Equal keys go by their order: so the padding, of infinite keys, comes last.
                 is_later = keys[i] > keys[j] or (keys[i] == keys[j] and order[i] > order[j])
-                if j > i and is_later == ((i & width) == 0):
+                if is_later == ((i & width) == 0):
                     keys[i], keys[j] = keys[j], keys[i]
                     order[i], order[j] = order[j], order[i]
-                i += cuda.blockDim.x
+                pair += cuda.blockDim.x
             distance //= 2
         width *= 2
     cuda.syncthreads()

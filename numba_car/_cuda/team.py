@@ -111,3 +111,12 @@ def team_first(index, team):
     """Return the least of the threads' indices, which are below 2**53; those of -1 do not count."""
     best = team_max(2.0**53 - index if index >= 0 else 0.0, team)
     return np.int64(2.0**53 - best) if best > 0 else np.int64(-1)
+
+
+@device
+def read_once(values, r, team):
+    """Return values[r], not negative, to all threads of a team: one reads it, and may store there afterwards.
+
+    Had all read it, nothing would order the reads of the others before the store.
+    """
+    return team_max(np.float64(values[r]) if place_in(team) == 0 else 0.0, team)
