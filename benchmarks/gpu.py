@@ -25,8 +25,9 @@ from numba_car._cuda.jit import IS_SIMULATED
 MINUTES = 8.0
 WORKERS = 8  # that run the tests: what takes longest is to compile kernels
 SANITIZER = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
-POWERS = ("1", "2", "3.3", "inf") if not IS_SIMULATED else ("2",)
-DTYPES = ("float32", "float64") if not IS_SIMULATED else ("float32",)
+POWERS, DTYPES = ("1", "2", "3.3", "inf"), ("float32", "float64")
+TINY_POWERS, TINY_DTYPES = ("2",), ("float32",)
+PATIENCE = 10  # times as long may a stage take that is tiny: its machine computes like no GPU
 
 
 class Stage(NamedTuple):
@@ -41,12 +42,12 @@ def times(what, *, is_tiny):
     return {f"times, {what}": [*module, *(["--tiny"] if is_tiny else [])]}
 
 
-def tests():
+def tests(*, is_tiny):
     """Tests, the large ones by themselves: they take most of the device's memory."""
     # A warning of the driver's that nobody has seen yet is shown, but hides no result.
     program = [sys.executable, "-m", "pytest", "-q", "-W", "default", "-m", "gpu"]
     program += ["tests/test_cuda_gpu.py"]
-    if IS_SIMULATED:
+    if is_tiny:
         return {"tests": [*program, "-k", "test_nothing_to_do"]}
     has_workers = importlib.util.find_spec("xdist") is not None
     several = ["-n", str(WORKERS)] if has_workers else []
@@ -56,10 +57,11 @@ def tests():
     }
 
 
-def sanitizers(program):
+def sanitizers(program, *, is_tiny):
     """All kernels under each tool, one norm and dtype a process."""
-    kernels = sys.executable, "-m", "benchmarks.gpu_kernels"
-    tools = itertools.product(("memcheck", "racecheck"), POWERS, DTYPES)
+    kernels = sys.executable, "-m", "benchmarks.gpu_kernels", *(["--tiny"] if is_tiny else [])
+    powers, dtypes = (TINY_POWERS, TINY_DTYPES) if is_tiny else (POWERS, DTYPES)
+    tools = itertools.product(("memcheck", "racecheck"), powers, dtypes)
     return {
         f"{tool}, p = {p}, {dtype}": [
             *(program, "--tool", tool, "--error-exitcode", "9"),
@@ -70,12 +72,14 @@ def sanitizers(program):
 
 
 def stages(options):
+    tiny = {"is_tiny": options.tiny or IS_SIMULATED}
+    longer = PATIENCE if tiny["is_tiny"] else 1
     return [
-        Stage(110, times("float32", is_tiny=options.tiny)),
-        Stage(140, tests()),
-        Stage(110, sanitizers(options.sanitizer)),
-        Stage(60, times("float64", is_tiny=options.tiny)),
-        Stage(60, times("peers", is_tiny=options.tiny)),
+        Stage(110 * longer, times("float32", **tiny)),
+        Stage(140 * longer, tests(**tiny)),
+        Stage(110 * longer, sanitizers(options.sanitizer, **tiny)),
+        Stage(60 * longer, times("float64", **tiny)),
+        Stage(60 * longer, times("peers", **tiny)),
     ]
 
 

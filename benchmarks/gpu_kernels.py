@@ -11,7 +11,6 @@ from numba import cuda
 import numba_car as car
 import numba_car.cuda
 from numba_car import kernels
-from numba_car._cuda.jit import IS_SIMULATED
 
 from .suites.common.data import batch, eps_of
 
@@ -86,8 +85,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--p", type=float, nargs="*", default=POWERS)
     parser.add_argument("--dtype", nargs="*", default=["float32", "float64"])
+    parser.add_argument("--tiny", action="store_true", help="one tiny shape")
     options = parser.parse_args()
-    shapes = TINY if IS_SIMULATED else SHAPES
+    shapes = TINY if options.tiny else SHAPES
     for shape, p, dtype in itertools.product(shapes, options.p, options.dtype):
         made = batch(shape, dtype, p)
         given = cuda.to_device(made.x - 1), cuda.to_device(made.x + 1)
