@@ -6,7 +6,13 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-collect_ignore = ["conftest.py"]  # --doctest-modules would take it for another folder's
+# --doctest-modules would take the first for another folder's; the others put a stand-in for a GPU into the process.
+_PTX_DEVICE = "support/ptx_device/"
+collect_ignore = [
+    "conftest.py",
+    "ptx_cases.py",
+    *(_PTX_DEVICE + name for name in ("plugin.py", "torch_memory.py", "site")),
+]
 
 # A shell that starts the tests in the background has them, and all that they start, ignore it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
