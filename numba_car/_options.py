@@ -199,8 +199,8 @@ def axis_of(axis: Axis, dim: Axis) -> Axis:
 
 
 def _is_pair(value: Any) -> bool:
-    """Return whether a value is a list or tuple of two."""
-    return isinstance(value, (list, tuple)) and len(value) == 2
+    """Return whether a value is a list or tuple of two numbers."""
+    return isinstance(value, (list, tuple)) and len(value) == 2 and not any(map(np.ndim, value))
 
 
 def _has_pairs(bounds: Any) -> bool:
