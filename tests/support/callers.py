@@ -17,7 +17,7 @@ from functools import partial
 import numpy as np
 
 import numba_car as car
-from numba_car import kernels
+from numba_car import kernels, ragged
 
 try:
     import dask
@@ -31,6 +31,7 @@ DELTA = RNG.standard_normal(X.shape)
 LONG_X = RNG.random((2, 600_000), dtype=np.float32)
 LONG_DELTA = RNG.standard_normal(LONG_X.shape, dtype=np.float32)
 SHORT_X, SHORT_DELTA = (values[:3].astype(np.float16) for values in (X, DELTA))
+PIXELS, SWEEP = RNG.integers(0, 256, X.shape, np.uint8), np.array([[1.0], [5.0]])
 BAD_X = np.where(np.arange(1000) == 7, np.nan, X[:50])
 
 CALLERS, CALLERS_EACH = 64, 8  # threads here, and in every other process
@@ -67,6 +68,15 @@ CALLS = [
     lambda threads: car.rescale_jvp(X, DELTA, 5.0, DELTA, X, 1.0, num_threads=threads),
     lambda threads: kernels.eta(X[0], DELTA[0], 5.0, 3.5, 0.0, 1.0),
     _raises,
+    lambda threads: car.project(X, X + DELTA, 5.0, num_threads=threads),
+    lambda threads: car.project(X, X + DELTA, 5.0, p=1, num_threads=threads),
+    lambda threads: car.maximize(X, DELTA, 5.0, p=1, num_threads=threads),
+    lambda threads: car.rescale(X, DELTA, 5.0, side="inside", num_threads=threads),
+    lambda threads: car.rescale(PIXELS, DELTA, 900.0, bounds=(0, 255), step=1, num_threads=threads),
+    lambda threads: car.norm(X, DELTA, 0.1, num_threads=threads),
+    lambda threads: car.eta(X, DELTA, SWEEP, num_threads=threads),
+    lambda threads: car.noise((50, 300), seed=3, num_threads=threads),
+    lambda threads: ragged.eta(list(X), list(DELTA), 5.0, num_threads=threads),
 ]
 
 

@@ -56,7 +56,8 @@ def _way(rng, rows, n):
     return way, part, min(rows, FEW) if way == "chunks" else rows
 
 
-def _rounded(values, dtype):
+def rounded(values, dtype):
+    """Values in a dtype, none of which overflows."""
     most = float(ml_dtypes.finfo(dtype).max)
     return np.clip(values, -most, most).astype(dtype)
 
@@ -71,7 +72,7 @@ def _scales(rng, info, shape=()):
 def _bounds(rng, x, scale, dtype):
     """x inside bounds of some kind, and those."""
     kind = rng.choice(["unit", "none", "infinite", "lower", "upper", "rows", "elements"])
-    top = float(_rounded(scale, dtype))
+    top = float(rounded(scale, dtype))
     if kind in ("unit", "lower", "upper"):
         x = np.clip(x, 0, top).astype(dtype)
         return x, None if kind == "upper" else 0.0, None if kind == "lower" else top
@@ -127,10 +128,10 @@ def draw(rng, p=None):
     family = str(rng.choice(sorted(KINDS)))
     drawn = [KINDS[family](rng, n, info) for _ in range(rows)]
     scale = float(_scales(rng, info))
-    x = _rounded(np.stack([x for x, _ in drawn]) * scale, dtype)
+    x = rounded(np.stack([x for x, _ in drawn]) * scale, dtype)
     speeds = np.stack([delta for _, delta in drawn]) * _scales(rng, info, (rows, 1))
     x, lower, upper = _bounds(rng, x, scale, dtype)
-    delta = _rounded(speeds, dtype)
+    delta = rounded(speeds, dtype)
     axis = rng.choice([None, 1])
     batch = Batch(x, delta, np.zeros(rows, dtype), p, lower, upper, family, axis, way, part)
     batch.eps = _eps(rng, batch)

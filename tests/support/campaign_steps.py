@@ -33,7 +33,7 @@ class Call:
         self.side = str(rng.choice(["nearest", "inside"]))
         self.batch = campaign_rows.draw(rng, float(p))
         x, delta = self.batch.x, self.batch.delta
-        self.second = campaign_rows._rounded(
+        self.second = campaign_rows.rounded(
             second(self.name, x.astype(float), delta.astype(float)), x.dtype
         )
         rows = rng.choice(len(x), min(len(x), EXACTLY), replace=False)
