@@ -7,6 +7,8 @@ import pytest
 
 import numba_car as car
 from tests.support import campaign_inside, campaign_steps
+from tests.support.steps import second
+from tests.test_campaign import plain_batch
 
 
 def calls(count):
@@ -22,18 +24,15 @@ def test_a_few_calls():
 
 @pytest.mark.parametrize("name", ["project", "maximize"])
 def test_wrong_results_are_not_passed(name, monkeypatch):
-    """Half the way is not accepted, but where z is so far away that eps is below rounding."""
-    drawn = [call for call in calls(30) if call.name == name and call.side == "nearest"]
-    right, noticed = getattr(car, name), 0
-    monkeypatch.setattr(
-        car, name, lambda x, *given, **options: x + (right(x, *given, **options) - x) / 2
-    )
-    for call in drawn:
-        try:
-            call.check()
-        except AssertionError:
-            noticed += 1
-    assert noticed > len(drawn) / 2
+    call = next(call for call in calls(60) if (call.name, call.side) == (name, "nearest"))
+    batch = call.batch = plain_batch(np.float64, 2.0)
+    call.second, call.rows = second(name, batch.x, batch.delta), np.arange(10)
+    call.check()
+    right = getattr(car, name)
+    wrong = lambda x, *given, **options: x + (right(x, *given, **options) - x) * (1 - 1e-12)
+    monkeypatch.setattr(car, name, wrong)
+    with pytest.raises(AssertionError):
+        call.check()
 
 
 @pytest.mark.parametrize("p", [1, 2, math.inf])
