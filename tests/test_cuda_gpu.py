@@ -17,7 +17,7 @@ try:
     from numba import cuda
 
     HAS_GPU = cuda.is_available()
-    IS_PTX_DEVICE = HAS_GPU and "PTX" in str(cuda.get_current_device().name)
+    IS_PTX_DEVICE = HAS_GPU and "PTX" in str(getattr(cuda.get_current_device(), "name", ""))
 except ImportError:
     HAS_GPU = IS_PTX_DEVICE = False
 

@@ -193,6 +193,8 @@ def spread_cases(name, element, bounds, rows):
         norm = types.UniTuple(DOUBLE, len(norm_of(p)))
         given = INT, norm, integers, by_row, doubles, doubles
         yield Case("spread, sums", name, p, bounds, sums_of_steps, (*rows, *given))
+        if name == "float64" and bounds == "numbers":
+            yield Case("spread, norms", name, p, bounds, norms_of_parts, (*given, doubles))
         targets = batch(element) if bounds == "arrays" else number()
         outputs = types.Tuple((batch(element), batch(element), targets, targets))
         given = INT, batch(element), norm, by_row, doubles, doubles, doubles
@@ -203,8 +205,6 @@ def spread_cases(name, element, bounds, rows):
         )
         given = INT, batch(element), norm, doubles, DOUBLE, outputs, doubles, doubles
         yield Case("spread, vjp", name, p, bounds, write_parts, (*rows, *given))
-        if name == "float64" and bounds == "numbers":
-            yield Case("spread, norms", name, p, bounds, norms_of_parts, (*given, doubles))
     for kernel, function, given in (
         ("spread, steps", largest_steps, (INT, integers, by_row, doubles)),
         ("spread, maxima", maxima_of_parts, (INT, by_row, DOUBLE, doubles, doubles, doubles)),
