@@ -9,6 +9,7 @@ import numpy as np
 from numba import cuda
 
 from numba_car._core.bfloat16 import widen
+from numba_car._cuda import launch
 from numba_car._cuda.device_memory import (
     BFLOAT16,
     BITS,
@@ -84,7 +85,7 @@ def packed(view: View, dtype: DType, stream: Any, out: Any = None) -> Any:
     given, wanted = (view.dtype, dtype) if dtype != view.dtype else (BITS, BITS)
     batches = batch_of(source, given, 0), batch_of(out, wanted, 0)
     places = np.int64(-lowest), sizes, tuple(map(np.int64, steps or (0,)))
-    _gather[blocks_for(out.size), THREADS, stream](batches[0], *places, batches[1])
+    launch.call(_gather, (blocks_for(out.size), THREADS, stream), batches[0], *places, batches[1])
     return out
 
 
@@ -100,7 +101,7 @@ def cast(source: Any, out: Any, stream: Any, dtype: DType | None = None) -> None
     """Copy flat memory to other flat memory, whose dtype is `dtype` where its array cannot say so."""
     if out.size:
         batch = batch_of(out, dtype or out.dtype, 0)
-        _cast[blocks_for(out.size), THREADS, stream](source, batch)
+        launch.call(_cast, (blocks_for(out.size), THREADS, stream), source, batch)
 
 
 def rounded_to(dtype: DType, values: Any, stream: Any) -> tuple[Any, ...]:

@@ -109,7 +109,7 @@ def by_element(kernel: Any, task: DeviceProblem, *arguments: Any) -> None:
     """Launch a kernel with a thread an element of a batch that is not empty."""
     if task.count * task.n:
         blocks, threads = launch.elements_grid(task.count, task.n)
-        kernel[blocks, threads, task.stream](*task.rows, *arguments)
+        launch.call(kernel, (blocks, threads, task.stream), *task.rows, *arguments)
 
 
 def difference(task: DeviceProblem) -> Batch:
@@ -145,7 +145,9 @@ def rest(
     left = device_memory.empty(task.count, np.float64, task.stream)
     p = task.norm[0]
     arguments = task.eps, *reach, lost, p, left, first
-    rest_of_rows[copies.blocks_for(task.count), copies.THREADS, task.stream](*arguments)
+    launch.call(
+        rest_of_rows, (copies.blocks_for(task.count), copies.THREADS, task.stream), *arguments
+    )
     g = memory_for(task)
     by_element(rest_of_elements, task, delta, left, g)
     return replace(task, delta=g, eps=(left, np.int64(1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any, NamedTuple
 
 from numba import cuda
@@ -28,6 +29,7 @@ _SPREAD = 8  # blocks a multiprocessor, of those that share rows in a pass over 
 _PIECE = 1 << 13  # elements of a row that such a block takes at least
 _ASIDE = 1 << 28  # bytes of global memory for the terms that are set aside, of all rows
 _SCRATCH = 1 << 30  # bytes of global memory for sorting, of all rows
+_launching = threading.Lock()
 
 
 class Shape(NamedTuple):
@@ -132,6 +134,15 @@ def elements_grid(count: int, n: int) -> tuple[tuple[int, int, int], tuple[int, 
     return (columns, -(-rows // layers), layers), threads
 
 
+def call(kernel: Any, configuration: tuple[Any, ...], *arguments: Any) -> None:
+    """Launch a kernel with blocks, threads and a stream.
+
+    numba-cuda loads a kernel when it is first launched, which only one thread may do at a time.
+    """
+    with _launching:
+        kernel[configuration](*arguments)
+
+
 def run(kernel: Any, shape: Shape, stream: Any, *arguments: Any) -> None:
     """Launch a kernel of teams."""
-    kernel[shape.blocks, shape.threads, stream, shape.shared](*arguments)
+    call(kernel, (shape.blocks, shape.threads, stream, shape.shared), *arguments)

@@ -67,7 +67,7 @@ def project(task: DeviceProblem, out: Batch) -> Any:
     by_element(project_rows, along, task.delta, eta, task.largest, out)
     inside.keep(along, eta, out)
     if task.count:
-        cap_rows[copies.blocks_for(task.count), copies.THREADS, task.stream](eta)
+        launch.call(cap_rows, (copies.blocks_for(task.count), copies.THREADS, task.stream), eta)
     return eta
 
 

@@ -40,6 +40,6 @@ def sum_to(values: Any, sizes: Sequence[int], wanted: Sequence[int], stream: Any
             if out.size:
                 blocks, threads = launch.elements_grid(count, inner * parts)
                 shape = np.int64(count), np.int64(inner * left[axis]), np.int64(inner * parts)
-                fold_rows[blocks, threads, stream](values, *shape, out)
+                launch.call(fold_rows, (blocks, threads, stream), values, *shape, out)
             values, left[axis] = out, parts
     return values
