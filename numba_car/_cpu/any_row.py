@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from numba_car._core.constants import SLACK, SMALL_P, SMALLEST_SUM
+from numba_car._core.extended_range import to_float
 from numba_car._core.newton import conclude
 from numba_car._core.norms import NORM_1, NORM_2, STORED_POWERS, any_norm, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, NOT_FINITE, PENDING, SATURATED
@@ -72,7 +73,7 @@ def solve(row, eps, p):
     if verdict == DONE and (p >= SMALL_P or eta == 0):
         return eta, verdict, unknown
     pair = newton_double_double.solve_row(row, eps, (norm[0], 0.0), norm[1:], math.frexp(eta))
-    return newton_double_double.to_float(*pair), NEEDS_MORE_DIGITS, pair
+    return to_float(*pair), NEEDS_MORE_DIGITS, pair
 
 
 @rows

@@ -1,8 +1,7 @@
 """Newton's method in double-double arithmetic: for powers out of range, or a small p that magnifies rounding.
 
-Every size is a mantissa and a power of two, so that nothing over- or underflows; sums are pairs. Such numbers
-need formulas of their own: `_is_clipped` and `_step` are `is_clipped` and `step` of `_core.coordinate`. The
-iteration is in eta instead of t = eta**p. Each pass halves what remains of eps**p or
+Every size is a mantissa and a power of two, so that nothing over- or underflows; sums are pairs. The formulas of
+such numbers are those of `_core.extended_range`. The iteration is in eta instead of t = eta**p. Each pass halves what remains of eps**p or
 the free sum (Dinkelbach's argument), so the passes are bounded by the exponents of float64.
 """
 
@@ -12,70 +11,27 @@ import numpy as np
 
 from numba_car._core import double_double as dd
 from numba_car._core.coordinate import room
+from numba_car._core.extended_range import (
+    BEYOND,
+    arrival,
+    exceeds,
+    is_clipped,
+    quotient,
+    raised,
+    root,
+    step,
+    to_float,
+)
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu.row import element, row_of, rows_of
 from numba_car._jit import kernel, rows
-
-_FAR = 4000  # beyond all exponents of quotients of float64
-
-
-@rows
-def to_float(mantissa, exponent):
-    """Return mantissa * 2**exponent, for an exponent of any size."""
-    return np.ldexp(mantissa, min(max(exponent, -_FAR), _FAR))
-
-
-@rows
-def _quotient(a, b):
-    """Return a/b as mantissa in (0.5, 2) and exponent, for finite positive a and b."""
-    (a_mantissa, a_exponent), (b_mantissa, b_exponent) = math.frexp(a), math.frexp(b)
-    return a_mantissa / b_mantissa, a_exponent - b_exponent
-
-
-@rows
-def _exceeds(a, b):
-    """Return whether one normalised (mantissa, exponent) is larger than another; zero has mantissa 0."""
-    if a[0] == 0 or b[0] == 0:
-        return a[0] > b[0]
-    return a[1] > b[1] or (a[1] == b[1] and a[0] > b[0])
-
-
-@rows
-def _is_clipped(distance, abs_delta, eta):
-    """Return whether eta*abs_delta >= distance."""
-    if distance == math.inf:
-        return False
-    (distance_mantissa, distance_exponent), (mantissa, exponent) = (
-        math.frexp(distance),
-        math.frexp(abs_delta),
-    )
-    return to_float(eta[0] * mantissa, eta[1] + exponent - distance_exponent) >= distance_mantissa
-
-
-@rows
-def _arrival(distance, abs_delta):
-    """Return distance/abs_delta, normalised, and rounded up so that eta*abs_delta is not below the distance."""
-    mantissa, exponent = _quotient(distance, abs_delta)
-    mantissa, extra = math.frexp(mantissa)
-    if not _is_clipped(distance, abs_delta, (mantissa, exponent + extra)):
-        mantissa += 2.0**-53
-    return mantissa, exponent + extra
 
 
 @rows
 def _term(a, b, p):
     """Return (a/b)**p as a pair."""
-    mantissa, exponent = _quotient(a, b)
-    value, whole = dd.power(mantissa, exponent, 0.0, p)
-    return to_float(value[0], whole), to_float(value[1], whole)
-
-
-@rows
-def _root(total, inverse):
-    """Return total**(1/p) of a pair, as mantissa and exponent."""
-    mantissa, exponent = math.frexp(total[0])
-    value, whole = dd.power(mantissa, exponent, total[1] / total[0], inverse)
-    return value[0] + value[1], whole
+    mantissa, exponent = quotient(a, b)
+    return raised(mantissa, exponent, p)
 
 
 @rows
@@ -92,8 +48,8 @@ def _largest_breakpoint(row):
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
         if abs_delta > 0 and distance > 0:
-            eta = _arrival(distance, abs_delta)
-            if _exceeds(eta, largest):
+            eta = arrival(distance, abs_delta)
+            if exceeds(eta, largest):
                 largest = eta
     return largest
 
@@ -104,7 +60,7 @@ def _survey(row, eta):
     count, largest = 0, 0.0
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
-        if abs_delta > 0 and _is_clipped(distance, abs_delta, eta):
+        if abs_delta > 0 and is_clipped(distance, abs_delta, eta):
             count += 1
         else:
             largest = max(largest, abs_delta)
@@ -117,7 +73,7 @@ def _clipped_sum(row, eps, p, eta):
     total = (0.0, 0.0)
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
-        if abs_delta > 0 and distance > 0 and _is_clipped(distance, abs_delta, eta):
+        if abs_delta > 0 and distance > 0 and is_clipped(distance, abs_delta, eta):
             total = dd.add(total, _term(distance, eps, p))
     return total
 
@@ -128,7 +84,7 @@ def _free_sum(row, largest, p, eta):
     total = (0.0, 0.0)
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
-        if abs_delta > 0 and not _is_clipped(distance, abs_delta, eta):
+        if abs_delta > 0 and not is_clipped(distance, abs_delta, eta):
             total = dd.add(total, _term(abs_delta, largest, p))
     return total
 
@@ -146,13 +102,13 @@ def _solve_finite(row, eps, p, inverse, start):
             clipped = _clipped_sum(row, eps, p, eta)
             remaining = dd.add((1.0, 0.0), (-clipped[0], -clipped[1]))
         if remaining[0] > 0:
-            root = _root(dd.divide(remaining, _free_sum(row, largest, p, eta)), inverse)
-            mantissa, exponent = _quotient(eps, largest)
-            mantissa, extra = math.frexp(mantissa * root[0])
-            following = mantissa, exponent + extra + root[1]
+            factor = root(dd.divide(remaining, _free_sum(row, largest, p, eta)), inverse)
+            mantissa, exponent = quotient(eps, largest)
+            mantissa, extra = math.frexp(mantissa * factor[0])
+            following = mantissa, exponent + extra + factor[1]
             # The exact iterates increase after the first: a step back is rounding error of the
             # remaining sum, and would cross a breakpoint that the root is known to be beyond.
-            if passes > 0 and not _exceeds(following, eta):
+            if passes > 0 and not exceeds(following, eta):
                 return eta
             eta, before = following, count
         elif passes == 0 and eta[0] > 0:
@@ -176,19 +132,7 @@ def _solve_largest(row, eps):
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
         largest = max(largest, abs_delta if distance >= reachable else 0.0)
-    return _arrival(reachable, largest)
-
-
-@rows
-def _step(distance, abs_delta, eta):
-    """Return min(eta*abs_delta, room), normalised."""
-    if _is_clipped(distance, abs_delta, eta):
-        return math.frexp(distance)
-    (mantissa, extra), exponent = (
-        math.frexp(eta[0] * math.frexp(abs_delta)[0]),
-        math.frexp(abs_delta)[1],
-    )
-    return mantissa, eta[1] + exponent + extra
+    return arrival(reachable, largest)
 
 
 @rows
@@ -198,19 +142,18 @@ def norm_reached(row, p, inverse, eta):
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
         if abs_delta > 0:
-            size = _step(distance, abs_delta, eta)
-            unit = size if _exceeds(size, unit) else unit
+            size = step(distance, abs_delta, eta)
+            unit = size if exceeds(size, unit) else unit
     if unit[0] == 0 or inverse[0] == 0:
         return to_float(unit[0], unit[1])
     total = (0.0, 0.0)
     for i in range(row[0].size):
         distance, abs_delta = _moves(row, i)
-        size = _step(distance, abs_delta, eta) if abs_delta > 0 else (0.0, 0)
+        size = step(distance, abs_delta, eta) if abs_delta > 0 else (0.0, 0)
         if size[0] > 0:
-            value, whole = dd.power(size[0] / unit[0], size[1] - unit[1], 0.0, p)
-            total = dd.add(total, (to_float(value[0], whole), to_float(value[1], whole)))
-    root = _root(total, inverse)
-    return to_float(root[0] * unit[0], root[1] + unit[1])
+            total = dd.add(total, raised(size[0] / unit[0], size[1] - unit[1], p))
+    mantissa, exponent = root(total, inverse)
+    return to_float(mantissa * unit[0], exponent + unit[1])
 
 
 @rows
@@ -224,7 +167,7 @@ def solve_row(row, eps, p, inverse, start):
 @rows
 def max_norm(row, p, inverse):
     """Return R, the norm at an eta beyond all breakpoints."""
-    return norm_reached(row, p, inverse, (0.5, 2 * _FAR))
+    return norm_reached(row, p, inverse, BEYOND)
 
 
 @rows
@@ -233,10 +176,10 @@ def rescale_row(row, eta, largest, out):
     for i in range(out.size):
         x, delta, lower, upper = element(row, i, np.float64)
         distance, abs_delta = _moves(row, i)
-        if abs_delta > 0 and _is_clipped(distance, abs_delta, eta):
+        if abs_delta > 0 and is_clipped(distance, abs_delta, eta):
             x = upper if delta > 0 else lower
         elif abs_delta > 0:
-            x += math.copysign(to_float(*_step(distance, abs_delta, eta)), delta)
+            x += math.copysign(to_float(*step(distance, abs_delta, eta)), delta)
         out[i] = min(max(x, lower, -largest), upper, largest)
 
 

@@ -11,24 +11,26 @@ from numba import cuda
 from numba.cuda.extending import overload
 
 from numba_car._core.coordinate import room
-from numba_car._core.double_double import add, divide, power
-from numba_car._core.norms import MAXIMUM, ONE, TWO
-from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS
-from numba_car._cpu.newton_double_double import (
-    _arrival,
-    _exceeds,
-    _is_clipped,
-    _quotient,
-    _step,
+from numba_car._core.double_double import add, divide
+from numba_car._core.extended_range import (
+    BEYOND,
+    arrival,
+    exceeds,
+    is_clipped,
+    quotient,
+    raised,
+    root,
+    step,
     to_float,
 )
+from numba_car._core.norms import MAXIMUM, ONE, TWO
+from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS
 from numba_car._cuda.exact import team_pair
 from numba_car._cuda.jit import IS_SIMULATED, device, kernel
 from numba_car._cuda.rescale import moved
 from numba_car._cuda.row import at, element, loaded, my_element, store
 from numba_car._cuda.team import SLOTS, place_in, size_of, team_max, team_sum
 
-_BEYOND = (0.5, 8000)  # an eta beyond all breakpoints
 _OFFSET = 10000.0  # makes exponents positive
 
 if not IS_SIMULATED:
@@ -56,21 +58,6 @@ def moves(row, i):
 
 
 @device
-def raised(mantissa, exponent, p):
-    """Return (mantissa * 2**exponent)**p as a pair."""
-    value, whole = power(mantissa, exponent, 0.0, p)
-    return to_float(value[0], whole), to_float(value[1], whole)
-
-
-@device
-def root_of(total, inverse):
-    """Return total**(1/p) of a pair, as mantissa and exponent."""
-    mantissa, exponent = math.frexp(total[0])
-    value, whole = power(mantissa, exponent, total[1] / total[0], inverse)
-    return value[0] + value[1], whole
-
-
-@device
 def team_total(pair, team):
     """Return the sum of the threads' pairs, which are not negative, as a pair; (inf, 0) where it overflows."""
     largest = 2.0 * team_sum(pair[0], team)
@@ -90,7 +77,7 @@ def team_largest(size, team):
 @device
 def larger(a, b):
     """Return the larger of two sizes, each a mantissa and an exponent."""
-    return a if _exceeds(a, b) else b
+    return a if exceeds(a, b) else b
 
 
 @device
@@ -100,7 +87,7 @@ def largest_breakpoint(row, team):
     while i < row[5]:
         distance, abs_delta = moves(row, i)
         if distance > 0:
-            mantissa, exponent = _arrival(distance, abs_delta)
+            mantissa, exponent = arrival(distance, abs_delta)
             largest = larger((mantissa, np.int64(exponent)), largest)
         i += size_of(team)
     return team_largest(largest, team)
@@ -112,7 +99,7 @@ def survey(row, eta, team):
     count, largest, i = 0.0, 0.0, place_in(team)
     while i < row[5]:
         distance, abs_delta = moves(row, i)
-        if abs_delta > 0 and _is_clipped(distance, abs_delta, eta):
+        if abs_delta > 0 and is_clipped(distance, abs_delta, eta):
             count += 1.0
         else:
             largest = max(largest, abs_delta)
@@ -126,12 +113,12 @@ def sums(row, eps, largest, p, eta, team):
     clipped, free, i = (0.0, 0.0), (0.0, 0.0), place_in(team)
     while i < row[5]:
         distance, abs_delta = moves(row, i)
-        is_clipped = abs_delta > 0 and _is_clipped(distance, abs_delta, eta)
-        size, unit = (distance, eps) if is_clipped else (abs_delta, largest)
+        ends = abs_delta > 0 and is_clipped(distance, abs_delta, eta)
+        size, unit = (distance, eps) if ends else (abs_delta, largest)
         if size > 0:
-            mantissa, exponent = _quotient(size, unit)
+            mantissa, exponent = quotient(size, unit)
             term = raised(mantissa, exponent, p)
-            if is_clipped:
+            if ends:
                 clipped = add(clipped, term)
             else:
                 free = add(free, term)
@@ -152,11 +139,11 @@ def solve_finite(row, eps, p, inverse, start, team):
             clipped, free = sums(row, eps, largest, p, eta, team)
             remaining = add((1.0, 0.0), (-clipped[0], -clipped[1]))
         if remaining[0] > 0:
-            root, root_exponent = root_of(divide(remaining, free), inverse)
-            mantissa, exponent = _quotient(eps, largest)
-            mantissa, extra = math.frexp(mantissa * root)
-            following = mantissa, np.int64(exponent + extra + root_exponent)
-            if passes > 0 and not _exceeds(following, eta):
+            factor = root(divide(remaining, free), inverse)
+            mantissa, exponent = quotient(eps, largest)
+            mantissa, extra = math.frexp(mantissa * factor[0])
+            following = mantissa, np.int64(exponent + extra + factor[1])
+            if passes > 0 and not exceeds(following, eta):
                 return eta
             eta, before = following, count
         elif passes == 0 and eta[0] > 0:
@@ -182,7 +169,7 @@ def solve_maximum(row, eps, team):
     largest = team_max(largest, team)
     if reachable == 0 or largest == 0:
         return 0.0, np.int64(0)
-    mantissa, exponent = _arrival(reachable, largest)
+    mantissa, exponent = arrival(reachable, largest)
     return mantissa, np.int64(exponent)
 
 
@@ -192,7 +179,7 @@ def step_at(row, i, eta):
     distance, abs_delta = moves(row, i)
     if distance == 0:
         return 0.0, np.int64(0)
-    mantissa, exponent = _step(distance, abs_delta, eta)
+    mantissa, exponent = step(distance, abs_delta, eta)
     return mantissa, np.int64(exponent)
 
 
@@ -212,15 +199,15 @@ def norm_reached(row, norm, eta, team):
         if size[0] > 0:
             total = add(total, raised(size[0] / unit[0], size[1] - unit[1], p))
         i += size_of(team)
-    root, exponent = root_of(team_total(total, team), inverse)
-    return to_float(root * unit[0], exponent + unit[1])
+    mantissa, exponent = root(team_total(total, team), inverse)
+    return to_float(mantissa * unit[0], exponent + unit[1])
 
 
 @device
 def as_size(eta):
     """Return a float64 that is not negative as mantissa and exponent; infinity is beyond all breakpoints."""
     if eta == math.inf:
-        return _BEYOND[0], np.int64(_BEYOND[1])
+        return BEYOND[0], np.int64(BEYOND[1])
     mantissa, exponent = math.frexp(eta)
     return mantissa, np.int64(exponent)
 
@@ -274,16 +261,12 @@ def rescale_pairs(x, delta, lower, upper, count, n, verdict, eta, mantissa, expo
         x_i, delta_i, low, high = element((x, delta, lower, upper, r, n), i, np.float64)
         v = moved(x_i, delta_i, low, high, largest, eta[r])
         if verdict[r] == NEEDS_MORE_DIGITS and not math.isnan(eta[r]):
-            distance, abs_delta, scale = (
-                room(x_i, delta_i, low, high),
-                abs(delta_i),
-                (mantissa[r], exponent[r]),
-            )
-            v = x_i
-            if abs_delta > 0 and _is_clipped(distance, abs_delta, scale):
+            distance, abs_delta = room(x_i, delta_i, low, high), abs(delta_i)
+            scale, v = (mantissa[r], exponent[r]), x_i
+            if abs_delta > 0 and is_clipped(distance, abs_delta, scale):
                 v = high if delta_i > 0 else low
             elif abs_delta > 0:
-                size, extra = _step(distance, abs_delta, scale)
+                size, extra = step(distance, abs_delta, scale)
                 v = x_i + math.copysign(to_float(size, extra), delta_i)
             v = min(max(v, low, -largest), high, largest)
         store(out, r, i, v)
