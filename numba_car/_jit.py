@@ -11,7 +11,7 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -39,13 +39,18 @@ _STRICT = {"error_model": "numpy", "fastmath": False}
 _INNER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": True}
 
 
+def stamp_of(paths: Iterable[Path], before: str = "") -> str:
+    """Return a hash of what files hold, and of what was hashed before."""
+    digest = hashlib.sha256(before.encode())
+    for path in sorted(paths):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 @functools.cache
 def _source_stamp() -> str:
     """Return a hash of all source that a kernel may have inlined, so that an edit anywhere recompiles it."""
-    digest = hashlib.sha256()
-    for path in sorted(path for pattern in _KERNEL_SOURCES for path in _PACKAGE.glob(pattern)):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return stamp_of(path for pattern in _KERNEL_SOURCES for path in _PACKAGE.glob(pattern))
 
 
 @functools.cache
@@ -91,14 +96,17 @@ class _CacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = (_PackageLocator,)
 
 
-class _KernelCache(caching.FunctionCache):  # type: ignore[misc]
-    _impl_class = _CacheImpl
+class SavesIfItCan:
+    """A cache of numba whose folder may have been made read-only, or be on a full disk."""
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        with contextlib.suppress(
-            OSError
-        ):  # a folder that was filled, then made read-only; a full disk
-            super().save_overload(sig, data)
+        """Save a compiled kernel."""
+        with contextlib.suppress(OSError):
+            super().save_overload(sig, data)  # type: ignore[misc]
+
+
+class _KernelCache(SavesIfItCan, caching.FunctionCache):  # type: ignore[misc]
+    _impl_class = _CacheImpl
 
 
 def _cached(dispatcher: Any) -> Any:

@@ -1,6 +1,7 @@
 """Results that are never farther from x than eps, as they are stored: ``side="inside"``, by the rule of `_cpu/inside.py`.
 
-A team measures a row; where it is beyond eps, one thread moves elements towards x in the order of the row. All arithmetic is in float64; numbers of a shorter dtype are float64 that end in zeros.
+A team measures a row; where it is beyond eps, one thread moves elements towards x in the order of the row. All
+arithmetic is in float64; numbers of a narrower dtype are float64 that end in zeros.
 """
 
 from __future__ import annotations

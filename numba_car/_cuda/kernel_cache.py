@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,7 @@ _HERE = Path(__file__).parent
 @functools.cache
 def _source_stamp() -> str:
     """Return a hash of all source that a kernel may have inlined: of this folder, and what CPU kernels have."""
-    digest = hashlib.sha256(_jit._source_stamp().encode())
-    for path in sorted(_HERE.glob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return _jit.stamp_of(_HERE.glob("*.py"), _jit._source_stamp())
 
 
 class _Locator(_jit._PackageLocator):
@@ -44,12 +40,8 @@ class _CacheImpl(CUDACacheImpl):  # type: ignore[misc]
     _locator_classes = (_Locator,)
 
 
-class _KernelCache(CUDACache):  # type: ignore[misc]
+class _KernelCache(_jit.SavesIfItCan, CUDACache):  # type: ignore[misc]
     _impl_class = _CacheImpl
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        with contextlib.suppress(OSError):  # a read-only folder, a full disk
-            super().save_overload(sig, data)
 
 
 def cached(dispatcher: Any) -> Any:

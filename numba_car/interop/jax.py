@@ -205,8 +205,8 @@ def _solve_now(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
     x, delta = _jax.array("x", x), _jax.array("delta", delta)
     dtype, _ = _jax.result_type(x, delta)
     x, delta = np.asarray(x), np.asarray(delta)
-    is_shorter = x.dtype.kind == dtype.kind == "f" and x.dtype.itemsize <= dtype.itemsize
-    if not (delta.dtype == dtype and is_shorter):
+    is_no_wider = x.dtype.kind == dtype.kind == "f" and x.dtype.itemsize <= dtype.itemsize
+    if not (delta.dtype == dtype and is_no_wider):
         # Else x keeps its own rounding, which tells how far it may be out of its bounds.
         x, delta = x.astype(dtype), delta.astype(dtype)
 
