@@ -26,7 +26,10 @@ from numba_car import _ragged
 from numba_car._layout import Array
 from numba_car._options import (
     Bounds,
+    Infeasible,
+    Method,
     Options,
+    Side,
     Solution,
     check_order_of_ascent,
     check_order_of_projection,
@@ -46,8 +49,8 @@ def eta(
     offsets: ArrayLike | None = None,
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
 ) -> Array:
     """Scale that puts each row's clipped perturbation at norm eps: `numba_car.eta` of each row.
@@ -101,10 +104,10 @@ def rescale(
     offsets: ArrayLike | None = None,
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
-    side: str = "nearest",
+    side: Side = "nearest",
     step: float | None = None,
 ) -> Any:
     """Perturb each row along delta by exactly eps, inside the bounds: `numba_car.rescale` of each row.
@@ -149,8 +152,8 @@ def solve(
     offsets: ArrayLike | None = None,
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
-    infeasible: str = "saturate",
-    method: str = "auto",
+    infeasible: Infeasible = "saturate",
+    method: Method = "auto",
     num_threads: int | None = None,
 ) -> Solution[Any]:
     """Eta, the norm that it reaches and the largest there is: `numba_car.solve` of each row.
@@ -275,9 +278,9 @@ def project(
     offsets: ArrayLike | None = None,
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
-    method: str = "auto",
+    method: Method = "auto",
     num_threads: int | None = None,
-    side: str = "nearest",
+    side: Side = "nearest",
 ) -> Any:
     """Project z onto the points within eps of x and inside the bounds: `numba_car.project` of each row.
 
@@ -326,7 +329,7 @@ def maximize(
     p: float = 2,
     bounds: Bounds = (0.0, 1.0),
     num_threads: int | None = None,
-    side: str = "nearest",
+    side: Side = "nearest",
 ) -> Any:
     """Move each row to where a gradient promises most, within eps and inside the bounds: `numba_car.maximize`.
 
