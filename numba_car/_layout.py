@@ -16,6 +16,7 @@ DType: TypeAlias = np.dtype[Any]
 _MANY = 1 << 12  # elements that are not copied in a moment
 _SIDE = 8  # rows that are copied at once
 _GAP = 16  # elements between rows of a copy, so that rows of 1024 elements do not share cache lines' places
+_SPREAD = 256  # elements of the shortest rows that are kept apart
 
 
 class _Memory:
@@ -127,6 +128,9 @@ class Rows:
         """Return memory, and where rows start to stop and the elements of a row are in it: their sum is the place."""
         assert self._memory is not None
         memory, first = self._memory
+        if self._table is not None:
+            across, along = (stride // self.dtype.itemsize for stride in self._table.strides)
+            return memory, first + np.arange(start, stop) * across, np.arange(self.n) * along
         strides = [stride // self.dtype.itemsize for stride in self._moved.strides]
         outer = len(self._batch_shape)
         rows = np.unravel_index(np.arange(start, stop), self._batch_shape) if outer else ()
@@ -207,7 +211,7 @@ class Rows:
         """Return where to write rows start to stop: the array's own memory, or new memory to `store` from."""
         if self._flat is not None:
             return self.block(start, stop)
-        stride = self.n + (_GAP if self._is_quick(start, stop) else 0)
+        stride = self.n + (_GAP if self.n >= _SPREAD and self._is_quick(start, stop) else 0)
         return np.empty((stop - start) * stride, self.dtype), stride
 
     def store(self, start: int, stop: int, block: Array) -> None:

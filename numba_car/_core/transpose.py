@@ -94,12 +94,23 @@ def _compiled_swap_half(source, start, stride, target, to, step):
 
 
 @rows
-def _is_even(places, first):
-    """Return whether eight places follow each other at equal distances."""
+def _is_even(places, first, count):
+    """Return whether `count` places from the first on follow each other at equal distances."""
+    if first + count > places.size:
+        return False
     pitch, found = places[first + 1] - places[first], True
-    for k in range(2, SIDE):
+    for k in range(2, count):
         found &= places[first + k] - places[first] == k * pitch
     return found
+
+
+@rows
+def _side_of(places, first):
+    """Return how many elements from the first on are copied at once: 8 or 4 at equal distances, or 1, and the distance."""
+    for side in (SIDE, HALF):
+        if _is_even(places, first, side):
+            return side, places[first + 1] - places[first]
+    return 1, 0
 
 
 @rows
@@ -108,37 +119,51 @@ def _find_runs(rows_at):
     runs = np.zeros(rows_at.size // SIDE + 1, np.bool_)
     for group in range(rows_at.size // SIDE):
         first = group * SIDE
-        runs[group] = rows_at[first + 1] - rows_at[first] == 1 and _is_even(rows_at, first)
+        runs[group] = rows_at[first + 1] - rows_at[first] == 1 and _is_even(rows_at, first, SIDE)
     return runs
 
 
 @kernel
 def gather(memory, rows_at, places, block, stride):
     """Store element i of row r, memory[rows_at[r] + places[i]], at block[r*stride + i]."""
-    n, runs = places.size, _find_runs(rows_at)
-    for i in range(0, n, SIDE):
-        even = i + SIDE <= n and _is_even(places, i)
+    runs, i = _find_runs(rows_at), 0
+    while i < places.size:
+        side, pitch = _side_of(places, i)
         for r in range(0, rows_at.size, SIDE):
-            start = rows_at[r] + places[i]
-            if even and runs[r // SIDE]:
-                swap(memory, start, places[i + 1] - places[i], block, r * stride + i, stride)
-                continue
-            for a in range(r, min(r + SIDE, rows_at.size)):
-                for b in range(i, min(i + SIDE, n)):
-                    block[a * stride + b] = memory[rows_at[a] + places[b]]
+            start, to = rows_at[r] + places[i], r * stride + i
+            if runs[r // SIDE] and side == SIDE:
+                swap(memory, start, pitch, block, to, stride)
+            elif runs[r // SIDE] and side == HALF:
+                swap_half(memory, start, pitch, block, to, stride)
+                swap_half(memory, start + HALF, pitch, block, to + HALF * stride, stride)
+            elif runs[r // SIDE]:
+                for a in range(SIDE):
+                    block[to + a * stride] = memory[start + a]
+            else:
+                for b in range(i, i + side):
+                    for a in range(r, min(r + SIDE, rows_at.size)):
+                        block[a * stride + b] = memory[rows_at[a] + places[b]]
+        i += side
 
 
 @kernel
 def scatter(block, stride, memory, rows_at, places):
     """Store block[r*stride + i] as element i of row r, memory[rows_at[r] + places[i]]."""
-    n, runs = places.size, _find_runs(rows_at)
-    for i in range(0, n, SIDE):
-        even = i + SIDE <= n and _is_even(places, i)
+    runs, i = _find_runs(rows_at), 0
+    while i < places.size:
+        side, pitch = _side_of(places, i)
         for r in range(0, rows_at.size, SIDE):
-            start = rows_at[r] + places[i]
-            if even and runs[r // SIDE]:
-                swap(block, r * stride + i, stride, memory, start, places[i + 1] - places[i])
-                continue
-            for a in range(r, min(r + SIDE, rows_at.size)):
-                for b in range(i, min(i + SIDE, n)):
-                    memory[rows_at[a] + places[b]] = block[a * stride + b]
+            start, to = rows_at[r] + places[i], r * stride + i
+            if runs[r // SIDE] and side == SIDE:
+                swap(block, to, stride, memory, start, pitch)
+            elif runs[r // SIDE] and side == HALF:
+                swap_half(block, to, stride, memory, start, pitch)
+                swap_half(block, to + HALF * stride, stride, memory, start + HALF, pitch)
+            elif runs[r // SIDE]:
+                for a in range(SIDE):
+                    memory[start + a] = block[to + a * stride]
+            else:
+                for b in range(i, i + side):
+                    for a in range(r, min(r + SIDE, rows_at.size)):
+                        memory[rows_at[a] + places[b]] = block[a * stride + b]
+        i += side

@@ -37,7 +37,7 @@ from numba_car._cpu import (
 )
 from numba_car._cpu.sums import padded
 from numba_car._cpu.threads import default_threads, run
-from numba_car._cpu.tuning import COPIED, POWERS, Plan, in_tiles, plan_of, tasks_of
+from numba_car._cpu.tuning import POWERS, Plan, copied_at_once, in_tiles, plan_of, tasks_of
 from numba_car._jit import interpreted
 from numba_car._layout import Array, Rows
 from numba_car._problem import Problem, format_cure
@@ -262,10 +262,10 @@ def _setup(
 ) -> _Setup:
     plan = plan_of(p, dtype)
     at_once = min(plan.at_once, POWERS) if method == "sort" else plan.at_once
-    if is_copied:
-        at_once = min(at_once, COPIED // dtype.itemsize)
     if num_threads is None:
         num_threads = 1 if count * n <= at_once else default_threads()
+    if is_copied:
+        at_once = copied_at_once(at_once, n, dtype.itemsize)
     short = in_tiles(n, plan.norm, dtype)
     stages, kernels = _stages_of(len(plan.norm), method, plan.is_small_p, short), _KERNELS
     if n >= long_rows.LONG:

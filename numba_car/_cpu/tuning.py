@@ -24,7 +24,10 @@ from numba_car._layout import DType
 # Elements below which a second thread costs more than it saves, some 0.3 ms: in double-double arithmetic, in kernels
 # that take powers or sort, and, in bytes of x, for p = 1 and 2; for p = inf 4 times as many.
 _DOUBLE_DOUBLE, POWERS, _PLAIN = 1 << 9, 1 << 16, 1 << 21
-COPIED = 1 << 20  # bytes that a thread copies at a time at most
+# Bytes that a thread copies at a time, where rows are no rows in memory; of long rows as many as a cache line of a
+# column has, up to more bytes.
+COPIED, _COPIED_ROWS, _MOST_COPIED = 1 << 21, 16, 1 << 24
+_GROUP = 32  # rows of a tile; copies of so many rows begin and end with a cache line of columns
 # Bytes of the longest row that is solved a tile at a time, across the lanes of vectors and not along them.
 SHORT = 1 << 7
 _MODERATE_P = 4
@@ -48,10 +51,17 @@ def tasks_of(count: int, n: int, num_threads: int, at_once: int) -> list[tuple[i
     tasks, start, shares = [], 0, 1 if num_threads == 1 else 2 * num_threads
     while start < count:
         size = min(max(at_once // 4, (count - start) * n // shares), at_once)
-        stop = min(count, start + max(1, size // max(1, n)))
+        taken = max(1, size // max(1, n))
+        stop = min(count, start + taken - (taken % _GROUP if taken > _GROUP else 0))
         tasks.append((start, stop))
         start = stop
     return tasks
+
+
+def copied_at_once(at_once: int, n: int, itemsize: int) -> int:
+    """Return how many elements a thread takes where it would take `at_once`, if rows are copied."""
+    rows = min(_COPIED_ROWS, _MOST_COPIED // max(1, n * itemsize)) if at_once >= POWERS else 0
+    return max(min(at_once, COPIED // itemsize), rows * n)
 
 
 def in_tiles(n: int, norm: tuple[float, ...], dtype: DType) -> bool:
