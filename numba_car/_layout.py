@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from sys import getrefcount
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,12 +53,30 @@ def table_of(block: tuple[Array, int], count: int, n: int) -> Array:
     return as_strided(memory, (count, n), (stride * memory.itemsize, memory.itemsize))
 
 
+class Scratch:
+    """Memory for copies of blocks, which each thread uses again: new pages take longer than the copy."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self) -> None:
+        self._kept: dict[int, Array] = {}
+
+    def take(self, size: int, dtype: DType) -> Array:
+        """Return a flat array, of memory that this thread has taken before if no other array refers to it."""
+        thread, kept, needed = threading.get_ident(), self._kept, size * dtype.itemsize
+        # The dictionary refers to what it holds, and so does the argument.
+        is_free = thread in kept and getrefcount(kept[thread]) == 2
+        if not is_free or kept[thread].size < needed:
+            kept[thread] = np.empty(needed, np.uint8)
+        return kept[thread][:needed].view(dtype)
+
+
 class Rows:
     """An array as `count` rows of `n` elements, in whatever layout, for kernels that take blocks."""
 
     __slots__ = (
-        "_base", "_batch_shape", "_by_row", "_flat", "_is_half", "_memory", "_moved", "_row_shape", "_stride",
-        "_table",
+        "_base", "_batch_shape", "_by_row", "_flat", "_is_half", "_memory", "_moved", "_row_shape", "_scratch",
+        "_stride", "_table",
         "count", "dtype", "is_copied", "n",
     )  # fmt: skip
 
@@ -99,7 +119,7 @@ class Rows:
         self._by_row = _reshaped(moved, (self.count, *self._row_shape))
         self._table = _reshaped(moved, (self.count, self.n))
         self._flat, self._stride = self._direct()
-        self.is_copied = self._flat is None
+        self.is_copied, self._scratch = self._flat is None, Scratch()
         self._memory = self._strided() if self.is_copied else None
 
     def _repeated(self, moved: Array, batch_ndim: int, dtype: DType) -> Rows | None:
@@ -179,26 +199,30 @@ class Rows:
         if self._is_half:
             from numba_car._core import half  # which imports numba
 
-            return half.widen(array[index]), self.n
-        copy = np.empty((stop - start, *self._row_shape), self.dtype)
+            return half.widen(array[index], self._taken(start, stop)), self.n
+        copy = self._taken(start, stop)
         with np.errstate(all="ignore"):
-            np.copyto(copy, array[index], casting="unsafe")
-        return copy.reshape(-1), self.n
+            shaped = copy.reshape(stop - start, *self._row_shape)
+            np.copyto(shaped, array[index], casting="unsafe")
+        return copy, self.n
+
+    def _taken(self, start: int, stop: int, stride: int = 0) -> Array:
+        return self._scratch.take((stop - start) * (stride or self.n), self.dtype)
 
     def _repeated_block(self, base: Rows, start: int, stop: int) -> tuple[Array, int]:
         """Return rows start to stop of repeated rows, a copy unless one repetition holds them all."""
         first, count, n = start % base.count, base.count, self.n
         if first + stop - start <= count:
             return base.block(first, first + stop - start)
-        copy = np.empty((stop - start, n), self.dtype)
-        row = start
+        copy = self._taken(start, stop)
+        table, row = copy.reshape(stop - start, n), start
         while row < stop:
             here = row % count
             taken = min(count - here, stop - row)
             block = base.block(here, here + taken)
-            copy[row - start : row - start + taken] = table_of(block, taken, n)
+            table[row - start : row - start + taken] = table_of(block, taken, n)
             row += taken
-        return copy.reshape(-1), n
+        return copy, n
 
     def _is_quick(self, start: int, stop: int) -> bool:
         """Return whether a kernel copies these rows in less time than NumPy: they lie side by side in memory."""
@@ -212,7 +236,7 @@ class Rows:
         if self._flat is not None:
             return self.block(start, stop)
         stride = self.n + (_GAP if self.n >= _SPREAD and self._is_quick(start, stop) else 0)
-        return np.empty((stop - start) * stride, self.dtype), stride
+        return self._taken(start, stop, stride), stride
 
     def store(self, start: int, stop: int, block: Array) -> None:
         """Store a block that was written to scratch memory."""
@@ -225,6 +249,8 @@ class Rows:
             if self._is_half:
                 from numba_car._core import half
 
+                if self._by_row is not None and half.narrow_to(array[index], block):
+                    return
                 block = half.narrow(block, array.dtype)
             with np.errstate(all="ignore"):
                 array[index] = block.reshape(stop - start, *self._row_shape)

@@ -9,10 +9,14 @@ from numba_car._core import half
 DTYPES = [np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)]
 
 
+def widened(array):
+    return half.widen(array, np.empty(array.size, np.float32))
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_every_number_is_widened(dtype):
     numbers = np.arange(1 << 16, dtype=np.uint16).view(dtype)
-    found, expected = half.widen(numbers), numbers.astype(np.float32)
+    found, expected = widened(numbers), numbers.astype(np.float32)
     same = found.view(np.uint32) == expected.view(np.uint32)
     assert (same | (np.isnan(found) & np.isnan(expected))).all()
 
@@ -31,11 +35,14 @@ def test_float32_is_rounded_to_nearest(dtype):
     found = half.narrow(values, dtype)
     same = found.view(np.uint16) == expected.view(np.uint16)
     assert (same | (np.isnan(found) & np.isnan(expected))).all()
+    columns = np.zeros((values.size, 2), dtype)[:, 0]
+    assert not half.narrow_to(columns, values)
+    assert not columns.any()
 
 
 def test_other_layouts_and_read_only_memory():
     array = np.arange(12, dtype=np.float16).reshape(3, 4)
     array.flags.writeable = False
-    np.testing.assert_array_equal(half.widen(array.T), array.T.ravel())
+    np.testing.assert_array_equal(widened(array.T), array.T.ravel())
     row = np.broadcast_to(array[:1], (2, 4))
-    np.testing.assert_array_equal(half.widen(row), row.ravel())
+    np.testing.assert_array_equal(widened(row), row.ravel())

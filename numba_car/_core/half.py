@@ -39,16 +39,23 @@ _WIDEN: dict[str, Callable[..., None]] = {"float16": _widen_float16, "bfloat16":
 _NARROW: dict[str, Callable[..., None]] = {"float16": _narrow_float16, "bfloat16": _narrow_bfloat16}
 
 
-def widen(array: Any) -> Any:
-    """Return a flat float32 array of the elements of a float16 or bfloat16 array, in C order."""
+def widen(array: Any, out: Any) -> Any:
+    """Store the elements of a float16 or bfloat16 array, in C order, in a flat float32 array, and return that."""
     bits = np.array(array, order="C", copy=None if array.flags.writeable else True)
-    out = np.empty(bits.size, np.float32)
     _WIDEN[array.dtype.name](bits.view(np.uint16).reshape(-1), out)
     return out
 
 
 def narrow(values: Any, dtype: Any) -> Any:
     """Return a flat float32 array as float16 or bfloat16, rounded to nearest."""
-    bits = np.empty(values.size, np.uint16)
-    _NARROW[dtype.name](values, bits)
-    return bits.view(dtype)
+    found = np.empty(values.size, dtype)
+    narrow_to(found, values)
+    return found
+
+
+def narrow_to(array: Any, values: Any) -> bool:
+    """Store a flat float32 array in a float16 or bfloat16 array if its memory is contiguous; return whether it is."""
+    if not array.flags.c_contiguous:
+        return False
+    _NARROW[array.dtype.name](values, array.view(np.uint16).reshape(-1))
+    return True

@@ -15,7 +15,7 @@ from numba_car._cpu.short_vjp import vjp_short_rows
 from numba_car._cpu.solve import solve_blocks
 from numba_car._cpu.sums import add_rows
 from numba_car._cpu.vjp import vjp_rows
-from numba_car._layout import Array, Rows
+from numba_car._layout import Array, Rows, Scratch
 from numba_car._problem import Problem
 
 
@@ -56,11 +56,12 @@ class _SummedGradient:
         self._lock, self._next, self._waiting = threading.Lock(), 0, dict[int, tuple[int, Array]]()
         self._is_row = math.prod(self._batch) == 1  # that serves all: rows are added first
         shape = (problem.n,) if self._is_row else (math.prod(self._batch), *self._row)
-        self._result = np.zeros(shape)
+        self._result, self._scratch = np.zeros(shape), Scratch()
 
     def target(self, start: int, stop: int) -> tuple[Array, int]:
         """Return where a kernel is to store these rows."""
-        return np.empty((stop - start) * self._problem.n, self._dtype), self._problem.n
+        n = self._problem.n
+        return self._scratch.take((stop - start) * n, self._dtype), n
 
     def take(self, start: int, stop: int, block: Array) -> None:
         """Add up the gradients of rows that a kernel has written to the target."""

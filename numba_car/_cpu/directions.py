@@ -17,7 +17,7 @@ from numba_car._core.norms import (
 from numba_car._cpu.maxima import max_abs
 from numba_car._cpu.row import at, row_of
 from numba_car._jit import kernel, rows
-from numba_car._layout import Array, Rows
+from numba_car._layout import Array, Rows, Scratch
 
 
 @rows
@@ -100,11 +100,11 @@ class Difference(Rows):
 
     def __init__(self, z: Rows, x: Rows) -> None:
         self.dtype, self.count, self.n, self.is_copied = x.dtype, x.count, x.n, True
-        self.z, self._x = z, x
+        self.z, self._x, self._scratch = z, x, Scratch()
 
     def block(self, start: int, stop: int) -> tuple[Array, int]:
         """Return rows start to stop as a flat array and the stride between rows."""
-        block = np.empty((stop - start) * self.n, self.dtype)
+        block = self._taken(start, stop)
         _subtract_rows(self.z.block(start, stop), self._x.block(start, stop), self.n, block)
         return block, self.n
 
@@ -119,14 +119,14 @@ class Ascent(Rows):
 
     def __init__(self, g: Rows, p: float) -> None:
         self.dtype, self.count, self.n, self.is_copied = g.dtype, g.count, g.n, True
-        self._g = g
+        self._g, self._scratch = g, Scratch()
         self._power = 1 / (p - 1)
         self._norm = STORED_POWERS if p == math.inf else in_lanes(norm_of(self._power))
         self.lost = np.zeros(g.count, bool)  # rows in which some power is too small for the dtype
 
     def block(self, start: int, stop: int) -> tuple[Array, int]:
         """Return rows start to stop as a flat array and the stride between rows."""
-        block = np.empty((stop - start) * self.n, self.dtype)
+        block = self._taken(start, stop)
         _ascend_rows(self._g.block(start, stop), self.n, self._norm, block, self.lost[start:stop])
         return block, self.n
 

@@ -122,13 +122,39 @@ class Batch:
 
     def solve(self, start: int, stop: int) -> Block:
         """Return a block with its answer. Raise OutsideError if a row's x is out of its bounds."""
-        verdict = np.zeros(stop - start, np.int64)  # PENDING
-        block = self._block(start, stop, verdict)
+        block = self._unsolved(start, stop)
         if self._stages[0].run(self, block) and not self.plan.is_small_p:
             return block
+        return self._solve_rest(block)
+
+    def _unsolved(self, start: int, stop: int) -> Block:
+        return self._block(start, stop, np.zeros(stop - start, np.int64))  # PENDING
+
+    def _solve_rest(self, block: Block) -> Block:
+        """Return a block that the first stage has left with other verdicts than DONE."""
         for stage in self._stages[1:]:
-            if any((verdict == taken).any() for taken in stage.takes):
+            if any((block.verdict == taken).any() for taken in stage.takes):
                 block = stage.run(self, block) or block
+        return block
+
+    @property
+    def writes_while_solving(self) -> bool:
+        """Return whether `solve_and_rescale` does the same as `solve` and `rescale`, in less time."""
+        options = self.problem.options
+        return self.is_in_tiles and options.side == "nearest" and options.infeasible == "saturate"
+
+    def solve_and_rescale(self, start: int, stop: int, out: Rows) -> Block:
+        """Return a block with its answer as `solve` does, and store clip(x + eta*delta)."""
+        block, target = self._unsolved(start, stop), out.scratch(start, stop)
+        if not _short_rows(self, block, target):
+            is_written = block.verdict == DONE
+            block = self._solve_rest(block)
+            # Rows that need more digits are left alone, as those are to be that are written.
+            verdict = np.where(is_written, NEEDS_MORE_DIGITS, block.verdict)
+            how = verdict, block.eta, self.problem.largest, target
+            short_measures.rescale_short_rows(*block.rows, *how)
+            self.rescale_pairs(block, target)
+        out.store(start, stop, target[0])
         return block
 
     def norms(self, block: Block, eta: Array) -> Array:
@@ -285,14 +311,13 @@ def _setup(
 _setup_of_small = functools.lru_cache(256)(_setup)
 
 
-def _short_rows(batch: Batch, block: Block) -> bool:
-    """Iterate on short rows in the units of x; all but ordinary rows stay PENDING. Return whether all rows are DONE."""
-    answer = block.eta, block.verdict
-    if short_rows.solve_short_rows(*block.rows, block.eps, batch.norm, *answer):
-        return True
-    if (block.verdict == SATURATED).any():
-        short_measures.saturate_short_rows(*block.rows, batch.norm, block.eps, *answer)
-    return bool((block.verdict == DONE).all())
+def _short_rows(batch: Batch, block: Block, out: tuple[Any, ...] = short_rows.NOT_WRITTEN) -> bool:
+    """Iterate on short rows in the units of x; all but ordinary rows stay PENDING. Return whether all rows are DONE.
+
+    Rows that are DONE are rescaled if `out` says where to write.
+    """
+    how = batch.norm, block.eta, block.verdict, batch.problem.largest, out
+    return bool(short_rows.solve_short_rows(*block.rows, block.eps, *how))
 
 
 def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:

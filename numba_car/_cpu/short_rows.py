@@ -1,4 +1,4 @@
-"""Newton's method on short rows for p = 1 and 2: a tile of rows at a time, each a lane of the vectors.
+"""Newton's method on short rows for p = 1 and 2, and where they arrive: a tile of rows at a time, each a lane of the vectors.
 
 All rows of a tile take the same passes until the last row has ended. A row that has ended stays where it is, and no
 sum goes across lanes: so an answer depends on the row alone, and loops vectorise in strict arithmetic. Whatever is
@@ -16,11 +16,17 @@ from numba_car._core.norms import is_float32, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._cpu.newton import largest_sum
 from numba_car._cpu.row import element
-from numba_car._cpu.tile import GROUP, LANES, load_tiles, place, tiles_of
+from numba_car._cpu.short_measures import STATES, rescale_tile, saturate_tile
+from numba_car._cpu.tile import GROUP, LANES, load_tiles, place, save_those, tile_of, tiles_of
 from numba_car._jit import kernel, rows
 
 _MOST_PASSES = 12  # a row that takes more would keep all rows of its tile waiting
 _ROUGH = 1 - 2.0**-16  # less than what sums of weights in float32 may be off by
+
+NOT_WRITTEN, WRITTEN = (
+    (),
+    2,
+)  # `out` of a solver that writes nothing, and the length of one that is a batch
 
 # What is known of each row of a tile. In float64: t, the target, and the sums at t of the clipped caps, less the
 # target, and of the free weights, with what rounding lost of them; whether t has moved in the last pass.
@@ -45,9 +51,9 @@ def _raise_element(tiles, at, norm, largest):
 
 
 @rows
-def _raise_tile(tiles, n, norm, largest, part):
-    """Replace x and delta of all rows by c and w, and store the sums of all."""
-    caps, weights = tiles[0], tiles[1]
+def _raise_tile(tiles, n, norm, largest, terms, part):
+    """Store c and w of all rows, and the sums of all."""
+    caps, weights = terms
     for r in range(LANES):
         part[place(_ALL_WEIGHTS, r)] = part[place(_ALL_CAPS, r)] = 0
     for i in range(n):
@@ -59,13 +65,13 @@ def _raise_tile(tiles, n, norm, largest, part):
 
 
 @rows
-def _sum_group(tiles, i, stop, part):
+def _sum_group(terms, i, stop, part):
     """Store the sums at t of the terms i to stop of all rows: of the caps clipped, and of the free weights."""
     for r in range(LANES):
         part[place(_CLIPPED, r)] = part[place(_WEIGHT, r)] = 0
     for k in range(i, stop):
         for r in range(LANES):
-            cap, weight = tiles[0][place(k, r)], tiles[1][place(k, r)]
+            cap, weight = terms[0][place(k, r)], terms[1][place(k, r)]
             clipped, nothing = is_clipped(weight, cap, part[place(_HERE, r)]), type(cap)(0)
             part[place(_CLIPPED, r)] += cap if clipped else nothing
             part[place(_WEIGHT, r)] += nothing if clipped else weight
@@ -89,7 +95,7 @@ def _add_group(part, state):
 
 
 @rows
-def _sum_tile(tiles, n, part, state):
+def _sum_tile(terms, n, part, state):
     """Store the sums of the caps clipped at t, less the target, and of the weights free at t."""
     dtype = part.dtype.type
     for r in range(LANES):
@@ -99,7 +105,7 @@ def _sum_tile(tiles, n, part, state):
         state[place(_FREE, r)] = 0.0
         state[place(_FREE_LOST, r)] = 0.0
     for i in range(0, n, GROUP):
-        _sum_group(tiles, i, min(i + GROUP, n), part)
+        _sum_group(terms, i, min(i + GROUP, n), part)
         _add_group(part, state)
 
 
@@ -170,36 +176,46 @@ def _conclude(part, state, norm, eps, first, count, eta, verdict):
 
 
 @rows
-def _iterate(tiles, n, part, state, norm, nearest):
+def _iterate(terms, n, part, state, norm, nearest):
     """Iterate until all rows of a tile have ended, or are slow."""
     _start(part, state, norm)
-    _sum_tile(tiles, n, part, state)
+    _sum_tile(terms, n, part, state)
     _first_step(part, state)
     for _ in range(_MOST_PASSES):
-        _sum_tile(tiles, n, part, state)
+        _sum_tile(terms, n, part, state)
         if _step(state, nearest) == 0:
             break
 
 
 @kernel
-def solve_short_rows(x, delta, lower, upper, n, eps, norm, eta, verdict):
-    """Solve a block of short rows, none of which has been tried yet; return whether all rows are DONE."""
-    tiles = tiles_of(x, delta, lower, upper, n)
-    part, state = np.zeros(_PARTS * LANES, tiles[0].dtype), np.zeros(_STATES * LANES)
-    like, all_done = part.dtype.type(0), True
-    largest = type(like)(np.finfo(part.dtype).max)
+def solve_short_rows(x, delta, lower, upper, n, eps, norm, eta, verdict, largest, out):
+    """Solve a block of short rows, none of which has been tried yet; return whether all rows are DONE.
+
+    Rescale the rows that are DONE, unless `out` is an empty tuple.
+    """
+    tiles, terms = tiles_of(x, delta, lower, upper, n), (tile_of(x, n), tile_of(x, n))
+    dtype, all_done = terms[0].dtype.type, True
+    part, measured = np.zeros(_PARTS * LANES, terms[0].dtype), np.zeros(STATES * LANES)
+    state, chosen = np.zeros(_STATES * LANES), np.zeros(LANES, np.bool_)
+    most = dtype(np.finfo(terms[0].dtype).max)
     for first in range(0, eps.size, LANES):
         count = min(LANES, eps.size - first)
         load_tiles(x, delta, lower, upper, first, count, n, tiles)
         state[:] = 0.0
-        _raise_tile(tiles, n, norm, largest, part)
+        _raise_tile(tiles, n, norm, most, terms, part)
         is_zero = True
         for r in range(count):
             state[place(_TARGET, r)] = term(eps[first + r], norm)
             is_zero &= eps[first + r] == 0
         if not is_zero:
-            _iterate(tiles, n, part, state, norm, 1.0 + nearness(like))
+            _iterate(terms, n, part, state, norm, 1.0 + nearness(most))
         _conclude(part, state, norm, eps, first, count, eta, verdict)
-        for r in range(first, first + count):
-            all_done &= verdict[r] == DONE
+        saturate_tile(tiles, n, norm, first, count, eps, eta, verdict, measured)
+        for r in range(count):
+            chosen[r] = verdict[first + r] == DONE
+            all_done &= chosen[r]
+        if len(out) == WRITTEN:
+            # The sums of the terms, and the caps, are not read again.
+            rescale_tile(tiles, n, first, count, eta, largest, part, terms[0])
+            save_those(terms[0], out, first, count, n, chosen)
     return all_done

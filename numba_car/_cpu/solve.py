@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import warnings
 from collections.abc import Callable
@@ -128,6 +129,8 @@ def solve(problem: Problem) -> tuple[Array, ...]:
 def rescale(problem: Problem, out: Rows, *, at_once: bool) -> Array:
     """Store the rescaled rows in `out`, block by block or only once no error can occur; return eta in float64."""
     batch = Batch(problem)
+    if at_once and batch.writes_while_solving:
+        return solve_blocks(batch, solve=functools.partial(batch.solve_and_rescale, out=out))
     return write_blocks(batch, out, batch.rescale, at_once=at_once)
 
 

@@ -89,6 +89,20 @@ def _save_one(tile, batch, first, lane, n):
     return lambda tile, batch, first, lane, n: _save_row(tile, batch[0], batch[1], first, lane, n)
 
 
+@rows
+def save_those(tile, batch, first, count, n, chosen):
+    """Store the rows of a tile that are chosen among `count` rows of a batch, from `first` on."""
+    missing = 0
+    for r in range(count):
+        missing += 0 if chosen[r] else 1
+    if missing == 0:
+        save(tile, batch, first, count, n)
+        return
+    for r in range(count):
+        if chosen[r]:
+            save_row(tile, batch, first, r, n)
+
+
 def tile_of(batch, n):
     """Return a tile of zeros for rows of a batch; one number unchanged."""
     if not isinstance(batch, tuple):
