@@ -16,7 +16,7 @@ from numba_car._core.constants import BLOCK_POWERS, LARGEST_SUM, MODERATE_SUM
 from numba_car._core.coordinate import is_clipped, is_inside, weight_and_cap
 from numba_car._core.newton import guess, is_last, most_passes, nearness, next_step, reach_of
 from numba_car._core.norms import ONE, STORED_POWERS, is_float32
-from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING
+from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._cpu.row import element, parts_of
 from numba_car._cpu.sums import add, length_of
 from numba_car._cpu.terms import RECOMPUTED, like_of, recompute
@@ -27,6 +27,9 @@ _FIRST_BLOCK = 1024  # elements of the first pass that are summed in the row's o
 _SAMPLED = 512  # elements from which on a sample saves more than it costs
 _SAMPLES, _SAMPLE = 16, 2048  # most blocks of a sample, and elements of the row for each
 _SHARE, _LEAST = 16, 64  # a sample has one element in 16, but 64 at least: eq. (11)
+_SURELY_LESS = (
+    1 - 2.0**-16
+)  # times the target: more than what the sums of the first pass may be off by
 _NEAR_SAMPLE = 2.0**-3  # relative length of the last step on a sample, whose t is rough
 
 
@@ -168,6 +171,8 @@ def solve_t(terms, norm, p_norm, target, block):
     clipped_sum, free_sum, weight_sum = validate_and_sum(terms, norm, type(like)(t))
     if not 0 < weight_sum <= most:
         return 0.0, NEEDS_MORE_DIGITS
+    if free_sum <= 0 and clipped_sum < target * _SURELY_LESS:
+        return t, SATURATED
     if t == _FAR:
         start, step = guess(target, weight_sum, clipped_sum, p_norm), 1.0
     elif clipped_sum < target and free_sum > 0:
@@ -175,7 +180,8 @@ def solve_t(terms, norm, p_norm, target, block):
         start = (target - clipped_sum) / free_sum * (1 - reach_of(0.0, like) / 2)
         step = abs(start - t) / start
     else:
-        start, step = target / weight_sum, 1.0
+        capacity = clipped_sum + (p_norm[0] + 1.0) * (t * free_sum)
+        start, step = guess(target, weight_sum, capacity, p_norm), 1.0
     t, verdict = iterate(terms, norm, target, start, step, nearness(like), block, block)
     if len(norm) == ONE and not is_float32(like) and verdict == DONE:
         # For p = 1 no root halves the error of the sums: iterate again, in blocks that lose nothing.

@@ -39,7 +39,7 @@ from numba_car._cpu.sums import padded
 from numba_car._cpu.threads import default_threads, run
 from numba_car._cpu.tuning import POWERS, Plan, copied_at_once, in_tiles, plan_of, tasks_of
 from numba_car._jit import interpreted
-from numba_car._layout import Array, Rows
+from numba_car._layout import Array, DType, Rows
 from numba_car._problem import Problem, format_cure
 
 _NO_FLOATS, _NO_INTEGERS = np.zeros(0), np.zeros(0, np.int64)
@@ -139,21 +139,20 @@ class Batch:
 
     @property
     def writes_while_solving(self) -> bool:
-        """Return whether `solve_and_rescale` does the same as `solve` and `rescale`, in less time."""
+        """Return whether `solve_and_rescale` stores what `solve` and `rescale` do: rows are read once, not twice."""
         options = self.problem.options
-        return self.is_in_tiles and options.side == "nearest" and options.infeasible == "saturate"
+        is_quick = len(self.norm) <= TWO and options.method != "sort" and self.problem.n > 0
+        return is_quick and options.side == "nearest" and options.infeasible == "saturate"
 
     def solve_and_rescale(self, start: int, stop: int, out: Rows) -> Block:
         """Return a block with its answer as `solve` does, and store clip(x + eta*delta)."""
         block, target = self._unsolved(start, stop), out.scratch(start, stop)
-        if not _short_rows(self, block, target):
+        if not self._stages[0].run(self, block, target):
             is_written = block.verdict == DONE
             block = self._solve_rest(block)
-            # Rows that need more digits are left alone, as those are to be that are written.
+            # A kernel leaves rows that need more digits alone, and is to leave those that are written.
             verdict = np.where(is_written, NEEDS_MORE_DIGITS, block.verdict)
-            how = verdict, block.eta, self.problem.largest, target
-            short_measures.rescale_short_rows(*block.rows, *how)
-            self.rescale_pairs(block, target)
+            self._fill(block, verdict, target)
         out.store(start, stop, target[0])
         return block
 
@@ -225,8 +224,11 @@ class Batch:
 
     def fill(self, block: Block, target: tuple[Array, int]) -> None:
         """Write clip(x + eta*delta) of a block of rows."""
+        self._fill(block, block.verdict, target)
+
+    def _fill(self, block: Block, verdict: Array, target: tuple[Array, int]) -> None:
         write = short_measures.rescale_short_rows if self.is_in_tiles else self.kernels.rescale_rows
-        write(*block.rows, block.verdict, block.eta, self.problem.largest, target)
+        write(*block.rows, verdict, block.eta, self.problem.largest, target)
         self.rescale_pairs(block, target)
 
     def rescale_pairs(self, block: Block, target: tuple[Array, int]) -> None:
@@ -311,19 +313,28 @@ def _setup(
 _setup_of_small = functools.lru_cache(256)(_setup)
 
 
-def _short_rows(batch: Batch, block: Block, out: tuple[Any, ...] = short_rows.NOT_WRITTEN) -> bool:
+@functools.cache
+def _nowhere(dtype: DType) -> tuple[Array, int]:
+    """Return rows of that dtype for a kernel that is to solve, and to write nothing."""
+    return np.empty(0, dtype), 0
+
+
+def _short_rows(batch: Batch, block: Block, out: tuple[Array, int] | None = None) -> bool:
     """Iterate on short rows in the units of x; all but ordinary rows stay PENDING. Return whether all rows are DONE.
 
-    Rows that are DONE are rescaled if `out` says where to write.
+    Rows that are DONE are rescaled if `out` is where to.
     """
-    how = batch.norm, block.eta, block.verdict, batch.problem.largest, out
-    return bool(short_rows.solve_short_rows(*block.rows, block.eps, *how))
+    answer, out = (block.eta, block.verdict), out or _nowhere(block.rows[0][0].dtype)
+    how = block.eps, batch.norm, *answer, batch.problem.largest, out
+    return bool(short_rows.solve_short_rows(*block.rows, *how))
 
 
-def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:
+def _newton(
+    batch: Batch, block: Block, out: tuple[Array, int] | None = None, *, validated: bool = False
+) -> bool:
     """Iterate on rows in the units of x; rows that need validation or units stay PENDING with eta = 0.
 
-    Return whether all rows are DONE.
+    Return whether all rows are DONE. For p = 1 and 2 such rows are rescaled if `out` is where to.
     """
     answer, kind, n = (block.eta, block.verdict), len(batch.norm), batch.problem.n
     if kind == MAXIMUM:
@@ -331,7 +342,8 @@ def _newton(batch: Batch, block: Block, *, validated: bool = False) -> bool:
         return bool(solve(*block.rows, block.eps, validated, *answer))
     how = block.eps, batch.norm, batch.plan.block
     if kind <= TWO and not validated:
-        return bool(batch.kernels.solve_ordinary_rows(*block.rows, *how, *answer))
+        writes = batch.problem.largest, out or _nowhere(block.rows[0][0].dtype)
+        return bool(batch.kernels.solve_ordinary_rows(*block.rows, *how, *answer, *writes))
     # Long rows take powers of 1 and 2 anew in each pass.
     kept = 0 if kind <= TWO and n >= long_rows.LONG else padded(n)
     scratch = np.empty((2, kept), batch.plan.powers_dtype)
@@ -381,7 +393,7 @@ def _double_double(batch: Batch, block: Block) -> Block:
 class Stage(NamedTuple):
     """What a stage does, which rows it takes, and the verdicts that it may leave these rows with."""
 
-    run: Callable[[Batch, Block], Any]
+    run: Callable[..., Any]
     takes: tuple[int, ...]
     leaves: tuple[int, ...]
 

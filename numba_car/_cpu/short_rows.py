@@ -191,7 +191,7 @@ def _iterate(terms, n, part, state, norm, nearest):
 def solve_short_rows(x, delta, lower, upper, n, eps, norm, eta, verdict, largest, out):
     """Solve a block of short rows, none of which has been tried yet; return whether all rows are DONE.
 
-    Rescale the rows that are DONE, unless `out` is an empty tuple.
+    Rescale the rows that are DONE, unless the array of `out` is empty.
     """
     tiles, terms = tiles_of(x, delta, lower, upper, n), (tile_of(x, n), tile_of(x, n))
     dtype, all_done = terms[0].dtype.type, True
@@ -214,7 +214,7 @@ def solve_short_rows(x, delta, lower, upper, n, eps, norm, eta, verdict, largest
         for r in range(count):
             chosen[r] = verdict[first + r] == DONE
             all_done &= chosen[r]
-        if len(out) == WRITTEN:
+        if out[0].size > 0:
             # The sums of the terms, and the caps, are not read again.
             rescale_tile(tiles, n, first, count, eta, largest, part, terms[0])
             save_those(terms[0], out, first, count, n, chosen)

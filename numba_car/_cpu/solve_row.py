@@ -12,7 +12,8 @@ from numba_car._core.norms import GENERAL, HALVES, is_float32, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING
 from numba_car._cpu.maxima import max_abs
 from numba_car._cpu.newton import largest_sum, solve_t, validate_and_sum
-from numba_car._cpu.row import rows_of
+from numba_car._cpu.rescale import rescale_row
+from numba_car._cpu.row import row_of, rows_of
 from numba_car._cpu.sums import add
 from numba_car._cpu.terms import prepare
 from numba_car._cpu.validate import needs_validation
@@ -118,13 +119,18 @@ def solve_valid(row, norm, eps, block, scratch):
 
 
 @kernel
-def solve_ordinary_rows(x, delta, lower, upper, n, eps, norm, block, eta, verdict):
-    """Solve the PENDING of a block of rows as `solve_ordinary` does; return whether all rows are DONE."""
+def solve_ordinary_rows(x, delta, lower, upper, n, eps, norm, block, eta, verdict, largest, out):
+    """Solve the PENDING of a block of rows as `solve_ordinary` does; return whether all rows are DONE.
+
+    Rescale those that become DONE, unless the array of `out` is empty.
+    """
     all_done = True
     for r in range(eps.size):
         if verdict[r] == PENDING:
             row = rows_of(x, delta, lower, upper, r, n)
             eta[r], verdict[r] = solve_ordinary(row, norm, eps[r], block)
+            if verdict[r] == DONE and out[0].size > 0:
+                rescale_row(row, eta[r], largest, row_of(out, r, n))
         all_done &= verdict[r] == DONE
     return all_done
 
