@@ -17,6 +17,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import numba
+import numba.extending
 from numba.core import caching, config
 from numba.core.dispatcher import Dispatcher
 from numba.misc.appdirs import AppDirs
@@ -118,12 +119,12 @@ def _cached(dispatcher: Any) -> Any:
     return dispatcher
 
 
-FORMULA = {**_STRICT, **_INNER}  # the options of `formula`
+_FORMULA = {**_STRICT, **_INNER}
 
 
 def formula(function: Callable[..., Any]) -> Any:
     """Jit a scalar formula: lazily typed and free of flags, so that CUDA kernels may share it."""
-    return numba.njit(**FORMULA)(function)
+    return numba.njit(**_FORMULA)(function)
 
 
 def loop(function: Callable[..., Any]) -> Any:
@@ -145,7 +146,12 @@ def rows(function: Callable[..., Any]) -> Any:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Jit and cache an entry point that Python calls: a block of rows, no GIL."""
-    return _cached(numba.njit(nogil=True, **_STRICT)(function))
+    return _cached(numba.njit(nogil=True, no_cfunc_wrapper=True, **_STRICT)(function))
+
+
+def overload(function: Callable[..., Any]) -> Any:
+    """Say how a function is compiled, by the types of its arguments; strict, and without wrappers for Python."""
+    return numba.extending.overload(function, jit_options=_FORMULA)
 
 
 def entry(dispatcher: Any) -> Any:

@@ -50,3 +50,4 @@ SMALLEST_UNIT = 2.0**-1000
 SMALL_ROUNDS = 8
 
 LARGEST = 2.0**1023 * (2.0 - 2.0**-52)  # of float64
+LARGEST_FLOAT32 = 2.0**127 * (2.0 - 2.0**-23)

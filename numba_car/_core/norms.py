@@ -23,7 +23,7 @@ from fractions import Fraction
 
 from numba.core import config
 
-from numba_car._core.constants import LARGEST_P, SMALLEST_P
+from numba_car._core.constants import LARGEST, LARGEST_FLOAT32, LARGEST_P, SMALLEST_P
 from numba_car._core.double_double import two_product
 from numba_car._core.powers import MOST_HALVES, half_power, power
 from numba_car._jit import formula
@@ -72,6 +72,12 @@ def any_norm(p):
 def is_float32(like):
     """Return whether the dtype of `like` is float32."""
     return type(like)(1) + type(like)(2.0**-40) == 1
+
+
+@formula
+def largest_number(like):
+    """Return the largest finite number of the dtype of `like`."""
+    return type(like)(LARGEST_FLOAT32 if is_float32(like) else LARGEST)
 
 
 @formula

@@ -12,9 +12,9 @@ import math
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-from numba_car._jit import FORMULA, formula
+from numba_car._jit import formula, overload
 
 MOST_HALVES = 8  # the largest p of `half_power`, times 2
 
@@ -203,7 +203,7 @@ def power(x, p, p_low):
     return x ** type(x)(p + p_low) if 0 < x < math.inf else x
 
 
-@overload(power, jit_options=FORMULA)
+@overload(power)
 def _power_of(x, p, p_low):
     if x == types.float32:
 

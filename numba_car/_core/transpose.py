@@ -6,9 +6,9 @@ A copy that takes one element after the other takes 5 times as long.
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
-from numba_car._jit import kernel, rows
+from numba_car._jit import kernel, overload, rows
 
 SIDE, HALF = 8, 4
 

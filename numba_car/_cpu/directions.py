@@ -11,6 +11,7 @@ from numba_car._core.norms import (
     STORED_POWERS,
     any_norm,
     in_lanes,
+    largest_number,
     norm_of,
     term,
 )
@@ -36,7 +37,7 @@ def subtract(z, x, most, out):
 
 @kernel
 def _subtract_rows(z, x, n, out):
-    most = out.dtype.type(np.finfo(out.dtype).max)
+    most = largest_number(out.dtype.type(0))
     for r in range(out.size // max(n, 1)):
         subtract(row_of(z, r, n), row_of(x, r, n), most, out[r * n : r * n + n])
 

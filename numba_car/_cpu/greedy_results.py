@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from numba_car._core.derivative import clamp
+from numba_car._core.norms import largest_number
 from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.row import at, element, part, parts_of, row_of, rows_of, store_all
 from numba_car._cpu.sums import add
@@ -53,7 +54,7 @@ def write_row(row, pivot, rest, largest, out):
         out[:] = math.nan
         return
     dtype = row[0].dtype.type
-    most, n = dtype(min(largest, np.float64(np.finfo(dtype).max))), row[0].size
+    most, n = dtype(min(largest, np.float64(largest_number(dtype(0))))), row[0].size
     before, after = _thresholds(row[1], pivot)
     if pivot >= 0:
         x, g, lower, upper = element(row, pivot, np.float64)

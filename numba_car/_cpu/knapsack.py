@@ -26,7 +26,7 @@ from numba_car._core.knapsack import (
     stepped,
 )
 from numba_car._core.newton import most_passes, reach_of
-from numba_car._core.norms import is_float32
+from numba_car._core.norms import is_float32, largest_number
 from numba_car._core.verdicts import DONE, PENDING
 from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.newton import sample_of
@@ -69,7 +69,7 @@ def _validate_and_sum(row, lam):
     The last is infinite or NaN if some x is not finite and inside its bounds, or some z is not finite.
     """
     dtype = type(lam[0])
-    nothing, one, most = dtype(0), dtype(1), dtype(np.finfo(dtype).max)
+    nothing, one, most = dtype(0), dtype(1), largest_number(dtype(0))
     total, free, size = nothing, nothing, nothing
     for i in range(row[0].size):
         x, z, lower, upper = element(row, i, dtype)

@@ -8,12 +8,11 @@ import math
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
 from numba_car._core.coordinate import is_inside, room, step
-from numba_car._core.norms import is_float32
+from numba_car._core.norms import is_float32, largest_number
 from numba_car._cpu.row import element, parts_of
-from numba_car._jit import checking_loop, loop, rows
+from numba_car._jit import checking_loop, loop, overload, rows
 
 _SMALLEST_ROOM = 2.0**-100  # and its inverse: rounding to float32 is relative in between
 _SURELY_LESS = 1 - 2.0**-20  # times another ratio: more than what float32 ratios are off by
@@ -72,7 +71,7 @@ def _largest_deltas(row, least_room, sure_room):
     The maximum over all is infinite or NaN if x is not finite and inside its bounds, or delta is not finite.
     """
     dtype = type(least_room)
-    nothing, most, infinite = dtype(0), dtype(np.finfo(dtype).max), dtype(math.inf)
+    nothing, most, infinite = dtype(0), largest_number(dtype(0)), dtype(math.inf)
     largest = sure = any_room = bits_of(nothing)
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, dtype)

@@ -15,7 +15,7 @@ import numpy as np
 from numba_car._core.constants import BLOCK_POWERS, LARGEST_SUM, MODERATE_SUM
 from numba_car._core.coordinate import is_clipped, is_inside, weight_and_cap
 from numba_car._core.newton import guess, is_last, most_passes, nearness, next_step, reach_of
-from numba_car._core.norms import ONE, STORED_POWERS, is_float32
+from numba_car._core.norms import ONE, STORED_POWERS, is_float32, largest_number
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._cpu.row import element, parts_of
 from numba_car._cpu.sums import add, length_of
@@ -40,7 +40,7 @@ def _validate_and_sum(row, norm, t):
     The sum of all weights is infinite or NaN if some x is not finite and inside its bounds, or some weight not finite.
     """
     dtype = type(t)
-    largest, nothing = dtype(np.finfo(dtype).max), dtype(0)
+    largest, nothing = largest_number(dtype(0)), dtype(0)
     clipped_sum, free_sum, weight_sum = nothing, nothing, nothing
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, dtype)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from numba_car._core.coordinate import arrive_in_range
-from numba_car._core.norms import is_float32
+from numba_car._core.norms import is_float32, largest_number
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu.active_set import fits
 from numba_car._cpu.row import element, row_of, rows_of
@@ -26,7 +26,7 @@ def rescale_row(row, eta, largest, out):
     dtype = row[0].dtype.type
     if math.isnan(eta):
         out[:] = math.nan
-    elif is_float32(dtype(0)) and fits(eta) and largest <= np.finfo(dtype).max:
+    elif is_float32(dtype(0)) and fits(eta) and largest <= largest_number(dtype(0)):
         # The digits of eta that float32 does not hold would be missing from all steps alike. They are
         # added, never subtracted: with a step that overflows, that would be inf - inf.
         short = dtype(eta * (1 - 2.0**-24))

@@ -5,9 +5,8 @@ An element is read in the precision asked for, a bound that is one number as if 
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
-from numba_car._jit import formula, rows
+from numba_car._jit import formula, overload, rows
 
 
 def row_of(batch, index, n):

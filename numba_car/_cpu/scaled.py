@@ -2,9 +2,8 @@
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
-from numba_car._jit import rows
+from numba_car._jit import overload, rows
 
 
 def times(values, unit):

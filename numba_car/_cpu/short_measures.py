@@ -7,7 +7,7 @@ import numpy as np
 from numba_car._core.coordinate import arrive_in_range, room, step
 from numba_car._core.double_double import two_sum
 from numba_car._core.newton import in_range
-from numba_car._core.norms import is_float32, root, term
+from numba_car._core.norms import is_float32, largest_number, root, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, SATURATED
 from numba_car._cpu.active_set import fits
 from numba_car._cpu.maxima import bits_of, size_of_bits
@@ -154,7 +154,7 @@ def _arrive_in_float64(tiles, n, lane, eta, largest, out):
 def rescale_tile(tiles, n, first, count, eta, largest, part, moved):
     """Store where the rows of a tile, from `first` on, arrive; `part` has `PARTS` numbers for each."""
     dtype, is_odd = moved.dtype.type, False
-    in_float32 = is_float32(dtype(0)) and largest <= np.finfo(dtype).max
+    in_float32 = is_float32(dtype(0)) and largest <= largest_number(dtype(0))
     for r in range(count):
         scale = eta[first + r]
         high = dtype(scale * (1 - 2.0**-24)) if is_float32(dtype(0)) else dtype(scale)
@@ -162,7 +162,9 @@ def rescale_tile(tiles, n, first, count, eta, largest, part, moved):
         part[place(_REST, r)] = dtype(scale - np.float64(high))
         is_odd |= _needs_float64(scale, in_float32, moved)
     for i in range(n):
-        _arrive_element(tiles, i, count, part, dtype(min(largest, np.finfo(dtype).max)), moved)
+        _arrive_element(
+            tiles, i, count, part, dtype(min(largest, np.float64(largest_number(dtype(0))))), moved
+        )
     for r in range(count if is_odd else 0):
         if _needs_float64(eta[first + r], in_float32, moved):
             _arrive_in_float64(tiles, n, r, eta[first + r], np.float64(largest), moved)

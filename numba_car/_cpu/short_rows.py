@@ -12,7 +12,7 @@ import numpy as np
 from numba_car._core.coordinate import is_clipped, is_inside, weight_and_cap
 from numba_car._core.double_double import two_sum
 from numba_car._core.newton import conclude, guess, in_range, is_safe, nearness
-from numba_car._core.norms import is_float32, term
+from numba_car._core.norms import is_float32, largest_number, term
 from numba_car._core.verdicts import DONE, NEEDS_MORE_DIGITS, PENDING, SATURATED
 from numba_car._cpu.newton import largest_sum
 from numba_car._cpu.row import element
@@ -197,7 +197,7 @@ def solve_short_rows(x, delta, lower, upper, n, eps, norm, eta, verdict, largest
     dtype, all_done = terms[0].dtype.type, True
     part, measured = np.zeros(_PARTS * LANES, terms[0].dtype), np.zeros(STATES * LANES)
     state, chosen = np.zeros(_STATES * LANES), np.zeros(LANES, np.bool_)
-    most = dtype(np.finfo(terms[0].dtype).max)
+    most = largest_number(dtype(0))
     for first in range(0, eps.size, LANES):
         count = min(LANES, eps.size - first)
         load_tiles(x, delta, lower, upper, first, count, n, tiles)

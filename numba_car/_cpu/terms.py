@@ -23,6 +23,7 @@ from numba_car._core.norms import (
     STORED_POWERS,
     divisor,
     is_float32,
+    largest_number,
     relative,
     term,
     unit_of,
@@ -42,7 +43,7 @@ def fill_scaled(row, norm, unit, largest, rooms, deltas):
     for i in range(rooms.size):
         x, delta, lower, upper = element(row, i, dtype)
         distance = relative(room(x, delta, lower, upper), by_unit, norm)
-        rooms[i] = min(distance, dtype(np.finfo(dtype).max))
+        rooms[i] = min(distance, largest_number(dtype(0)))
         deltas[i] = -relative(abs(delta), by_largest, norm)
 
 
@@ -54,7 +55,7 @@ def fill_powers(row, norm, unit, largest, caps, weights):
     for i in range(caps.size):
         x, delta, lower, upper = element(row, i, dtype)
         cap = term(relative(room(x, delta, lower, upper), by_unit, norm), norm)
-        caps[i] = min(cap, dtype(np.finfo(dtype).max))
+        caps[i] = min(cap, largest_number(dtype(0)))
         weights[i] = term(relative(abs(delta), by_largest, norm), norm)
 
 

@@ -5,11 +5,10 @@ Batches are those of `row`: (flat array, stride between rows), or one number.
 
 import numpy as np
 from numba import types
-from numba.extending import overload
 
 from numba_car._core.transpose import HALF, SIDE, swap, swap_half
 from numba_car._cpu.row import store
-from numba_car._jit import formula, rows
+from numba_car._jit import formula, overload, rows
 
 LANES = 32  # rows of a tile
 GROUP = 4  # elements that a loop over the lanes takes at once: sums stay in registers

@@ -4,6 +4,7 @@ import numpy as np
 
 from numba_car._core.constants import LARGEST_DELTA
 from numba_car._core.coordinate import is_inside, is_outside
+from numba_car._core.norms import largest_number
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS, NOT_FINITE, OUTSIDE, PENDING
 from numba_car._cpu.row import element, rows_of
 from numba_car._jit import kernel, rows
@@ -15,7 +16,7 @@ def needs_validation(row):
     found, dtype = False, row[0].dtype.type
     for i in range(row[0].size):
         x, delta, lower, upper = element(row, i, dtype)
-        inside = is_inside(x, lower, upper, dtype(np.finfo(dtype).max))
+        inside = is_inside(x, lower, upper, largest_number(dtype(0)))
         # A count instead of a flag takes twice as long.
         found |= not (inside & (abs(delta) < dtype(LARGEST_DELTA)))
     return found
