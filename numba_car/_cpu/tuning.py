@@ -26,8 +26,8 @@ from numba_car._layout import DType
 _DOUBLE_DOUBLE, POWERS, _PLAIN = 1 << 9, 1 << 16, 1 << 21
 # Bytes that a thread copies at a time, where rows are no rows in memory; of long rows as many as a cache line of a
 # column has, up to more bytes.
-COPIED, _COPIED_ROWS, _MOST_COPIED = 1 << 21, 16, 1 << 24
-_GROUP = 32  # rows of a tile; copies of so many rows begin and end with a cache line of columns
+COPIED, _COPIED_ROWS, _MOST_COPIED = 1 << 20, 16, 1 << 22
+_GROUP = 16  # rows: copies of so many begin and end with a cache line of columns
 # Bytes of the longest row that is solved a tile at a time, across the lanes of vectors and not along them.
 SHORT = 1 << 7
 _MODERATE_P = 4
