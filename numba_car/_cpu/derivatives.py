@@ -186,14 +186,14 @@ def jvp(
     """Return the tangents of eta, by row; store those of clip(x + eta*delta) in out."""
     of_x, of_delta, of_eps = tangents
     batch = Batch(problem)
-    result = np.empty(problem.count)
+    result, nowhere = np.empty(problem.count), (np.empty(0, problem.x.dtype), 0)
 
     def differentiate(block: Block) -> None:
         start, stop = block.start, block.stop
         by_x, by_delta = (
             t.block(start, stop) if isinstance(t, Rows) else t for t in (of_x, of_delta)
         )
-        target: Any = 0.0 if out is None else out.scratch(start, stop)
+        target = nowhere if out is None else out.scratch(start, stop)
         given = (by_x, by_delta, of_eps[start:stop].copy()), batch.norm, block.eps, block.eta
         jvp_rows(*block.rows, *given, target, result[start:stop])
         if out is not None:

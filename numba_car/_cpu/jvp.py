@@ -6,7 +6,7 @@ import numpy as np
 
 from numba_car._core.derivative import decider_tangent, eta_tangent, inverse_unit, moved_tangent
 from numba_car._cpu.active_set import analyse, held
-from numba_car._cpu.row import at, element, row_of, rows_of, store
+from numba_car._cpu.row import at, element, row_of, rows_of
 from numba_car._jit import kernel, loop, rows
 
 
@@ -22,10 +22,9 @@ def _eta_tangent(row, tangent_x, tangent_delta, norm, inverse, eta, rate):
 
 @rows
 def jvp_row(row, tangent_x, tangent_delta, tangent_eps, norm, eps, eta, out):
-    """Return the tangent of eta, and store that of clip(x + eta*delta)."""
+    """Return the tangent of eta, and store that of clip(x + eta*delta) unless `out` is empty."""
     if math.isnan(eta):
-        for i in range(row[0].size):
-            store(out, i, math.nan)
+        out[:] = math.nan
         return math.nan
     eta = held(row, eps, eta)
     _, _, rate, by_eps, decider, saturated = analyse(row, 0.0, norm, eps, eta)
@@ -35,16 +34,16 @@ def jvp_row(row, tangent_x, tangent_delta, tangent_eps, norm, eps, eta, out):
     if decider >= 0:
         of_x, of_delta = np.float64(at(tangent_x, decider)), np.float64(at(tangent_delta, decider))
         tangent += decider_tangent(np.float64(row[1][decider]), of_x, of_delta, eta, saturated)
-    for i in range(row[0].size):
+    for i in range(out.size):
         x, delta, lower, upper = element(row, i, np.float64)
         of_x, of_delta = np.float64(at(tangent_x, i)), np.float64(at(tangent_delta, i))
-        store(out, i, moved_tangent(x, delta, lower, upper, of_x, of_delta, eta, tangent))
+        out[i] = moved_tangent(x, delta, lower, upper, of_x, of_delta, eta, tangent)
     return tangent
 
 
 @kernel
 def jvp_rows(x, delta, lower, upper, n, tangents, norm, eps, eta, out, result):
-    """Store the tangents of a block of rows: of eta, and of clip(x + eta*delta)."""
+    """Store the tangents of a block of rows: of eta, and of clip(x + eta*delta) unless `out` is empty."""
     tangent_x, tangent_delta, tangent_eps = tangents
     for r in range(eps.size):
         row = rows_of(x, delta, lower, upper, r, n)
