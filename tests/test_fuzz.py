@@ -166,7 +166,8 @@ def test_every_argument(library, name, junk):
     array = pytest.importorskip(library).asarray
     function = getattr(car, name)
     usual = {"x": array([[0.5, 0.25]]), "delta": array([[1.0, -1.0]]), "eps": 0.1}
-    usual |= {"grad_eta": 1.0, "grad_out": 1.0, "tangent_x": 1.0}
+    usual |= {"grad_eta": 1.0, "grad_out": 1.0}
+    usual |= {f"tangent_{name}": 1.0 for name in ("x", "delta", "z", "g")}
     usual |= {"z": usual["delta"], "g": usual["delta"], "eta": 0.1}
     names = inspect.signature(function).parameters
     arguments = {name: value for name, value in usual.items() if name in names}

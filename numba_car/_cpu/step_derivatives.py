@@ -102,12 +102,17 @@ _Push = Callable[[Block, tuple[Any, Any, Array], tuple[Array, int]], None]
 
 def _push(batch: Batch, tangents: Tangents, out: Rows, differentiate: _Push) -> None:
     """Store tangents in `out`; `differentiate(block, tangents, target)` stores those of a block."""
-    of_x, of_delta, of_eps = tangents
+    *by_element, of_eps = tangents
+    # Where there are none, one row of zeros for all: kernels compile for rows alone.
+    zeros = np.zeros(batch.problem.n, batch.problem.x.dtype), 0
 
     def work(block: Block) -> None:
         start, stop = block.start, block.stop
         target = out.scratch(start, stop)
-        given = upstream_of(of_x, block), upstream_of(of_delta, block), of_eps[start:stop].copy()
+        of_x, of_delta = (
+            t.block(start, stop) if isinstance(t, Rows) else zeros for t in by_element
+        )
+        given = of_x, of_delta, of_eps[start:stop].copy()
         differentiate(block, given, target)
         out.store(start, stop, target[0])
 
@@ -140,14 +145,12 @@ def project_jvp(problem: Problem, tangents: Tangents, out: Rows) -> None:
     _push(batch, tangents, out, differentiate)
 
 
-def _difference(of_z: Any, of_x: Any, block: Block, n: int) -> tuple[Array, int]:
-    """Return rows less rows, either of which may be 0 for all."""
+def _difference(
+    of_z: tuple[Array, int], of_x: tuple[Array, int], block: Block, n: int
+) -> tuple[Array, int]:
+    """Return rows less rows."""
     size = block.stop - block.start, n
-
-    def table(rows: Any) -> Array:
-        return table_of(rows, *size) if isinstance(rows, tuple) else np.full(size, rows)
-
-    return (table(of_z) - table(of_x)).reshape(-1), n
+    return (table_of(of_z, *size) - table_of(of_x, *size)).reshape(-1), n
 
 
 def _clip_to_ball_jvp(problem: Problem, tangents: Tangents, out: Rows) -> None:
