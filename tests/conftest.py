@@ -1,5 +1,6 @@
 """Hypothesis profiles (HYPOTHESIS_PROFILE=thorough runs many more examples, few fewer) and options of our own."""
 
+import gc
 import os
 import signal
 
@@ -17,6 +18,9 @@ collect_ignore = [
 # A shell that starts the tests in the background has them, and all that they start, ignore it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# numba makes so many objects that Python's collector takes a tenth of the time of compiling.
+gc.set_threshold(100_000, 50, 100)
 
 settings.register_profile(
     "default",
