@@ -185,9 +185,10 @@ import hashlib
 import numpy as np, numba_car as car
 rng = np.random.default_rng(0)
 digest = hashlib.sha256()
+# Not each p with each dtype: all that is called here is compiled here.
 for dtype, n in (("float32", 105), ("float32", 3000), ("float64", 105), ("float64", 3000)):
     x, delta = rng.random((100, n)).astype(dtype), rng.standard_normal((100, n)).astype(dtype)
-    for p in (1, 2, 3.5):
+    for p in (1, 3.5) if dtype == "float32" else (2,):
         for found in (car.rescale(x, delta, 1.0, p=p), *car.solve(x, delta, 1.0, p=p)):
             digest.update(found.tobytes())
 print(digest.hexdigest())

@@ -121,9 +121,17 @@ def with_both(x, delta, eps, eta, g, h, p, bounds):
     return *found[0], *found[1][:2]
 
 
-@dtypes
-@norms
-@pytest.mark.parametrize(("is_array", "h"), [(False, 0.0), (True, 0.7), (False, 0.7)])
+# Each number of upstream with each dtype and each norm, not with all four pairs of them: it compiles for each.
+@pytest.mark.parametrize(
+    ("dtype", "p", "is_array", "h"),
+    [
+        *((dtype, p, False, 0.0) for dtype in (np.float32, np.float64) for p in (1, 2)),
+        (np.float32, 2, True, 0.7),
+        (np.float64, 1, True, 0.7),
+        (np.float32, 1, False, 0.7),
+        (np.float64, 2, False, 0.7),
+    ],
+)
 def test_gradients_are_those_of_a_row_by_itself(dtype, p, is_array, h):
     rng = np.random.default_rng(1)
     for n in LENGTHS:

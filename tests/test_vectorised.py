@@ -55,8 +55,10 @@ def is_loop(value):
     return bool(getattr(value, "targetoptions", {}).get("fastmath"))
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("bounds", ["numbers", "arrays"])
+PAIRS = [(np.float32, "numbers"), (np.float64, "arrays")]  # not all four: each compiles all loops
+
+
+@pytest.mark.parametrize(("dtype", "bounds"), PAIRS)
 def test_inner_loops_vectorise(dtype, bounds):
     x = np.full(64, 0.5, dtype)
     limits = (0.0, 1.0) if bounds == "numbers" else (np.zeros(64, dtype), np.ones(64, dtype))
@@ -103,7 +105,7 @@ def test_inner_loops_vectorise(dtype, bounds):
     assert_vectorised(loops)
 
 
-@pytest.mark.parametrize(("dtype", "bounds"), [(np.float32, "numbers"), (np.float64, "arrays")])
+@pytest.mark.parametrize(("dtype", "bounds"), PAIRS)
 def test_loops_of_steps_vectorise(dtype, bounds):
     x = np.full(64, 0.5, dtype)
     limits = (0.0, 1.0) if bounds == "numbers" else (np.zeros(64, dtype), np.ones(64, dtype))
