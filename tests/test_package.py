@@ -37,7 +37,7 @@ LAYERS = (
     ("interop",),
     ("_dispatch",),
     ("_numpy",),
-    ("_numpy_steps",),
+    ("_numpy_derivatives", "_numpy_steps"),
     ("_results",),
     ("_cpu", "_cuda"),
     ("_problem",),
@@ -178,6 +178,19 @@ def test_kernels_are_cached(tmp_path):
     assert first[0] == second[0] == "0.1"
     assert (first[1], second[1]) == ("0", "1")
     assert str(tmp_path) in first[2]
+
+
+NEEDED = """
+import sys
+import numpy as np, numba_car as car
+car.rescale(np.full((2, 40), 0.5), np.ones((2, 40)), 0.1)
+print([m for m in sys.modules if m.startswith("numba_car") and m.endswith(("vjp", "derivatives", "steps", "grid"))])
+"""
+
+
+def test_a_first_call_imports_no_other_functions():
+    found = run_python(NEEDED).strip()
+    assert found == "['numba_car._derivatives', 'numba_car._step_derivatives', 'numba_car._steps']"
 
 
 BITS = """
