@@ -44,10 +44,10 @@ LAYERS = (
     ("_layout", "_types"),
     ("_options",),
     ("_core",),
-    ("_jit",),
+    ("_extras", "_jit"),
 )
-# The command line may ask these two for what `info` shows.
-OPEN_TO_THE_CLI = {"numba_car._jit", "numba_car._cpu.threads"}
+# The command line may ask the latter two for what `info` shows.
+OPEN_TO_THE_CLI = {"numba_car._extras", "numba_car._jit", "numba_car._cpu.threads"}
 
 
 def run_python(code, *options, **environment):
@@ -102,6 +102,30 @@ def test_importing_imports_no_numba():
     assert run_python(code) == "[]\n"
     code = "import sys, numba_car; print('numba_car.offline' in sys.modules)"
     assert run_python(code) == "False\n"
+
+
+WITHOUT_LIBRARIES = """
+import sys
+from importlib import import_module
+from numba_car._dispatch import _INTEROP
+for library in _INTEROP:
+    sys.modules[library] = None
+for name in sorted({*_INTEROP.values()} - {"cuda"}):
+    try:
+        import_module(f"numba_car.interop.{name}")
+    except ModuleNotFoundError as error:
+        print(error)
+"""
+
+
+def test_a_library_that_is_missing():
+    extras = ["dask", "foolbox", "jax", "pandas", "tensorflow", "torch", "xarray"]
+    found = run_python(WITHOUT_LIBRARIES).splitlines()
+    assert len(found) == len(extras)
+    for line, extra in zip(found, extras, strict=True):
+        package = "eagerpy" if extra == "foolbox" else extra
+        cure = f"install it with: pip install 'numba_car[{extra}]'"
+        assert line == f"numba_car.interop.{package} needs {package}; {cure}"
 
 
 def test_every_public_name_exists():
