@@ -108,19 +108,20 @@ WITHOUT_LIBRARIES = """
 import sys
 from importlib import import_module
 from numba_car._dispatch import _INTEROP
-for library in _INTEROP:
+for library in (*_INTEROP, "numba_cuda"):
     sys.modules[library] = None
-for name in sorted({*_INTEROP.values()} - {"cuda"}):
+for name in ("cuda", *(f"interop.{name}" for name in sorted({*_INTEROP.values()} - {"cuda"}))):
     try:
-        import_module(f"numba_car.interop.{name}")
-    except ModuleNotFoundError as error:
+        import_module(f"numba_car.{name}")
+    except ImportError as error:
         print(error)
 """
 
 
 def test_a_library_that_is_missing():
     extras = ["dask", "foolbox", "jax", "pandas", "tensorflow", "torch", "xarray"]
-    found = run_python(WITHOUT_LIBRARIES).splitlines()
+    of_cuda, *found = run_python(WITHOUT_LIBRARIES).splitlines()
+    assert "numba-cuda: pip install 'numba_car[cuda13]'" in of_cuda
     assert len(found) == len(extras)
     for line, extra in zip(found, extras, strict=True):
         package = "eagerpy" if extra == "foolbox" else extra
@@ -132,6 +133,7 @@ def test_every_public_name_exists():
     assert sorted(car.__all__) == car.__all__
     for name in car.__all__:
         assert getattr(car, name) is not None
+    assert callable(car.offline.rescale)
     with pytest.raises(AttributeError, match="nothing"):
         car.nothing  # noqa: B018
 
