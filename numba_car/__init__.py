@@ -22,6 +22,7 @@ from numba_car._targets import eps_for_snr, relative_eps
 
 if TYPE_CHECKING:
     from numba_car import kernels, ragged
+    from numba_car import offline as offline  # which is not in __all__
 
 __version__ = "0.1.0"
 
@@ -55,8 +56,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("kernels", "ragged"):
-        # They need numba, which nothing else imports before the first call.
+    if name in ("kernels", "offline", "ragged"):
+        # Nothing else imports numba before the first call.
         from importlib import import_module
 
         return import_module(f"numba_car.{name}")

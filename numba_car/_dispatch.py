@@ -128,7 +128,7 @@ def differentiator_of(*arrays: Any, names: Sequence[str]) -> Any:
     if hasattr(library, "eta_vjp"):
         return library
     name = library.__name__.rpartition(".")[2]
-    raise TypeError(
-        f"arrays must be NumPy arrays or convert to them, found {name}'s; where a framework "
-        "differentiates by itself, call eta or rescale and differentiate those"
-    )
+    cure = "where a framework differentiates by itself, call eta or rescale and differentiate those"
+    if name in ("pandas", "xarray"):
+        cure = ".to_numpy() converts them"
+    raise TypeError(f"arrays must be NumPy arrays or convert to them, found {name}'s; {cure}")

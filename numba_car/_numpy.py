@@ -6,49 +6,35 @@ The modules of `interop` have the same functions for other libraries' arrays.
 from __future__ import annotations
 
 import functools
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from numba_car._cpu import derivatives, on_grid
 from numba_car._cpu import solve as solver
-from numba_car._layout import Array, Rows
-from numba_car._numpy_steps import (
-    maximize,
-    maximize_jvp,
-    maximize_vjp,
-    project,
-    project_jvp,
-    project_vjp,
-)
-from numba_car._options import Gradients, Options, Rescaled, Solution
-from numba_car._problem import (
-    Problem,
-    as_numeric,
-    by_element,
-    by_row,
-    check_grid,
-    problem,
-)
-from numba_car._results import gradients_of, restore, store_results, tangents_of
+from numba_car._layout import Array
+from numba_car._options import Options, Rescaled, Solution
+from numba_car._problem import check_grid, problem
+from numba_car._results import restore, rounded, store_results
 
-# Those which stand in a module of their own.
-__all__ = ["maximize", "maximize_jvp", "maximize_vjp", "project", "project_jvp", "project_vjp"]
+_DERIVATIVES = ("eta_jvp", "eta_vjp", "rescale_jvp", "rescale_vjp")
+_STEPS = ("maximize", "maximize_jvp", "maximize_vjp", "project", "project_jvp", "project_vjp")
 
 
-def _rounded(flat: Array, task: Problem) -> Array:
-    """Return float64 values in the dtype of the result."""
-    if flat.dtype is task.dtype:
-        return flat
-    with np.errstate(over="ignore"):
-        return flat.astype(task.dtype, copy=False)
+def __getattr__(name: str) -> Any:
+    """Return a function of a module that is imported only now, since the first call of most processes needs none."""
+    if name in _DERIVATIVES:
+        return getattr(import_module("numba_car._numpy_derivatives"), name)
+    if name in _STEPS:
+        return getattr(import_module("numba_car._numpy_steps"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def eta(x: ArrayLike, delta: ArrayLike, eps: ArrayLike, options: Options) -> Any:
     """Return `numba_car.eta` of NumPy arrays."""
     task = problem(x, delta, eps, options)
-    return restore(_rounded(solver.eta(task), task), task)
+    return restore(rounded(solver.eta(task), task), task)
 
 
 def rescale(
@@ -90,6 +76,8 @@ def rescale_on_grid(
     with_facts: bool,
 ) -> tuple[Any, ...]:
     """Return the results on the grid of `options.step`, eta, and with facts all that `solve` returns."""
+    from numba_car._cpu import on_grid  # with kernels of its own
+
     task = problem(x, delta, eps, options)
     given = np.asarray(x).dtype
     dtype = given.newbyteorder("=") if given.kind in "iu" else task.dtype
@@ -115,40 +103,3 @@ def norm(x: ArrayLike, delta: ArrayLike, eta: ArrayLike, options: Options) -> An
     """Return `numba_car.norm` of NumPy arrays."""
     task = problem(x, delta, eta, options, "norm")
     return restore(solver.norm(task, task.take_eps()), task)
-
-
-def eta_vjp(
-    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, grad_eta: ArrayLike, options: Options
-) -> Gradients:
-    """Return `numba_car.eta_vjp` of NumPy arrays."""
-    task = problem(x, delta, eps, options)
-    h = by_row("grad_eta", as_numeric("grad_eta", grad_eta), task.shape, task.axes)
-    return gradients_of(task, eps, derivatives.vjp(task, 0.0, h))
-
-
-def rescale_vjp(
-    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, grad_out: ArrayLike, options: Options
-) -> Gradients:
-    """Return `numba_car.rescale_vjp` of NumPy arrays."""
-    task = problem(x, delta, eps, options)
-    g = by_element("grad_out", grad_out, task)
-    return gradients_of(task, eps, derivatives.vjp(task, g, np.zeros(task.count)))
-
-
-def eta_jvp(
-    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, tangents: tuple[Any, ...], options: Options
-) -> Any:
-    """Return `numba_car.eta_jvp` of NumPy arrays, given the tangents of x, delta and eps."""
-    task = problem(x, delta, eps, options)
-    return restore(_rounded(derivatives.jvp(task, tangents_of(task, tangents), None), task), task)
-
-
-def rescale_jvp(
-    x: ArrayLike, delta: ArrayLike, eps: ArrayLike, tangents: tuple[Any, ...], options: Options
-) -> Any:
-    """Return `numba_car.rescale_jvp` of NumPy arrays, given the tangents of x, delta and eps."""
-    task = problem(x, delta, eps, options)
-    out = np.empty(task.shape, task.dtype)
-    rows = Rows(out, task.axes, task.x.dtype)
-    derivatives.jvp(task, tangents_of(task, tangents), rows)
-    return out[()]

@@ -216,6 +216,7 @@ def pair(bounds: Bounds) -> tuple[ArrayLike | None, ArrayLike | None]:
         lower, upper = bounds
     except (TypeError, ValueError):
         cure = ": np.transpose(bounds) if each is that of a feature" if _has_pairs(bounds) else ""
+        cure = ": (None, None) for none" if bounds is None else cure
         raise ValueError(f"bounds must be a pair (lower, upper), found {bounds!r}{cure}") from None
     if type(lower) is not float and _is_pair(lower) and _is_pair(upper):  # a float costs no call
         raise ValueError(

@@ -250,7 +250,7 @@ def format_bounds_error(found: tuple[int, ...], shape: tuple[int, ...]) -> str:
 def format_cure(value: float, upper: float, dtype: DType) -> str:
     """Return what to do about an x of that dtype and value outside its bounds, for an error."""
     clip = "np.clip(x, lower, upper) brings x inside"
-    if upper > 1 or abs(value) < 2:
+    if upper > 1:
         return clip
     if dtype.kind in "iu" and dtype.itemsize <= 2:
         low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
@@ -258,8 +258,13 @@ def format_cure(value: float, upper: float, dtype: DType) -> str:
             return f"pass bounds=({low}, {high}), or x / {-low} and bounds=(-1, 1)"
         return f"pass bounds=(0, {high}) or x / {high}"
     if value < 0:
+        return (
+            f"pass the bounds of x, such as bounds=(-1, 1), or bounds=(None, None) for none; {clip}"
+        )
+    if value < 2:
         return clip
-    return f"pass bounds=(0, 255) or x / 255 where x holds bytes, else {clip}"
+    bytes_ = "bounds=(0, 255) or x / 255 where x holds bytes"
+    return f"pass {bytes_}, bounds=(None, None) where x has none, else {clip}"
 
 
 def batch_of(shape: tuple[int, ...], axes: tuple[int, ...], *, keepdims: bool) -> tuple[int, ...]:

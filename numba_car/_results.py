@@ -14,6 +14,14 @@ from numba_car._options import Gradients, pair
 from numba_car._problem import Problem, as_numeric, batch_of, by_element, by_row, result_rows
 
 
+def rounded(flat: Array, task: Problem) -> Array:
+    """Return float64 values in the dtype of the result."""
+    if flat.dtype is task.dtype:
+        return flat
+    with np.errstate(over="ignore"):
+        return flat.astype(task.dtype, copy=False)
+
+
 def restore(flat: Array, task: Problem) -> Any:
     """Return one number a row in the shape of a NumPy reduction, which is a scalar for a single row."""
     if task.is_plain and not task.options.keepdims:

@@ -116,6 +116,11 @@ def test_wrong_arguments_exit_with_2(arguments, message):
     assert message in fails(2, *arguments)
 
 
+def test_the_cure_is_an_option_of_the_command_line():
+    np.save("x.npy", np.load("f.npy") - np.float32(0.5))
+    assert "such as --bounds -1 1, or --bounds none none for none" in fails(1, "x.npy", *NOISE)
+
+
 def test_without_a_gpu(monkeypatch):
     pytest.importorskip("numba_cuda", reason="numba-cuda is not installed")
     monkeypatch.setattr("numba.cuda.is_available", lambda: False)

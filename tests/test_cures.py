@@ -61,6 +61,10 @@ def test_bounds_by_feature(n, kind):
     np.testing.assert_array_equal(found, car.eta(x, delta, 0.1, bounds=(np.zeros(n), upper)))
 
 
+def test_bounds_of_none():
+    assert refusal(ValueError, X, DELTA, 1, bounds=None).endswith("None: (None, None) for none")
+
+
 def test_lower_and_upper_of_two_features():
     x, delta, low, high = X[:, :2, 0, 0], DELTA[:, :2, 0, 0], [0, -1], [1, 2]
     expected = car.eta(x, delta, 0.1, bounds=(np.array(low), np.array(high)))
@@ -113,6 +117,13 @@ def test_two_libraries_in_other_places():
     assert "torch's in out" in found
 
 
+def test_derivatives_of_tables():
+    pd = pytest.importorskip("pandas", reason="pandas is not installed")
+    x = pd.DataFrame(X[:, :, 0, 0])
+    found = refusal(TypeError, x, DELTA[:, :, 0, 0], 0.1, 1.0, function=car.eta_vjp)
+    assert found.endswith("found pandas's; .to_numpy() converts them")
+
+
 def test_objects():
     assert ".to_numpy(float)" in refusal(TypeError, X.astype(object), DELTA, 1)
     assert ".to_numpy" not in refusal(TypeError, X.astype(complex), DELTA, 1)
@@ -124,8 +135,10 @@ def test_objects():
         ("uint8", 200, r"pass bounds=\(0, 255\) or x / 255$"),
         ("uint16", 300, r"pass bounds=\(0, 65535\) or x / 65535$"),
         ("int16", -300, r"pass bounds=\(-32768, 32767\), or x / 32768 and bounds=\(-1, 1\)$"),
-        ("int64", 200, r"bounds=\(0, 255\) or x / 255 where x holds bytes, else np\.clip\(x"),
-        ("float32", 200, r"bounds=\(0, 255\) or x / 255 where x holds bytes, else np\.clip\(x"),
+        ("int16", -1, r"pass bounds=\(-32768, 32767\), or x / 32768 and bounds=\(-1, 1\)$"),
+        ("int64", 200, r"bounds=\(0, 255\) or x / 255 where x holds bytes, .* else np\.clip\(x"),
+        ("float32", 200, r"bounds=\(0, 255\) .* bounds=\(None, None\) where x has none, else np"),
+        ("float32", -0.5, r"such as bounds=\(-1, 1\), or bounds=\(None, None\) for none; np\.clip"),
         ("float32", -2.5, r"; np\.clip\(x, lower, upper\) brings x inside$"),
         ("float32", 1.25, r"; np\.clip\(x, lower, upper\) brings x inside$"),
     ],

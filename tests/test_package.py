@@ -37,17 +37,17 @@ LAYERS = (
     ("interop",),
     ("_dispatch",),
     ("_numpy",),
-    ("_numpy_steps",),
+    ("_numpy_derivatives", "_numpy_steps"),
     ("_results",),
     ("_cpu", "_cuda"),
     ("_problem",),
     ("_layout", "_types"),
     ("_options",),
     ("_core",),
-    ("_jit",),
+    ("_extras", "_jit"),
 )
-# The command line may ask these two for what `info` shows.
-OPEN_TO_THE_CLI = {"numba_car._jit", "numba_car._cpu.threads"}
+# The command line may ask the latter two for what `info` shows.
+OPEN_TO_THE_CLI = {"numba_car._extras", "numba_car._jit", "numba_car._cpu.threads"}
 
 
 def run_python(code, *options, **environment):
@@ -104,10 +104,36 @@ def test_importing_imports_no_numba():
     assert run_python(code) == "False\n"
 
 
+WITHOUT_LIBRARIES = """
+import sys
+from importlib import import_module
+from numba_car._dispatch import _INTEROP
+for library in (*_INTEROP, "numba_cuda"):
+    sys.modules[library] = None
+for name in ("cuda", *(f"interop.{name}" for name in sorted({*_INTEROP.values()} - {"cuda"}))):
+    try:
+        import_module(f"numba_car.{name}")
+    except ImportError as error:
+        print(error)
+"""
+
+
+def test_a_library_that_is_missing():
+    extras = ["dask", "foolbox", "jax", "pandas", "tensorflow", "torch", "xarray"]
+    of_cuda, *found = run_python(WITHOUT_LIBRARIES).splitlines()
+    assert "numba-cuda: pip install 'numba_car[cuda13]'" in of_cuda
+    assert len(found) == len(extras)
+    for line, extra in zip(found, extras, strict=True):
+        package = "eagerpy" if extra == "foolbox" else extra
+        cure = f"install it with: pip install 'numba_car[{extra}]'"
+        assert line == f"numba_car.interop.{package} needs {package}; {cure}"
+
+
 def test_every_public_name_exists():
     assert sorted(car.__all__) == car.__all__
     for name in car.__all__:
         assert getattr(car, name) is not None
+    assert callable(car.offline.rescale)
     with pytest.raises(AttributeError, match="nothing"):
         car.nothing  # noqa: B018
 
@@ -178,6 +204,19 @@ def test_kernels_are_cached(tmp_path):
     assert first[0] == second[0] == "0.1"
     assert (first[1], second[1]) == ("0", "1")
     assert str(tmp_path) in first[2]
+
+
+NEEDED = """
+import sys
+import numpy as np, numba_car as car
+car.rescale(np.full((2, 40), 0.5), np.ones((2, 40)), 0.1)
+print([m for m in sys.modules if m.startswith("numba_car") and m.endswith(("vjp", "derivatives", "steps", "grid"))])
+"""
+
+
+def test_a_first_call_imports_no_other_functions():
+    found = run_python(NEEDED).strip()
+    assert found == "['numba_car._derivatives', 'numba_car._step_derivatives', 'numba_car._steps']"
 
 
 BITS = """

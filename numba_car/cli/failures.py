@@ -62,16 +62,17 @@ def _options() -> dict[str, str]:
 def with_options(message: str, options: dict[str, str]) -> str:
     """Return a message with options of the command line in the place of Python's arguments.
 
-    Arguments stand in messages as `force=True`, `nan="keep"` and `delta=`, and by their name before
-    "must" and "was".
+    Arguments stand in messages as `force=True`, `nan="keep"`, `bounds=(0, 255)` and `delta=`, and by their
+    name before "must" and "was".
     """
     if not options:
         return message
     names = "|".join(map(re.escape, options))
-    uses = rf'(?<![\w.])({names})(?:=True\b|="(\w+)"|=(?!\w)|(?= must\b| was\b))'
+    uses = rf'(?<![\w.])({names})(?:=True\b|="(\w+)"|=\(([^)]*)\)|=(?!\w)|(?= must\b| was\b))'
 
     def option(found: re.Match[str]) -> str:
-        return " ".join(filter(None, (options[found[1]], found[2])))
+        pair = (found[3] or "").replace(",", "").replace("None", "none")
+        return " ".join(filter(None, (options[found[1]], found[2], pair)))
 
     return re.sub(uses, option, message)
 

@@ -20,8 +20,12 @@ import functools
 import math
 from typing import Any
 
-import dask.array as da
 import numpy as np
+
+from numba_car._extras import extras_named
+
+with extras_named(__name__):
+    import dask.array as da
 
 from numba_car._dispatch import library_of
 from numba_car._layout import Array, DType

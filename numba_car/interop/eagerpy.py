@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import eagerpy as ep
 import numpy as np
+
+from numba_car._extras import extras_named
+
+with extras_named(__name__):
+    import eagerpy as ep
 
 from numba_car._dispatch import library_of
 from numba_car._options import Options, Solution, arrays_of

@@ -11,12 +11,16 @@ import functools
 import json
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jax.core import Tracer
-from jax.dtypes import float0
+
+from numba_car._extras import extras_named
+
+with extras_named(__name__):
+    import jax
+    import jax.numpy as jnp
+    from jax import Array
+    from jax.core import Tracer
+    from jax.dtypes import float0
 
 from numba_car import _numpy
 from numba_car._options import Options, Solution, check_no_out

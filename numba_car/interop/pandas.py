@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
+
+from numba_car._extras import extras_named
+
+with extras_named(__name__):
+    import pandas as pd
 
 from numba_car import _numpy
 from numba_car._layout import Array, DType

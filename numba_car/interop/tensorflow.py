@@ -16,8 +16,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.python.eager import forwardprop_util
+
+from numba_car._extras import extras_named
+
+with extras_named(__name__):
+    import tensorflow as tf
+    from tensorflow.python.eager import forwardprop_util
 
 from numba_car import _numpy
 from numba_car._options import Options, Solution, check_no_out, names_of

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
+
+from numba_car._extras import extras_named
+
+with extras_named(__name__):
+    import torch
+    from torch import Tensor
 
 from numba_car import _numpy
 from numba_car._options import Options, Solution

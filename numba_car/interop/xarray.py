@@ -11,7 +11,11 @@ from collections.abc import Hashable, Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
-import xarray as xr
+
+from numba_car._extras import extras_named
+
+with extras_named(__name__):
+    import xarray as xr
 
 from numba_car._dispatch import library_of
 from numba_car._options import (

@@ -7,12 +7,6 @@ options in their place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-# The packages of each extra that a run may need.
-_EXTRAS = {"zarr": "zarr", "fsspec": "zarr", "h5py": "hdf5", "dask": "dask", "distributed": "dask"}
-_EXTRAS |= {"matplotlib": "demo", "skimage": "demo", "click": "cli", "rich": "cli"}
 
 # Where in a block something is, and how much of the block is like it.
 _PLACE = re.compile(
@@ -45,16 +39,3 @@ def in_file(error: Exception, files: dict[str, str], start: int, stop: int) -> O
     inner = f", index ({found[2]}{'' if ',' in found[2] else ','})" if found[2] else ""
     message = message[: found.start()] + message[found.end() :]
     return OfflineError(f"{names}, row {start + int(found[1])}{inner}: {message}")
-
-
-@contextmanager
-def extras_named(needed_by: str) -> Iterator[None]:
-    """Tell what to install where a package of an extra is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in _EXTRAS:
-            raise
-        cure = f"install it with: pip install 'numba_car[{_EXTRAS[package]}]'"
-        raise ModuleNotFoundError(f"{needed_by} needs {package}; {cure}", name=package) from error

@@ -7,8 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from numba_car._extras import extras_named
 from numba_car.offline import sinks, sources
-from numba_car.offline.errors import OfflineError, extras_named
+from numba_car.offline.errors import OfflineError
 from numba_car.offline.places import is_url, place_of
 
 _MODULES = {"npy": "npy", "zarr": "zarrs", "hdf5": "hdf5"}

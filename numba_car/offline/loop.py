@@ -8,10 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeAlias
 
+from numba_car._extras import extras_named
 from numba_car._layout import Array
 from numba_car.offline.arguments import check_workers
 from numba_car.offline.blocks import BlockSolver
-from numba_car.offline.errors import extras_named
 from numba_car.offline.journal import RowRange
 from numba_car.offline.report import summary
 from numba_car.offline.side_files import SideFiles

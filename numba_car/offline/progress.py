@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from numba_car.offline.errors import extras_named
+from numba_car._extras import extras_named
 from numba_car.offline.loop import Progress
 
 

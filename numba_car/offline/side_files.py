@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from numba_car._extras import extras_named
 from numba_car._layout import Array
 from numba_car.offline.blocks import RECORD, BlockSolver
-from numba_car.offline.errors import extras_named
 from numba_car.offline.files import replace_file
 from numba_car.offline.places import File
 

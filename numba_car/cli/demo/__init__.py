@@ -111,7 +111,7 @@ def demo(out: Path, seed: int, rows: int, p: float) -> None:
     Needs matplotlib and scikit-image. Takes crops of the photographs that come with scikit-image
     and random noise, prints the norms that both ways reach, and draws a picture.
     """
-    from numba_car.offline.errors import extras_named
+    from numba_car._extras import extras_named
 
     with one_line_errors(traceback=False), extras_named("the demo"):
         from numba_car.cli.demo.picture import draw  # isort: skip - asks for matplotlib first

@@ -4,7 +4,11 @@ from importlib.resources import as_file, files
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.io import imread
+
+from numba_car._extras import extras_named
+
+with extras_named("a photograph of the demo"):
+    from skimage.io import imread
 
 NAMES = (
     "astronaut.png",
