@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from numba_car._cpu import derivatives, on_grid
 from numba_car._cpu import solve as solver
-from numba_car._layout import Array, Rows
+from numba_car._layout import Array, DType, Rows
 from numba_car._numpy_steps import (
     maximize,
     maximize_jvp,
@@ -80,6 +80,12 @@ def rescale_with_eta(
     return restore(eta, task), result
 
 
+def dtype_on_grid(x: ArrayLike, task: Problem) -> DType:
+    """Return the dtype of results on a grid: that of x if it holds integers."""
+    given = np.asarray(x).dtype
+    return given.newbyteorder("=") if given.kind in "iu" else task.dtype
+
+
 def rescale_on_grid(
     x: ArrayLike,
     delta: ArrayLike,
@@ -91,8 +97,7 @@ def rescale_on_grid(
 ) -> tuple[Any, ...]:
     """Return the results on the grid of `options.step`, eta, and with facts all that `solve` returns."""
     task = problem(x, delta, eps, options)
-    given = np.asarray(x).dtype
-    dtype = given.newbyteorder("=") if given.kind in "iu" else task.dtype
+    dtype = dtype_on_grid(x, task)
     check_grid(task, dtype)
     store = functools.partial(on_grid.rescale_on_grid, with_facts=with_facts)
     found, result = store_results(task, out, store, dtype)

@@ -8,11 +8,11 @@ of x, on its device, in the order of the stream that x is ready on.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,28 @@ import numpy as np
 from numba_car import _numpy
 from numba_car._core.constants import SLACK
 from numba_car._cpu.solve import frames_inside
-from numba_car._cuda import copies, derivatives, device_memory, solver, steps, streams
+from numba_car._cuda import (
+    copies,
+    derivatives,
+    device_memory,
+    solver,
+    step_derivatives,
+    steps,
+    streams,
+)
 from numba_car._cuda.device_memory import is_on_device
 from numba_car._cuda.problem import DeviceProblem, as_rows, problem
 from numba_car._cuda.results import ByElement, by_row
 from numba_car._layout import DType
-from numba_car._options import Gradients, Options, Solution, pair
+from numba_car._options import (
+    Gradients,
+    MaximizeGradients,
+    Options,
+    ProjectGradients,
+    Rescaled,
+    Solution,
+    pair,
+)
 from numba_car._problem import as_numeric, batch_of, kept_shape
 from numba_car.interop import backend_cpu
 from numba_car.interop.backend_cpu import Task
@@ -71,7 +87,7 @@ def _public(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
+        @functools.wraps(function)
         def on_device(x: Any, delta: Any, eps: Any, options: Options, *more: Any) -> Any:
             lower, upper = pair(options.bounds)
             others = list(filter(is_on_device, (delta, eps, lower, upper, *more)))
@@ -109,14 +125,14 @@ def _store(name: str, task: DeviceProblem, out: Any = None) -> tuple[Any, Any]:
     if not is_on_device(out):
         raise TypeError(f"out must be on the device as well, found {type(out).__name__}")
     view = device_memory.view_of(out)
-    if (view.shape, view.dtype) != (task.shape, task.dtype):
+    if (view.shape, view.dtype) != (task.shape, task.result):
         raise ValueError(
-            f"out must have the shape {task.shape} and dtype {task.dtype} of the result, "
+            f"out must have the shape {task.shape} and dtype {task.result} of the result, "
             f"found {view.shape} and {view.dtype}"
         )
     if not view.is_writeable:
         raise ValueError("out must be writeable, found a read-only array")
-    rows = as_rows("out", view, task.shape, task.axes, task.dtype, task.stream)
+    rows = as_rows("out", view, task.shape, task.axes, task.result, task.stream)
     if rows[0].size and device_memory.pointer_of(rows[0]) != view.pointer:
         raise ValueError(
             "out must hold each row without gaps; leave it out, or copy from the result"
@@ -134,6 +150,13 @@ def eta(task: DeviceProblem) -> Any:
 def rescale(task: DeviceProblem, out: Any = None) -> Any:
     """Return `numba_car.rescale` in device memory."""
     return _store("rescale", task, out)[1]
+
+
+@_public("rescale")
+def rescale_and_solve(task: DeviceProblem, out: Any = None) -> Rescaled[Any]:
+    """Return `numba_car.rescale` with full output in device memory."""
+    facts, moved = _store("rescale_and_solve", task, out)
+    return Rescaled(moved, *(_by_row(task, values) for values in facts))
 
 
 @_public("project")
@@ -223,29 +246,41 @@ def _numbers_by_row(name: str, value: Any, task: DeviceProblem) -> tuple[Any, ..
     return as_rows(name, view, shape, task.axes, _DOUBLE, task.stream)
 
 
+_Pull = Callable[[tuple[Any, ...]], tuple[Any, ...]]
+
+
+def _pull_of(task: DeviceProblem, solved: solver.Solved, grad_out: Any, grad_eta: Any) -> _Pull:
+    """Return what stores gradients by element, given those of clip(x + eta*delta) and of eta, and returns sums by row."""
+    given = _elements("grad_out", grad_out, task), _numbers_by_row("grad_eta", grad_eta, task)
+    return lambda targets: derivatives.vjp(task, solved, given, targets)
+
+
 def _vjp(
     task: DeviceProblem,
-    solved: solver.Solved,
-    upstream: tuple[Any, Any],
+    pull: _Pull,
     arrays: Arrays,
     wanted: Sequence[bool],
     eps_dtype: DType,
+    *,
+    is_read: bool = False,
 ) -> Arrays:
-    """Return the gradients of the arrays that are wanted, None for the others; upstream of out and of eta."""
-    grad_out, grad_eta = upstream
-    given = _elements("grad_out", grad_out, task), _numbers_by_row("grad_eta", grad_eta, task)
+    """Return the gradients of the arrays that are wanted, None for the others.
+
+    `pull` stores those by element in the targets that it gets, and returns by row those of eps and the sums of the
+    bounds'; `is_read` says that it reads what it has stored.
+    """
     shapes = Arrays(*map(_shape_of, arrays))
     # The kernel itself adds up the gradients of eps, and of a bound that is one number.
     is_sum = Arrays(False, False, True, *(math.prod(shape) == 1 for shape in shapes[3:]))
     results = Arrays(
         *(
-            ByElement(task, shape) if want and not summed else None
+            ByElement(task, shape, is_read=is_read) if want and not summed else None
             for shape, want, summed in zip(shapes, wanted, is_sum, strict=True)
         )
     )
     by_element = results.x, results.delta, results.lower, results.upper
     targets = tuple(_NUMBER if result is None else result.rows for result in by_element)
-    sums = Arrays(None, None, *derivatives.vjp(task, solved, given, targets))
+    sums = Arrays(None, None, *pull(targets))
     dtypes = Arrays(eps=eps_dtype, **dict.fromkeys(("x", "delta", "lower", "upper"), task.dtype))
     return Arrays(
         *(
@@ -266,7 +301,8 @@ def differentiate(
         rows = _problem(arrays, task)
         known = copies.packed(device_memory.view_of(eta), _DOUBLE, rows.stream)
         upstream = 0.0 if grad_out is None else grad_out, grad_eta
-        return _vjp(rows, solver.Solved(known, None), upstream, arrays, wanted, _DOUBLE)
+        pull = _pull_of(rows, solver.Solved(known, None), *upstream)
+        return _vjp(rows, pull, arrays, wanted, _DOUBLE)
 
 
 def eta_vjp(x: Any, delta: Any, eps: Any, grad_eta: Any, options: Options) -> Gradients:
@@ -283,9 +319,14 @@ def rescale_vjp(x: Any, delta: Any, eps: Any, grad_out: Any, options: Options) -
 
 @_public("eta")
 def _gradients(task: DeviceProblem, *upstream: Any) -> Gradients:
+    return Gradients(*_of_inputs(task, _pull_of(task, solver.solve(task), *upstream)))
+
+
+def _of_inputs(task: DeviceProblem, pull: _Pull, *, is_read: bool = False) -> Arrays:
+    """Return the gradients of the arguments of a public function, None for a bound that is None."""
     arrays = Arrays(*task.inputs)
     wanted = [array is not None for array in arrays]
-    return Gradients(*_vjp(task, solver.solve(task), upstream, arrays, wanted, task.dtype))
+    return _vjp(task, pull, arrays, wanted, task.dtype, is_read=is_read)
 
 
 def eta_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], options: Options) -> Any:
@@ -300,28 +341,67 @@ def rescale_jvp(x: Any, delta: Any, eps: Any, tangents: tuple[Any, ...], options
 
 @_public("eta")
 def _jvp(task: DeviceProblem, *tangents: Any) -> tuple[Any, Any]:
-    of_x, of_delta, of_eps = (0.0 if tangent is None else tangent for tangent in tangents)
-    given = (
-        _elements("tangent_x", of_x, task),
-        _elements("tangent_delta", of_delta, task),
-        _numbers_by_row("tangent_eps", of_eps, task),
-    )
+    given = _tangents("delta", tangents, task)
     moved = ByElement(task, task.shape)
     of_eta = derivatives.jvp(task, solver.solve(task), given, moved.rows)
     return _by_row(task, of_eta), moved.finish()
 
 
-def _without_derivatives(name: str) -> Callable[..., Any]:
-    """Return a function that raises NotImplementedError for a derivative of the function of that name."""
-
-    def refuse(x: Any, *_: Any) -> Any:
-        raise NotImplementedError(
-            f"{name} takes no arrays in device memory yet: pass NumPy arrays, or differentiate "
-            f"numba_car.{name.partition('_')[0]} of PyTorch's CUDA tensors"
-        )
-
-    return refuse
+def _tangents(name: str, tangents: Sequence[Any], task: DeviceProblem) -> tuple[Any, ...]:
+    """Return the tangents of x, of the argument of that name, and of eps, as batches; None is 0."""
+    of_x, of_other, of_eps = (0.0 if tangent is None else tangent for tangent in tangents)
+    return (
+        _elements("tangent_x", of_x, task),
+        _elements(f"tangent_{name}", of_other, task),
+        _numbers_by_row("tangent_eps", of_eps, task),
+    )
 
 
-project_vjp, project_jvp = map(_without_derivatives, ("project_vjp", "project_jvp"))
-maximize_vjp, maximize_jvp = map(_without_derivatives, ("maximize_vjp", "maximize_jvp"))
+@_public("project")
+def _project_gradients(task: DeviceProblem, grad_out: Any) -> ProjectGradients:
+    g = _elements("grad_out", grad_out, task)
+    pull = functools.partial(step_derivatives.project_vjp, task, g)
+    return ProjectGradients(*_of_inputs(task, pull, is_read=True))
+
+
+@_public("maximize")
+def _maximize_gradients(task: DeviceProblem, grad_out: Any) -> MaximizeGradients:
+    u = _elements("grad_out", grad_out, task)
+    pull = functools.partial(step_derivatives.maximize_vjp, task, u)
+    return MaximizeGradients(*_of_inputs(task, pull, is_read=True))
+
+
+def project_vjp(x: Any, z: Any, eps: Any, grad_out: Any, options: Options) -> ProjectGradients:
+    """Return `numba_car.project_vjp` in device memory."""
+    gradients: ProjectGradients = _project_gradients(x, z, eps, options, grad_out)
+    return gradients
+
+
+def maximize_vjp(x: Any, g: Any, eps: Any, grad_out: Any, options: Options) -> MaximizeGradients:
+    """Return `numba_car.maximize_vjp` in device memory."""
+    gradients: MaximizeGradients = _maximize_gradients(x, g, eps, options, grad_out)
+    return gradients
+
+
+@_public("project")
+def _project_tangents(task: DeviceProblem, *tangents: Any) -> Any:
+    moved = ByElement(task, task.shape, is_read=True)
+    step_derivatives.project_jvp(task, _tangents("z", tangents, task), moved.rows)
+    return moved.finish()
+
+
+@_public("maximize")
+def _maximize_tangents(task: DeviceProblem, *tangents: Any) -> Any:
+    moved = ByElement(task, task.shape)
+    step_derivatives.maximize_jvp(task, _tangents("g", tangents, task), moved.rows)
+    return moved.finish()
+
+
+def project_jvp(x: Any, z: Any, eps: Any, tangents: tuple[Any, ...], options: Options) -> Any:
+    """Return `numba_car.project_jvp` in device memory."""
+    return _project_tangents(x, z, eps, options, *tangents)
+
+
+def maximize_jvp(x: Any, g: Any, eps: Any, tangents: tuple[Any, ...], options: Options) -> Any:
+    """Return `numba_car.maximize_jvp` in device memory."""
+    return _maximize_tangents(x, g, eps, options, *tangents)
