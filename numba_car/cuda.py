@@ -33,7 +33,7 @@ from numba_car._options import (
 )
 from numba_car._problem import Problem, check_grid, problem, result_rows
 from numba_car._results import restore
-from numba_car.interop.backend_cuda import warn
+from numba_car.interop.device_call import warn
 
 __all__ = ["eta", "max_norm", "maximize", "norm", "project", "rescale", "solve"]
 
