@@ -9,7 +9,7 @@ import pytest
 import numba_car as car
 from tests.cuda_cases import as_brain, cuda, from_brain, to_host
 from tests.support.differences import derivative
-from tests.support.steps import batch, calls, second
+from tests.support.steps import CALLS, batch, calls, second
 from tests.test_step_gradients import LEVELS, problem
 
 
@@ -88,8 +88,14 @@ def test_kinks_of_steps_have_the_cpus_derivatives(name, p):
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
-@calls
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize(
+    ("name", "p", "dtype"),
+    [
+        *((*call, dtype) for call in CALLS for dtype in ("float16", "float32")),
+        ("project", 2, "bfloat16"),
+        ("maximize", 1, "bfloat16"),
+    ],
+)
 def test_dtypes_of_step_derivatives(name, p, dtype):
     x, direction = batch((3, 9), seed=2)
     other, eps = second(name, x, direction), np.array([0.3, 0.7, 30.0])

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.ptx, pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 TESTS = Path(__file__).parent
 # How many tests pass at least: none may go missing unseen. The first has those of the files of cases that it imports.
-CASES = {"test_cuda_gpu.py": 319, "test_cuda_gpu_spread.py": 11, "cuda_torch_cases.py": 82}
+CASES = {"test_cuda_gpu.py": 314, "test_cuda_gpu_spread.py": 11, "cuda_torch_cases.py": 82}
 # Each kernel, with some of its dtypes and norms, in parts of about the same time.
 SHARE = {
     "whole rows": [

@@ -68,6 +68,7 @@ def public(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         @functools.wraps(function)
         def on_device(x: Any, delta: Any, eps: Any, options: Options, *more: Any) -> Any:
             lower, upper = pair(options.bounds)
+            streams.refuse_capture(x)
             others = list(filter(is_on_device, (delta, eps, lower, upper, *more)))
 
             def solve_on_host() -> None:

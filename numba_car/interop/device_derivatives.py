@@ -176,7 +176,7 @@ def maximize_vjp(x: Any, g: Any, eps: Any, grad_out: Any, options: Options) -> M
 
 @public("project")
 def _project_tangents(task: DeviceProblem, *tangents: Any) -> Any:
-    moved = ByElement(task, task.shape, is_read=True)
+    moved = ByElement(task, task.shape)
     step_derivatives.project_jvp(task, _tangents("z", tangents, task), moved.rows)
     return moved.finish()
 
