@@ -46,7 +46,7 @@ def tests(*, is_tiny):
     """Tests, the large ones by themselves: they take most of the device's memory."""
     # A warning of the driver's that nobody has seen yet is shown, but hides no result.
     program = [sys.executable, "-m", "pytest", "-q", "-W", "default", "-m", "gpu"]
-    program += ["tests/test_cuda_gpu.py"]
+    program += ["tests/test_cuda_gpu.py", "tests/test_cuda_gpu_spread.py"]
     if is_tiny:
         return {"tests": [*program, "-k", "test_nothing_to_do"]}
     has_workers = importlib.util.find_spec("xdist") is not None

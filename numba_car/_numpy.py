@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from numba_car._cpu import solve as solver
-from numba_car._layout import Array
+from numba_car._layout import Array, DType
 from numba_car._options import Options, Rescaled, Solution
-from numba_car._problem import check_grid, problem
+from numba_car._problem import Problem, check_grid, problem
 from numba_car._results import restore, rounded, store_results
 
 _DERIVATIVES = ("eta_jvp", "eta_vjp", "rescale_jvp", "rescale_vjp")
@@ -66,6 +66,12 @@ def rescale_with_eta(
     return restore(eta, task), result
 
 
+def dtype_on_grid(x: ArrayLike, task: Problem) -> DType:
+    """Return the dtype of results on a grid: that of x if it holds integers."""
+    given = np.asarray(x).dtype
+    return given.newbyteorder("=") if given.kind in "iu" else task.dtype
+
+
 def rescale_on_grid(
     x: ArrayLike,
     delta: ArrayLike,
@@ -79,8 +85,7 @@ def rescale_on_grid(
     from numba_car._cpu import on_grid  # with kernels of its own
 
     task = problem(x, delta, eps, options)
-    given = np.asarray(x).dtype
-    dtype = given.newbyteorder("=") if given.kind in "iu" else task.dtype
+    dtype = dtype_on_grid(x, task)
     check_grid(task, dtype)
     store = functools.partial(on_grid.rescale_on_grid, with_facts=with_facts)
     found, result = store_results(task, out, store, dtype)

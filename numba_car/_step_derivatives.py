@@ -230,7 +230,7 @@ def maximize_vjp(
     -----
     At a kink the value is one of the one-sided derivatives, always finite:
 
-    * where g is 0, its gradient is 0, and so it is for p = 1 and p = inf;
+    * where g is 0, its gradient is 0, but for p = 2; for p = 1 and p = inf it is 0 everywhere;
     * a coordinate that has just reached its bound counts as clipped.
 
     Examples

@@ -17,6 +17,7 @@ import numpy as np
 
 from numba_car import _api, _norms, _numpy, _steps
 from numba_car._cpu import solve as cpu
+from numba_car._cpu.on_grid import rescale_on_grid
 from numba_car._cuda import staging
 from numba_car._cuda.solver import BadRowError
 from numba_car._dispatch import library_of
@@ -30,9 +31,9 @@ from numba_car._options import (
     check_order_of_projection,
     pair,
 )
-from numba_car._problem import Problem, problem, result_rows
+from numba_car._problem import Problem, check_grid, problem, result_rows
 from numba_car._results import restore
-from numba_car.interop.backend_cuda import warn
+from numba_car.interop.device_call import warn
 
 __all__ = ["eta", "max_norm", "maximize", "norm", "project", "rescale", "solve"]
 
@@ -98,18 +99,22 @@ def _check_kind(*arrays: Any) -> None:
 
 
 def _run(name: str, task: Problem, out: Rows | None = None) -> tuple[Any, ...]:
-    """Return the values by row of the public function of that name, or fill `out`."""
-    if out is not None and not (task.count and task.n):
-        return ()
+    """Return the values by row of the function of that name, which may fill `out`, see `staging.run`."""
     if not (task.count and task.n):
-        found = _on_host(name, task)
+        if out is not None and name != "rescale_and_solve":
+            return ()
+        found = _on_host("solve" if name == "rescale_and_solve" else name, task)
         return found if isinstance(found, tuple) else (found,)
     try:
         values, unreachable = staging.run(name, task, out)
     except BadRowError:  # the CPU's solver raises the error, with its message
         if name == "norm":
             task.eps = np.zeros(task.count)  # scales, which are valid
-        cpu.eta(task)
+        if task.options.step is None or out is None:
+            cpu.eta(task)
+        else:
+            rows = result_rows(task, None, out.dtype)[1]
+            rescale_on_grid(task, rows, at_once=True, with_facts=False)
         raise ValueError("x, eps or bounds broke a rule in some row") from None
     warn(unreachable, task.batch_shape)
     return values
@@ -126,10 +131,15 @@ def _by_row(name: str, x: Any, delta: Any, eps: Any, options: Options) -> list[A
     """Return the results of a function of one number a row, in the shape and dtype of its result."""
     _check_kind(x, delta, eps, *pair(options.bounds))
     task = problem(x, delta, eps, options, name)
+    return _restored(_run(name, task), task)
+
+
+def _restored(found: tuple[Array, ...], task: Problem) -> list[Any]:
+    """Return values by row in the shape and dtype of results; booleans stay what they are."""
+    dtypes = {np.dtype(np.float64): task.dtype}
     with np.errstate(over="ignore"):
-        dtypes = {np.dtype(np.float64): task.dtype}  # booleans stay what they are
-        found = (v.astype(dtypes.get(v.dtype, v.dtype), copy=False) for v in _run(name, task))
-        return [restore(values, task) for values in found]
+        rounded = (v.astype(dtypes.get(v.dtype, v.dtype), copy=False) for v in found)
+        return [restore(values, task) for values in rounded]
 
 
 @_as(_api.eta, "eta(row, up, 0.1)", "array([0.05])")
@@ -143,41 +153,41 @@ def rescale(
     x: Any, delta: Any, eps: Any, *, out: Array | None, full_output: bool, **options: Any
 ) -> Any:
     """See `numba_car.rescale`."""
-    if options["step"] is not None:
-        raise NotImplementedError(
-            f"step must be None on a GPU, found {options['step']}: numba_car.rescale takes it"
-        )
-    given = Options(**options)
-    found = solve(x, delta, eps, **given.quiet().for_solve()) if full_output else ()
-    moved = _store("rescale", x, delta, eps, out, given)
+    name = "rescale_and_solve" if full_output else "rescale"
+    moved, found = _store(name, x, delta, eps, out, Options(**options))
     return Rescaled(moved, *found) if full_output else moved
 
 
-def _store(name: str, x: Any, delta: Any, eps: Any, out: Array | None, options: Options) -> Any:
-    """Return the batch that the function of that name stores."""
+def _store(
+    name: str, x: Any, delta: Any, eps: Any, out: Array | None, options: Options
+) -> tuple[Any, list[Any]]:
+    """Return the batch that the function of that name stores, and its values by row."""
     _check_kind(x, delta, eps, *pair(options.bounds), out)
-    task = problem(x, delta, eps, options, name)
-    result_rows(task, out)  # which raises where out does not fit
-    result, rows, _ = result_rows(task, None)
-    _run(name, task, rows)
+    task, dtype = problem(x, delta, eps, options, name), None
+    if options.step is not None:
+        dtype = _numpy.dtype_on_grid(x, task)
+        check_grid(task, dtype)
+    result_rows(task, out, dtype)  # which raises where out does not fit
+    result, rows, _ = result_rows(task, None, dtype)
+    found = _restored(_run(name, task, rows), task)
     if out is None:
-        return result[()]
+        return result[()], found
     out[...] = result
-    return out
+    return out, found
 
 
 @_as(_steps.project, "project(row, row + 1, 0.1, p=1)", "array([[0.525, 0.525, 0.525, 0.525]])")
 def project(x: Any, z: Any, eps: Any, *, out: Array | None, **options: Any) -> Any:
     """See `numba_car.project`."""
     check_order_of_projection(options["p"])
-    return _store("project", x, z, eps, out, Options(**options))
+    return _store("project", x, z, eps, out, Options(**options))[0]
 
 
 @_as(_steps.maximize, "maximize(row, up, 0.1, p=1)", "array([[0.6, 0.5, 0.5, 0.5]])")
 def maximize(x: Any, g: Any, eps: Any, *, out: Array | None, **options: Any) -> Any:
     """See `numba_car.maximize`."""
     check_order_of_ascent(options["p"])
-    return _store("maximize", x, g, eps, out, Options(**options))
+    return _store("maximize", x, g, eps, out, Options(**options))[0]
 
 
 @_as(_api.solve, "solve(row, up, 2.0).saturated", "array([ True])")

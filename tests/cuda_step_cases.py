@@ -153,8 +153,6 @@ def test_a_warning_counts_the_rows_out_of_reach():
             function(*given, infeasible="warn")
         assert len(found) == 1
         assert found[0].filename == __file__
-    with pytest.raises(NotImplementedError, match="project_vjp"):
-        car.project_vjp(*arrays, arrays[1])
 
 
 @pytest.mark.parametrize("p", [1, 2, np.inf])

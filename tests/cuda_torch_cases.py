@@ -40,7 +40,8 @@ def on_the_device(monkeypatch):
     def refuse(*_):
         raise AssertionError("no trip to the host is wanted")
 
-    monkeypatch.setattr(torch_operators, "is_on_host", lambda tensor: False)
+    for module in (torch_operators, entry):
+        monkeypatch.setattr(module, "is_on_host", lambda tensor: False)
     monkeypatch.setattr(entry, "_as_numpy", lambda *values: None)
     monkeypatch.setattr(entry, "serves", lambda *tensors: False)
     monkeypatch.setattr(backend_cpu, "differentiate", refuse)
@@ -114,6 +115,23 @@ def test_short_floats_inside(dtype, p):
     moved = car.rescale(x, delta, 0.7, p=p, side="inside")
     assert moved.dtype == dtype
     assert ((moved.double() - x.double()).norm(p, dim=1) <= 0.7).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_results_on_a_grid(dtype):
+    rng = np.random.default_rng(5)
+    pixels, delta = rng.integers(0, 256, (2, 9)).astype(np.uint8), rng.standard_normal((2, 9))
+    x, delta = torch.tensor(pixels).to(dtype), torch.tensor(delta).float()
+    options = {"bounds": (0, 255), "step": 1}
+    found = car.rescale(x, delta, torch.tensor([30.7, 90.2]), **options)
+    assert found.dtype == dtype
+    expected = car.rescale(pixels, delta.numpy(), np.array([30.7, 90.2], np.float32), **options)
+    np.testing.assert_array_equal(found.numpy(), expected)
+    out = torch.empty_like(x)
+    assert car.rescale(x, delta, torch.tensor([30.7, 90.2]), out=out, **options) is out
+    assert torch.equal(out, found)
+    with pytest.raises(TypeError, match="step must be None where a gradient is required"):
+        car.rescale(x, delta.requires_grad_(), 30.0, **options)
 
 
 def test_sweeps():

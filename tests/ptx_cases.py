@@ -376,6 +376,16 @@ def test_integers_are_those_of_a_gpu():
     assert list(found) == [-3, 0, 2**32 - 5, 63, (2**64 - 5) // 7]
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16])
+def test_floats_become_short_integers(dtype):
+    @cuda.jit
+    def kernel(values, out):
+        out[cuda.threadIdx.x] = values[cuda.threadIdx.x]
+
+    found = run(kernel, np.array([0.0, 3.7, 255.0, 254.99]), np.zeros(4, dtype), threads=4)
+    assert list(found) == [0, 3, 255, 254]
+
+
 def test_bytes_are_permuted():
     found = run_text(
         """.reg .b32 %r<2>;

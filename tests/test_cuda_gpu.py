@@ -11,7 +11,10 @@ import pytest
 
 import numba_car as car
 from tests.cuda_cases import *
+from tests.cuda_digits_cases import *
+from tests.cuda_grid_cases import *
 from tests.cuda_step_cases import *
+from tests.cuda_step_derivative_cases import *
 
 try:
     from numba import cuda

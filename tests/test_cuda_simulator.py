@@ -22,7 +22,9 @@ TESTS = Path(__file__).parent
 CASES = {
     "cuda_cases.py": 137,
     "cuda_step_cases.py": 46,
-    "cuda_torch_cases.py": 81,
+    "cuda_step_derivative_cases.py": 58,
+    "cuda_grid_cases.py": 26,
+    "cuda_torch_cases.py": 82,
     "cuda_digits_cases.py": 9,
     "cuda_spread_cases.py": 11,
     "cuda_stream_cases.py": 7,

@@ -68,6 +68,7 @@ def test_jvp_is_the_adjoint_of_vjp(name, p):
     rng = np.random.default_rng(0)
     x, direction = batch((6, 30), seed=7)
     x, direction = (v + 1e-3 * rng.random(v.shape) for v in (0.9 * x, direction))
+    direction[:, ::7] = 0
     eps = np.array([0.0, 0.01, 0.3, 1.0, 3.0, 1e9])
     given = x, second(name, x, direction), eps
     g, *tangents = rng.standard_normal((3, *x.shape))

@@ -95,6 +95,34 @@ def pull_back_clipped(z, lower, upper, upstream):
 
 
 @formula
+def distance_to_free(x, z, over, distance):
+    """Return how far lam is from where a coordinate is free that is not; inf if it never is."""
+    away = over - distance if is_at_bound(over, distance) else -over
+    return away if (z != x) & (distance > 0) else type(over)(math.inf)
+
+
+@formula
+def tangent_of_moved(up, free, at_bound, of_x, of_z):
+    """Return the tangent of v at a constant lam, given those of x and z, and whether the coordinate is free or at its bound."""
+    nothing = type(of_x)(0)
+    change = (of_z if free else nothing) - (of_x if free | at_bound else nothing)
+    return change if up else -change
+
+
+@formula
+def push_forward(up, free, at_bound, of_x, of_z, rate):
+    """Return the tangent of y, given those of x, z and lam (`rate`)."""
+    kept = type(of_x)(0) if at_bound else of_x
+    return of_z - (rate if up else -rate) if free else kept
+
+
+@formula
+def push_forward_clipped(z, lower, upper, of_z):
+    """Return the tangent of y where lam is 0 and y is z clipped to the bounds."""
+    return of_z if lower <= z <= upper else type(of_z)(0)
+
+
+@formula
 def has_digits(lam, n, eps):
     """Return whether float64 has the digits of |d| - lam for a row of float32: eq. (43).
 

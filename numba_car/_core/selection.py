@@ -1,4 +1,7 @@
-"""The units of best ascent for p = 1, in which sums of rooms are compared with eps."""
+"""Best ascent for p = 1: the units in which sums of rooms are compared with eps, and derivatives, eq. (47).
+
+An element that takes all its room moves `up` or `down`; any other, but for the pivot, does not move.
+"""
 
 from numba_car._core.coordinate import room
 from numba_car._jit import formula
@@ -17,3 +20,17 @@ def units_of_rooms(eps):
 def room_in_units(x, g, lower, upper, units):
     """Return the room of an element towards sign(g), in units, at most the largest that counts."""
     return min(room(x, g, lower, upper) * units[1], units[0])
+
+
+@formula
+def pull_back(up, down, upstream, push):
+    """Return the gradients of x, lower and upper, given that of y and `push`, that of eps."""
+    nothing = type(upstream)(0)
+    to_x = push if up else (-push if down else upstream)
+    return to_x, (upstream + push if down else nothing), (upstream - push if up else nothing)
+
+
+@formula
+def tangent_of_room(up, down, of_x):
+    """Return the tangent of the room that an element takes, given that of x."""
+    return -of_x if up else (of_x if down else type(of_x)(0))

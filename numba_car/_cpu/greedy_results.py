@@ -11,6 +11,7 @@ import numpy as np
 
 from numba_car._core.derivative import clamp
 from numba_car._core.norms import largest_number
+from numba_car._core.selection import pull_back, tangent_of_room
 from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.row import at, element, part, parts_of, row_of, rows_of, store_all
 from numba_car._cpu.sums import add
@@ -84,9 +85,7 @@ def _pull_back(row, u, least, push, largest, outputs):
         _, g, _, _ = element(row, i, np.float64)
         upstream = np.float64(at(u, i))
         up, down = (abs(g) >= least) & (g > 0), (abs(g) >= least) & (g < 0)
-        to_x = push if up else (-push if down else upstream)
-        to_lower = upstream + push if down else 0.0
-        to_upper = upstream - push if up else 0.0
+        to_x, to_lower, to_upper = pull_back(up, down, upstream, push)
         of_bounds = clamp(to_lower, largest), clamp(to_upper, largest)
         store_all(outputs, i, clamp(to_x, largest), 0.0, *of_bounds)
         sum_lower += to_lower
@@ -146,7 +145,7 @@ def _push_forward(g, tangent_x, least, out):
         size, of_x = np.float64(abs(g[i])), np.float64(at(tangent_x, i))
         taken = size >= least
         out[i] = 0.0 if taken else of_x
-        total += (-of_x if g[i] > 0 else of_x) if taken else 0.0
+        total += tangent_of_room(taken & (g[i] > 0), taken & (g[i] < 0), of_x)
     return total
 
 

@@ -14,15 +14,14 @@ import math
 
 import numpy as np
 
-from numba_car._core.double_double import on_grid, two_product
-from numba_car._core.norms import MAXIMUM, TWO, is_float32, root, term
+from numba_car._core.double_double import two_product
+from numba_car._core.grid import arrive_on_grid, is_off_grid, place, slack_of, steps
+from numba_car._core.norms import MAXIMUM, TWO, root, term
 from numba_car._cpu.maxima import bits_of, size_of_bits
 from numba_car._cpu.row import at, element, row_of, rows_of
 from numba_car._cpu.sums import add
 from numba_car._jit import formula, kernel, loop, rows
 
-_WHOLE = 1.5 * 2.0**52  # the grid of `on_grid` that rounds to whole numbers, halves to even ones
-_MOST = 2.0**50  # steps, for an element without a bound
 _BLOCK = 1 << 10
 _FEW = 256  # elements that are searched by themselves at most
 _FARTHER, _NEAREST = (
@@ -37,39 +36,12 @@ _LARGEST = 2.0**1023
 SCRATCH_ROWS = 3  # |delta|, the most steps, and 2 where k of x is odd, else 0
 
 
-@formula
-def slack_of(like):
-    """Return how far beyond upper a point of the grid may lie, relative to the bounds, and still count: its rounding."""
-    return 2.0**-23 if is_float32(like) else 2.0**-51
-
-
-@formula
-def _place(x, delta, lower, upper, step, slack):
-    """Return k of x, the most steps towards sign(delta), and 2 if k is odd, else 0."""
-    by_step = 1.0 / step
-    beyond = min(slack * max(abs(lower), abs(upper)), 0.25 * step)
-    last = min((upper - lower + beyond) * by_step, _MOST)
-    whole = on_grid(last, _WHOLE)
-    k = on_grid((x - lower) * by_step, _WHOLE)
-    room = whole - (1.0 if whole > last else 0.0) - k if delta > 0 else k
-    return k, (room if room > 0 else 0.0), 4.0 * abs(k * 0.5 - on_grid(k * 0.5, _WHOLE))
-
-
-@formula
-def _steps(size, most, odd, rate):
-    """Return how many steps an element moves, given 2 as `odd` where k of its x is odd, else 0; rate is eta/step."""
-    reach = min(size * rate, most)
-    whole = on_grid(reach, _WHOLE)
-    rest = reach - whole
-    return whole + (odd * rest if abs(rest) == 0.5 else 0.0)
-
-
 @loop
 def _prepare(row, step, slack, sizes, most, odd):
-    """Store what `_steps` takes of the elements of a row."""
+    """Store what `steps` takes of the elements of a row."""
     for i in range(sizes.size):
         x, delta, lower, upper = element(row, i, np.float64)
-        _, most[i], odd[i] = _place(x, delta, lower, upper, step, slack)
+        _, most[i], odd[i] = place(x, delta, lower, upper, step, slack)
         sizes[i] = abs(delta)
 
 
@@ -77,7 +49,7 @@ def _prepare(row, step, slack, sizes, most, odd):
 def _sum_block(sizes, most, odd, rate, norm):
     total = 0.0
     for i in range(sizes.size):
-        total += term(_steps(sizes[i], most[i], odd[i], rate), norm)
+        total += term(steps(sizes[i], most[i], odd[i], rate), norm)
     return total
 
 
@@ -85,7 +57,7 @@ def _sum_block(sizes, most, odd, rate, norm):
 def _largest_steps(sizes, most, odd, rate):
     largest = np.int64(0)
     for i in range(sizes.size):
-        largest = max(largest, bits_of(_steps(sizes[i], most[i], odd[i], rate)))
+        largest = max(largest, bits_of(steps(sizes[i], most[i], odd[i], rate)))
     return size_of_bits(largest)
 
 
@@ -124,8 +96,8 @@ def _is_beyond(reached, wanted, norm):
 def _mark(sizes, most, odd, low, high, marks):
     """Store whether the elements of a block take more steps at rate `high` than at `low`."""
     for i in range(sizes.size):
-        before = _steps(sizes[i], most[i], odd[i], low)
-        marks[i] = _steps(sizes[i], most[i], odd[i], high) > before
+        before = steps(sizes[i], most[i], odd[i], low)
+        marks[i] = steps(sizes[i], most[i], odd[i], high) > before
 
 
 @rows
@@ -154,13 +126,13 @@ def _gather(terms, low, high, moving):
 
 
 @rows
-def _moves_at(size, most, odd, steps):
-    """Return the rate at which an element reaches so many steps, in most cases the least of float64."""
-    rate = (steps - 0.5) / size
+def _moves_at(size, most, odd, number):
+    """Return the rate at which an element reaches that number of steps, in most cases the least of float64."""
+    rate = (number - 0.5) / size
     for _ in range(2):
         rate = _neighbour(rate, -1)
     for _ in range(4):
-        if _steps(size, most, odd, rate) >= steps:
+        if steps(size, most, odd, rate) >= number:
             break
         rate = _neighbour(rate, 1)
     return rate
@@ -250,7 +222,7 @@ def _first_beyond(terms, low, high, at_low, at_high, wanted, norm):
         middle = _neighbour(low, (bits_of(high) - bits_of(low)) // 2)
         if tries % 2 == 0:  # where one element moves on, perhaps many do
             first = moving[0, 0], moving[1, 0], moving[2, 0]
-            middle = _moves_at(*first, _steps(*first, low) + 1)
+            middle = _moves_at(*first, steps(*first, low) + 1)
         for rate in (middle, _neighbour(middle, -1)):
             if low < rate < high:
                 reached = _staircase(terms, rate, norm)
@@ -313,9 +285,7 @@ def solve_rows(x, delta, lower, upper, n, eps, norm, step, inside, scratch, eta,
 def _write(row, rate, step, slack, out):
     for i in range(out.size):
         x, delta, lower, upper = element(row, i, np.float64)
-        k, most, odd = _place(x, delta, lower, upper, step, slack)
-        steps = _steps(abs(delta), most, odd, rate)
-        out[i] = min(lower + (k + (steps if delta > 0 else -steps)) * step, upper)
+        out[i] = arrive_on_grid(x, delta, lower, upper, step, slack, rate)
 
 
 @kernel
@@ -325,10 +295,7 @@ def count_off_grid(x, lower, n, count, step, slack):
     for r in range(count):
         row, low = row_of(x, r, n), row_of(lower, r, n)
         for i in range(n):
-            value, start = np.float64(row[i]), np.float64(at(low, i))
-            near = start + on_grid((value - start) / step, _WHOLE) * step
-            allowed = min(slack * max(abs(value), abs(start)), 0.25 * step)
-            if abs(value - near) > allowed:  # which NaN is not
+            if is_off_grid(np.float64(row[i]), np.float64(at(low, i)), step, slack):
                 if total == 0:
                     first_row, first_index = r, i
                 total += 1

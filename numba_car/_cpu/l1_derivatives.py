@@ -11,12 +11,16 @@ from numba_car._core.coordinate import room
 from numba_car._core.derivative import clamp
 from numba_car._core.knapsack import (
     HUGE_UNIT,
+    distance_to_free,
     excess,
     has_digits,
     is_at_bound,
     is_free,
     pull_back,
     pull_back_clipped,
+    push_forward,
+    push_forward_clipped,
+    tangent_of_moved,
 )
 from numba_car._core.norms import is_float32
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
@@ -47,9 +51,8 @@ def _decider(row, lam):
     nearest, found = math.inf, 0
     for i in range(row[0].size):
         x, z, lower, upper = element(row, i, np.float64)
-        over, distance = excess(x, z, lam), room(x, z - x, lower, upper)
-        away = over - distance if is_at_bound(over, distance) else -over
-        if z != x and distance > 0 and away < nearest:
+        away = distance_to_free(x, z, excess(x, z, lam), room(x, z - x, lower, upper))
+        if away < nearest:
             nearest, found = away, i
     return found
 
@@ -157,8 +160,7 @@ def _tangent_block(row, tangent_x, tangent_z, lam):
         over, distance = excess(x, z, lam), room(x, z - x, lower, upper)
         of_x, of_z = np.float64(at(tangent_x, i)), np.float64(at(tangent_z, i))
         free = is_free(over, distance)
-        change = (of_z if free else 0.0) - (of_x if free | is_at_bound(over, distance) else 0.0)
-        total += change if z > x else -change
+        total += tangent_of_moved(z > x, free, is_at_bound(over, distance), of_x, of_z)
         count += 1.0 if free else 0.0
     return count, total
 
@@ -167,9 +169,9 @@ def _tangent_block(row, tangent_x, tangent_z, lam):
 def _tangent_of_decider(row, tangent_x, tangent_z, lam, k):
     """Return what coordinate k adds to the sum of `_tangent_block` if it is free."""
     x, z, lower, upper = element(row, k, np.float64)
+    of_x, of_z = np.float64(at(tangent_x, k)), np.float64(at(tangent_z, k))
     is_counted = is_at_bound(excess(x, z, lam), room(x, z - x, lower, upper))
-    change = np.float64(at(tangent_z, k)) - (0.0 if is_counted else np.float64(at(tangent_x, k)))
-    return change if z > x else -change
+    return tangent_of_moved(z > x, True, is_counted, 0.0 if is_counted else of_x, of_z)
 
 
 @rows
@@ -204,11 +206,11 @@ def jvp_row(row, tangent_x, tangent_z, tangent_eps, lam, out):
         of_x, of_z = np.float64(at(tangent_x, i)), np.float64(at(tangent_z, i))
         over, distance = excess(x, z, lam), room(x, z - x, lower, upper)
         if lam[0] == 0:
-            tangent = of_z if lower <= z <= upper else 0.0
-        elif i == decider or is_free(over, distance):
-            tangent = of_z - (rate if z > x else -rate)
+            tangent = push_forward_clipped(z, lower, upper, of_z)
         else:
-            tangent = 0.0 if is_at_bound(over, distance) else of_x
+            free = i == decider or is_free(over, distance)
+            at_bound = is_at_bound(over, distance)
+            tangent = push_forward(z > x, free, at_bound, of_x, of_z, rate)
         store(out, i, tangent)
     return rate
 

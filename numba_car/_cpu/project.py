@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
+from numba_car._core.clip import pull_back, push_forward
 from numba_car._core.derivative import clamp
 from numba_car._core.verdicts import NEEDS_MORE_DIGITS
 from numba_car._cpu.rescale import rescale_row
 from numba_car._cpu.row import at, element, row_of, rows_of, store_all
-from numba_car._jit import formula, kernel, loop, rows
+from numba_car._jit import kernel, loop, rows
 
 
 @loop
@@ -46,31 +47,13 @@ def clip_to_ball_rows(x, z, lower, upper, n, eps, eta, largest, out):
             clip_row(rows_of(x, z, lower, upper, r, n), eps[r], largest, target)
 
 
-@formula
-def _pull_clip(x, z, lower, upper, reach, g):
-    """Return the gradients of x, z, lower, upper and the reach of z clipped as in `clip_row`."""
-    low, high = x - reach, x + reach
-    above, below = z >= min(upper, high), z <= max(lower, low)
-    below = below & (not above)
-    by_upper, by_lower = above & (upper <= high), below & (lower >= low)
-    by_reach = (above & (not by_upper)) | (below & (not by_lower))
-    nothing = 0.0 * g
-    return (
-        g if by_reach else nothing,
-        nothing if above | below else g,
-        g if by_lower else nothing,
-        g if by_upper else nothing,
-        (g if above else -g) if by_reach else nothing,
-    )
-
-
 @rows
 def _pull_clip_row(row, g, reach, largest, outputs):
     """Store the gradients of a row that is clipped; return those of the reach, and the sums of those of the bounds."""
     of_reach, of_lower, of_upper = 0.0, 0.0, 0.0
     for i in range(row[0].size):
         x, z, lower, upper = element(row, i, np.float64)
-        found = _pull_clip(x, z, lower, upper, reach, np.float64(at(g, i)))
+        found = pull_back(x, z, lower, upper, reach, np.float64(at(g, i)))
         store_all(outputs, i, found[0], found[1], found[2], found[3])
         of_lower += found[2]
         of_upper += found[3]
@@ -124,6 +107,5 @@ def clip_jvp_rows(x, z, lower, upper, n, tangents, reach, chosen, out):
             by_x, by_z = row_of(of_x, r, n), row_of(of_z, r, n)
             for i in range(n):
                 values = element(row, i, np.float64)
-                slopes = _pull_clip(values[0], values[1], values[2], values[3], reach[r], 1.0)
-                moved = slopes[0] * np.float64(at(by_x, i)) + slopes[1] * np.float64(at(by_z, i))
-                target[i] = moved + slopes[4] * of_reach[r]
+                moved = np.float64(at(by_x, i)), np.float64(at(by_z, i)), of_reach[r]
+                target[i] = push_forward(*values, reach[r], *moved)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from numba_car._cpu import greedy_results
-from numba_car._cpu.derivatives import gradients, upstream_of, vjp, vjp_of_block
+from numba_car._cpu.derivatives import gradients, jvp, upstream_of, vjp, vjp_of_block
 from numba_car._cpu.directions import Ascent, Difference
 from numba_car._cpu.jvp import jvp_rows
 from numba_car._cpu.l1_derivatives import l1_jvp_rows, l1_vjp_rows
@@ -197,6 +197,9 @@ def maximize_jvp(problem: Problem, tangents: Tangents, out: Rows) -> None:
     """Store the tangents of the best ascent, given those of x, g and eps."""
     if problem.p == 1:
         _maximize_on_sum_jvp(problem, tangents, out)
+        return
+    if problem.p == 2:
+        jvp(problem, tangents, out)
         return
     ascent = Ascent(problem.delta, problem.p)
     batch = Batch(problem.along(ascent))

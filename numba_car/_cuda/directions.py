@@ -66,6 +66,17 @@ def raise_rows(x, g, lower, upper, count, n, norm, largest, least, out, lost, fi
 
 
 @kernel
+def chain_rows(x, g, lower, upper, count, n, delta, power, given, out):  # noqa: ARG001
+    """Store given * d delta/d g, where delta is |g|**power with the sign of g; 0 where g is 0 or power 0."""
+    r, i = my_element()
+    if r < count and i < n:
+        g_i, slope = at(g, r, i, np.float64), 0.0
+        if g_i != 0:
+            slope = at(delta, r, i, np.float64) / g_i
+        store(out, r, i, power * slope * at(given, r, i, np.float64))
+
+
+@kernel
 def rest_of_rows(eps, reached, saturated, lost, p, left, first):
     """Store what is left of eps for the elements that are lost, where the others do not reach it, else 0."""
     r = np.int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x

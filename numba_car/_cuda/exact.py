@@ -51,9 +51,22 @@ def _two_product_fused(a, b):
 
 
 @device
+def _less_square_fused(total, size):
+    return cuda.fma(-size, size, total)
+
+
+@device
+def _less_square(total, size):
+    square, lost = two_product_in_parts(size, size)
+    return (total - square) - lost
+
+
+@device
 def _two_product(a, b):
     return two_product_in_parts(a, b)
 
 
 # The compiler would fuse operations of the product in parts; the simulator does not round once.
 two_product = _two_product if IS_SIMULATED else _two_product_fused
+# Return total - size**2, of the sign that it has. Written with a product, the compiler may round that or not.
+less_square = _less_square if IS_SIMULATED else _less_square_fused

@@ -112,6 +112,12 @@ def pivot_kernel(dtype: DType) -> Any:
     return select_rows
 
 
+@device
+def takes_all(here, size, i, pivot):
+    """Return whether element i, whose |g| is `here`, comes before the pivot, whose |g| is `size`: it takes all its room."""
+    return here > size or (here == size and i < pivot)
+
+
 @kernel
 def write_pivots(x, g, lower, upper, count, n, pivot, size, rest, largest, out):
     """Store y of all rows, a thread an element; out may be x or g."""
@@ -119,8 +125,8 @@ def write_pivots(x, g, lower, upper, count, n, pivot, size, rest, largest, out):
     if r < count and i < n:
         x_i, g_i, lower_i, upper_i = element((x, g, lower, upper, r, n), i, np.float64)
         low, high = max(lower_i, -largest), min(upper_i, largest)
-        here, k = abs(g_i), pivot[r]
-        if here > size[r] or (here == size[r] and i < k):
+        k = pivot[r]
+        if takes_all(abs(g_i), size[r], i, k):
             y = high if g_i > 0 else low
         else:
             step = rest[r] if i == k else 0.0

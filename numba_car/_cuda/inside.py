@@ -21,7 +21,7 @@ from numba_car._core.float16 import narrow as narrow_float16
 from numba_car._core.float16 import widen as widen_float16
 from numba_car._core.norms import MAXIMUM, ONE, TWO, term
 from numba_car._cuda import copies, device_memory, launch
-from numba_car._cuda.exact import bits_of, size_of_bits, team_pair, two_product
+from numba_car._cuda.exact import bits_of, less_square, size_of_bits, team_pair, two_product
 from numba_car._cuda.jit import device, kernel
 from numba_car._cuda.problem import DeviceProblem
 from numba_car._cuda.row import ROWS, STORED_NUMBER, at, store
@@ -113,8 +113,7 @@ def excess(x, out, r, n, norm, eps, scale, team):
         return math.inf
     if len(norm) > TWO:
         return high * (1 + _FINE) - target
-    below = two_product(size, size)[1] if len(norm) == TWO else 0.0
-    beyond = (high - target) + (low - below)
+    beyond = (less_square(high, size) if len(norm) == TWO else high - target) + low
     # Where nothing is lost, as in a row of one element, the sums are exact.
     return beyond if low == 0 else beyond + _EXACT * high
 

@@ -58,6 +58,7 @@ class DeviceProblem:
     shape: tuple[int, ...]
     axes: tuple[int, ...]
     dtype: DType
+    result: DType  # of results by element: an integer one on a grid of integers, else `dtype`
     compute: DType
     largest: float
     slack: float
@@ -164,10 +165,6 @@ def problem(x: Any, delta: Any, eps: Any, options: Options, function: str = "eta
     """
     of_delta, of_eps = names_of(function)
     options = options._replace(num_threads=check_options(options))
-    if options.step is not None:
-        raise NotImplementedError(
-            f"step must be None for arrays in device memory, found {options.step}: NumPy arrays take it"
-        )
     norm, bounds = norm_of(check_p(options.p)), pair(options.bounds)
     for name, value in (("x", x), (of_delta, delta)):
         if not is_on_device(value):
@@ -186,6 +183,7 @@ def problem(x: Any, delta: Any, eps: Any, options: Options, function: str = "eta
     precision = _precision(dtype) or PRECISIONS["float64"]
     of_x = _precision(views[0].dtype) or precision
     count = math.prod(batch_of(shape, axes, keepdims=False))
+    has_integers = options.step is not None and views[0].dtype.kind in "iu"
     x_rows, delta_rows = (
         as_rows(name, view, shape, axes, compute, stream)
         for name, view in zip(("x", of_delta), views, strict=True)
@@ -203,6 +201,7 @@ def problem(x: Any, delta: Any, eps: Any, options: Options, function: str = "eta
         shape=shape,
         axes=axes,
         dtype=dtype,
+        result=views[0].dtype if has_integers else dtype,
         compute=compute,
         largest=precision.largest,
         slack=SLACK * max(precision.rounding, of_x.rounding),

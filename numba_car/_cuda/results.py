@@ -28,18 +28,25 @@ def by_row(task: DeviceProblem, values: Any, shape: tuple[int, ...], dtype: DTyp
 class ByElement:
     """One number an element, summed over the axes along which an array of the given shape was broadcast.
 
-    Kernels store to `rows`, which are the result's own memory where that has the layout of rows.
+    Kernels store to `rows`, which are the result's own memory where that has the layout of rows; with `is_read`, for
+    kernels that go on computing with what they have stored, only if it has also the digits.
     """
 
-    def __init__(self, task: DeviceProblem, shape: tuple[int, ...]) -> None:
+    def __init__(
+        self, task: DeviceProblem, shape: tuple[int, ...], *, is_read: bool = False
+    ) -> None:
         self._task = task
-        self._out = device_memory.new_like(task.inputs[0], shape, task.dtype, task.stream)
+        self._out = device_memory.new_like(task.inputs[0], shape, task.result, task.stream)
         others = tuple(axis for axis in range(len(task.shape)) if axis not in task.axes)
         self._order = others + task.axes
         self._wanted = (1,) * (len(task.shape) - len(shape)) + shape
-        self._is_direct = shape == task.shape and list(self._order) == sorted(self._order)
+        has_digits = task.result == task.compute or not is_read
+        is_in_order = list(self._order) == sorted(self._order)
+        self._is_direct = shape == task.shape and is_in_order and has_digits
         if self._is_direct:
-            self.rows = device_memory.batch_of(device_memory.flat_of(self._out), task.dtype, task.n)
+            self.rows = device_memory.batch_of(
+                device_memory.flat_of(self._out), task.result, task.n
+            )
         else:
             flat = device_memory.empty(task.count * task.n, task.compute, task.stream)
             self.rows = device_memory.batch_of(flat, task.compute, task.n)
@@ -56,5 +63,5 @@ class ByElement:
         view = device_memory.reshaped(device_memory.view_of(values), tuple(wanted))
         moved = view.as_numpy().transpose(np.argsort(self._order))
         view = view._replace(shape=moved.shape, strides=moved.strides)
-        copies.packed(view, self._task.dtype, self._task.stream, target)
+        copies.packed(view, self._task.result, self._task.stream, target)
         return self._out

@@ -274,10 +274,17 @@ def _unreachable(task: DeviceProblem, max_norm: Any, saturated: Any) -> Unreacha
     return Unreachable(first, rows.size, _eps_of(task, first), reached)
 
 
-def solution(task: DeviceProblem) -> tuple[Any, Any, Any, Any]:
-    """Return, by row, eta, the norm that eta reaches once rounded to the result's dtype, R, and eps > R."""
-    solved = solve(task)
+def solution(
+    task: DeviceProblem, solved: Solved | None = None, reached: Any = None
+) -> tuple[Any, Any, Any, Any]:
+    """Return, by row, eta, the norm that eta reaches once rounded to the result's dtype, R, and eps > R.
+
+    The problem may be `solved` already, and the norms be known as `reached`.
+    """
+    solved = solved or solve(task)
     reachable = max_norms(task, solved)
     saturated = flag_infeasible(task, solved, "saturate", reachable)
-    rounded = copies.rounded_to(task.dtype, solved.eta, task.stream)
-    return solved.eta, measure(task, solved, rounded), reachable, saturated
+    if reached is None:
+        rounded = copies.rounded_to(task.dtype, solved.eta, task.stream)
+        reached = measure(task, solved, rounded)
+    return solved.eta, reached, reachable, saturated

@@ -90,8 +90,8 @@ class _Buffer:
 class _Worker:
     """The stream and the buffers of one thread."""
 
-    def __init__(self, task: Problem, rows: int) -> None:
-        self._task, self._stream = task, cuda.stream()
+    def __init__(self, task: Problem, rows: int, result: DType) -> None:
+        self._task, self._stream, self._result = task, cuda.stream(), result
         names = (n for n in ("x", "delta", "lower", "upper") if isinstance(getattr(task, n), Rows))
         dtype, size = task.x.dtype, rows * task.n
         self._buffers = {name: _Buffer(size, dtype, self._stream) for name in (*names, "out")}
@@ -131,6 +131,7 @@ class _Worker:
             shape=(count, task.n),
             axes=(1,),
             dtype=task.dtype,
+            result=self._result,
             compute=task.x.dtype,
             largest=task.largest,
             slack=task.slack,
@@ -145,30 +146,40 @@ class _Worker:
         found = solver.values_of(name, rows)
         return tuple(device_memory.to_host(values, self._stream) for values in found)
 
-    def store(self, name: str, rows: DeviceProblem, out: Rows, start: int, stop: int) -> None:
-        """Store the results of a chunk, of the function of that name, in `out`."""
+    def store(
+        self, name: str, rows: DeviceProblem, out: Rows, start: int, stop: int
+    ) -> tuple[Array, ...]:
+        """Store the results of a chunk, of the function of that name, in `out`; return what it finds by row."""
         shape = stop - start, self._task.n
         moved = self._buffers["out"].part(math.prod(shape))
-        steps.STORING[name](rows, (moved, np.int64(self._task.n)))
+        by_row = steps.STORING[name](rows, (moved, np.int64(self._task.n)))
         block, stride = out.scratch(start, stop)
         found = self._buffers["out"].download(math.prod(shape))
-        np.copyto(_table(block, stride, shape), found.reshape(shape))
+        # Whole numbers where these are integers.
+        np.copyto(_table(block, stride, shape), found.reshape(shape), casting="unsafe")
         out.store(start, stop, block)
+        if not isinstance(by_row, tuple):
+            return ()
+        return tuple(device_memory.to_host(values, self._stream) for values in by_row)
 
 
 def run(
     name: str, task: Problem, out: Rows | None = None
 ) -> tuple[tuple[Array, ...], list[solver.Unreachable]]:
-    """Return the values by row of the public function of that name, or fill `out`, and the rows to warn of."""
+    """Return the values by row of the function of that name, one of `steps.STORING` if there is an `out` to fill.
+
+    Return also the rows to warn of.
+    """
     device_memory.check_driver()
     size = rows_per_chunk(task)
     starts = deque(range(0, task.count, size))
     found: dict[int, tuple[Array, ...]] = {}
+    result = task.dtype if out is None else out.dtype
     unreachable: list[solver.Unreachable] = []
     here = contextlib.nullcontext() if IS_SIMULATED else cuda.gpus[cuda.get_current_device().id]
 
     def work(_: int) -> None:
-        with here, _Worker(task, min(size, task.count)) as worker:
+        with here, _Worker(task, min(size, task.count), result) as worker:
             while True:
                 try:
                     start = starts.popleft()
@@ -177,7 +188,7 @@ def run(
                 stop = min(start + size, task.count)
                 rows = worker.problem(start, stop)
                 if out is not None:
-                    worker.store(name, rows, out, start, stop)
+                    found[start] = worker.store(name, rows, out, start, stop)
                 else:
                     found[start] = worker.by_row(name, rows)
                 unreachable.extend(u._replace(first=start + u.first) for u in rows.unreachable)

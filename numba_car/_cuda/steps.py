@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from numba_car._core.norms import MAXIMUM, ONE, TWO
-from numba_car._cuda import copies, device_memory, directions, inside, launch, solver
+from numba_car._cuda import copies, device_memory, directions, inside, launch, on_grid, solver
 from numba_car._cuda.directions import Batch, by_element
 from numba_car._cuda.double_double import rescale_pairs
 from numba_car._cuda.greedy import pivot_kernel, write_pivots
@@ -39,8 +39,30 @@ def _by_teams(kernel: Any, task: DeviceProblem, *results: Any) -> None:
 
 
 def rescale(task: DeviceProblem, out: Batch) -> Any:
-    """Store clip(x + eta*delta) and return eta by row."""
+    """Store clip(x + eta*delta), on the grid of `options.step` if there is one, and return eta by row."""
     solved = solver.solve(task)
+    if task.options.step is None:
+        return _write(task, solved, out)
+    eta, rate = on_grid.solve(task, solved.eta)
+    on_grid.write(task, rate, out)
+    return eta
+
+
+def rescale_and_solve(task: DeviceProblem, out: Batch) -> tuple[Any, ...]:
+    """Store what `rescale` does, and return what `solver.solution` does, of the results on a grid if there is one."""
+    solved = solver.solve(task)
+    if task.options.step is None:
+        facts = solver.solution(task, solved)
+        _write(task, solved, out)
+        return facts
+    eta, rate = on_grid.solve(task, solved.eta)
+    facts = solver.solution(task, solved, on_grid.norms(task, rate))
+    on_grid.write(task, rate, out)  # last, since `out` may be x
+    return eta, *facts[1:]
+
+
+def _write(task: DeviceProblem, solved: solver.Solved, out: Batch) -> Any:
+    """Store clip(x + eta*delta) and return eta by row."""
     task = inside.prepared(task, out)
     if solved.pairs:
         given = solved.verdict, solved.eta, *solved.pairs
@@ -71,9 +93,15 @@ def project(task: DeviceProblem, out: Batch) -> Any:
     return eta
 
 
-def _clip_to_ball(task: DeviceProblem, out: Batch) -> Any:
+def validated(task: DeviceProblem) -> Any:
+    """Return by row 0, or NaN for a row that is not finite."""
     eta, verdict = _numbers(task), _numbers(task, np.int64)
     _by_teams(validate_rows, task, eta, verdict)
+    return eta
+
+
+def _clip_to_ball(task: DeviceProblem, out: Batch) -> Any:
+    eta = validated(task)
     task = inside.prepared(task, out)
     by_element(clip_to_ball_rows, task, task.eps, eta, task.largest, out)
     inside.keep(task, eta, out)
@@ -157,6 +185,7 @@ def _levels(task: DeviceProblem) -> list[tuple[Batch, solver.Solved]]:
 
 STORING: dict[str, Callable[[DeviceProblem, Batch], Any]] = {
     "rescale": rescale,
+    "rescale_and_solve": rescale_and_solve,
     "project": project,
     "maximize": maximize,
 }

@@ -17,10 +17,18 @@ from numba_car._cuda.team import SLOTS, place_in, size_of, team_sum
 
 
 @device
+def store_gradients(outputs, r, i, found, largest):
+    """Store the gradients of x, delta, lower and upper of an element, within the range of their dtype."""
+    store(outputs[0], r, i, clamp(found[0], largest))
+    store(outputs[1], r, i, clamp(found[1], largest))
+    store(outputs[2], r, i, clamp(found[2], largest))
+    store(outputs[3], r, i, clamp(found[3], largest))
+
+
+@device
 def write(row, g, norm, inverse, eta, rate, decision, largest, outputs, team):
     """Store the gradients of a row; return the sums of those of the bounds."""
     decider, saturated, pull = decision
-    out_x, out_delta, out_lower, out_upper = outputs
     sum_lower, sum_upper, i = 0.0, 0.0, place_in(team)
     while i < row[5]:
         x, delta, lower, upper = element(row, i, np.float64)
@@ -32,10 +40,8 @@ def write(row, g, norm, inverse, eta, rate, decision, largest, outputs, team):
             more = by_decider(delta, pull, eta, saturated)
             to_x, to_delta = to_x + more[0], to_delta + more[1]
             to_lower, to_upper = to_lower + more[2], to_upper + more[3]
-        store(out_x, row[4], i, clamp(to_x, largest))
-        store(out_delta, row[4], i, clamp(to_delta, largest))
-        store(out_lower, row[4], i, clamp(to_lower, largest))
-        store(out_upper, row[4], i, clamp(to_upper, largest))
+        found = to_x, to_delta, to_lower, to_upper
+        store_gradients(outputs, row[4], i, found, largest)
         sum_lower += to_lower
         sum_upper += to_upper
         i += size_of(team)

@@ -18,7 +18,7 @@ from numba_car.interop import formulas
 from numba_car.interop.protocol import Arguments, one_device, prepare
 from numba_car.interop.torch_eager import Solve, is_transformed, serves
 from numba_car.interop.torch_library import NATIVE, Torch
-from numba_car.interop.torch_operators import solvers, tensor_of
+from numba_car.interop.torch_operators import is_on_host, solvers, tensor_of
 
 _PLAIN = (Tensor, int, float, np.generic, type(None))
 
@@ -40,16 +40,20 @@ def _run(name: str, arguments: Arguments, lib: Torch) -> tuple[Tensor, ...]:
     return formulas.with_derivatives(lib, name, arrays, found, setting)
 
 
-def _prepare(name: str, x: Any, delta: Any, eps: Any, options: Options) -> tuple[Arguments, Torch]:
-    """Return the checked call, and the library for its device."""
-    arrays = x, delta, eps, *options.bounds
-    devices = {array.device for array in arrays if isinstance(array, Tensor)}
-    device = one_device("tensors", devices)
+def _device_of(*values: Any) -> torch.device:
+    """Return the device of the tensors among some values; raise where it is not one that the solver has kernels for."""
+    device = one_device("tensors", {value.device for value in values if isinstance(value, Tensor)})
     if device.type not in ("cpu", "cuda"):
         raise NotImplementedError(
             f"tensors must be on the CPU or a CUDA device, found {device}: "
             "tensor.cpu() brings them to the first"
         )
+    return device
+
+
+def _prepare(name: str, x: Any, delta: Any, eps: Any, options: Options) -> tuple[Arguments, Torch]:
+    """Return the checked call, and the library for its device."""
+    device = _device_of(x, delta, eps, *options.bounds)
     floats = [a.dtype for a in (x, delta) if isinstance(a, Tensor) and a.is_floating_point()]
     lib = Torch(device, floats[0] if floats else None)
     return prepare(lib, x, delta, eps, options, name), lib
@@ -87,18 +91,23 @@ def _call(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
 
 
 def _rescale_on_grid(x: Any, delta: Any, eps: Any, options: Options) -> Tensor:
-    """Return the results on the grid of `options.step`, found by NumPy for tensors in host memory."""
+    """Return the results on the grid of `options.step`, which NumPy finds for tensors in host memory."""
     values = x, delta, eps, *options.bounds
     if torch.compiler.is_compiling() or is_transformed():
         raise NotImplementedError("step must be None where torch compiles or transforms a call")
     tensors = [value for value in values if isinstance(value, Tensor)]
     if any(tensor.requires_grad for tensor in tensors) and torch.is_grad_enabled():
         raise TypeError("step must be None where a gradient is required: a grid has no derivatives")
-    if any(tensor.device.type != "cpu" for tensor in tensors):
-        raise NotImplementedError("step must be None for tensors that are not on the CPU")
-    given: list[Any] = [v.detach().numpy() if isinstance(v, Tensor) else v for v in values]
-    a, b, c, lower, upper = given
-    return tensor_of(_numpy.rescale(a, b, c, options._replace(bounds=(lower, upper))))
+    _device_of(*tensors)
+    is_here = all(map(is_on_host, tensors))
+    given = [v.detach() if isinstance(v, Tensor) else v for v in values]
+    a, b, c, *bounds = (v.numpy() if is_here and isinstance(v, Tensor) else v for v in given)
+    options = options._replace(bounds=tuple(bounds))
+    if is_here:
+        return tensor_of(_numpy.rescale(a, b, c, options))
+    from numba_car.interop import backend_cuda
+
+    return backend_cuda.rescale(a, b, c, options)
 
 
 def _store(found: Tensor, out: Tensor) -> Tensor:

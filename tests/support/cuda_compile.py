@@ -24,8 +24,10 @@ from numba.cuda import dispatcher
 
 from numba_car import kernels
 from numba_car._core.norms import GENERAL, norm_of
+from numba_car._cuda.clip_derivatives import clip_jvp_rows, clip_vjp_rows
 from numba_car._cuda.copies import _cast, _gather
 from numba_car._cuda.directions import (
+    chain_rows,
     largest_rows,
     move_rest,
     raise_rows,
@@ -35,8 +37,11 @@ from numba_car._cuda.directions import (
 )
 from numba_car._cuda.double_double import measure_pairs, rescale_pairs, solve_pairs
 from numba_car._cuda.greedy import pivot_kernel, write_pivots
+from numba_car._cuda.greedy_derivatives import greedy_jvp_rows, greedy_vjp_rows
+from numba_car._cuda.grid import measure_grid_rows, solve_grid_rows, write_grid_rows
 from numba_car._cuda.inside import keep_rows_inside
 from numba_car._cuda.jvp import jvp_rows
+from numba_car._cuda.l1_derivatives import l1_jvp_rows, l1_vjp_rows
 from numba_car._cuda.long_rows import alone_kernel, rest_kernel, start_kernel
 from numba_car._cuda.measure import flag_negative, flag_unreachable, measure_rows
 from numba_car._cuda.multi_block import round_kernels
@@ -156,6 +161,8 @@ def cases():
             yield Case("rescale", name, 0, bounds, rescale_rows,
                        (*rows, array(DOUBLE), DOUBLE, batch(element)))  # fmt: skip
             yield from step_cases(name, element, bounds, rows)
+            yield from step_derivative_cases(name, element, bounds, rows)
+            yield from grid_cases(name, element, bounds, rows)
             yield from spread_cases(name, element, bounds, rows)
             for p in POWERS:
                 yield from norm_cases(name, element, p, bounds, rows)
@@ -261,6 +268,41 @@ def step_cases(name, element, bounds, rows):
             power = types.UniTuple(DOUBLE, len(norm_of(1 / (p - 1)) if p < math.inf else ()))
             given = power, doubles, DOUBLE, out, flags, integers
             yield Case("ascent", name, p, bounds, raise_rows, (*rows, *given))
+
+
+def step_derivative_cases(name, element, bounds, rows):
+    """The kernels of the derivatives of projection and of best ascent."""
+    doubles, integers, out = array(DOUBLE), array(INT), batch(element)
+    targets = out if bounds == "arrays" else number()
+    outputs = types.Tuple((out, out, targets, targets))
+    stored = DOUBLE, outputs, types.UniTuple(doubles, 3)
+    tangents = types.Tuple((out, out, batch(DOUBLE)))
+    reach = batch(DOUBLE), doubles, DOUBLE
+    threshold, pivot = (doubles, doubles, integers), (integers, doubles, doubles)
+    for kernel, function, given in (
+        ("chain", chain_rows, (out, DOUBLE, out, out)),
+        ("clip, vjp", clip_vjp_rows, (out, *reach, *stored)),
+        ("clip, jvp", clip_jvp_rows, (tangents, *reach, out)),
+        ("threshold, vjp", l1_vjp_rows, (out, *threshold, *stored)),
+        ("threshold, jvp", l1_jvp_rows, (tangents, *threshold, out)),
+        ("pivot, vjp", greedy_vjp_rows, (out, *pivot, *stored)),
+        ("pivot, jvp", greedy_jvp_rows, (tangents, *pivot, out)),
+    ):
+        yield Case(kernel, name, 0, bounds, function, (*rows, *given))
+
+
+def grid_cases(name, element, bounds, rows):
+    """The kernels of results on a grid."""
+    doubles, grid = array(DOUBLE), types.UniTuple(DOUBLE, 2)
+    given = grid, doubles, batch(element)
+    yield Case("grid, write", name, 0, bounds, write_grid_rows, (*rows, *given))
+    for p in POWERS:
+        norm = types.UniTuple(DOUBLE, len(norm_of(p)))
+        given = grid, norm, doubles, doubles
+        yield Case("grid, norms", name, p, bounds, measure_grid_rows, (*rows, *given))
+        how = batch(DOUBLE), types.boolean, doubles, DOUBLE, grid
+        given = grid, norm, *how, doubles, doubles, array(INT)
+        yield Case("grid, solve", name, p, bounds, solve_grid_rows, (*rows, *given))
 
 
 def narrow_cases(sizes, steps):

@@ -160,7 +160,7 @@ def _saturate(t, to, of):
     return t.store(to, f"{a} > 0 ? {a} < 1 ? {a} : 1 : 0")
 
 
-@rule(rf"cvt\.(rzi|rni|rmi|rpi)\.([su](?:32|64))\.{_FLOAT}")
+@rule(rf"cvt\.(rzi|rni|rmi|rpi)\.{_INT}\.{_FLOAT}")
 def _float_to_integer(t, rounding, to, of):
     return t.store(to, f"to_{to}({_TO_INTEGER[rounding]}({t.value(1, of)}), {int(of == 'f32')})")
 

@@ -62,12 +62,14 @@ static inline uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) {
   return found;
 }
 
-/* NaN becomes 0 where a float32 becomes 32 bits, else the highest bit alone. */
+/* NaN becomes 0 where a float32 becomes at most 32 bits, else the highest bit alone. */
 #define TO_INTEGER(integer, kind, least, most, highest)                        \
   static inline integer to_##kind(double v, int is_short) {                    \
-    if (v != v) return is_short && sizeof(integer) == 4 ? 0 : (integer)highest; \
+    if (v != v) return is_short && sizeof(integer) <= 4 ? 0 : (integer)highest; \
     return v <= (double)least ? least : v >= (double)most ? most : (integer)v; \
   }
+TO_INTEGER(int16_t, s16, INT16_MIN, INT16_MAX, 1u << 15)
+TO_INTEGER(uint16_t, u16, 0, UINT16_MAX, 1u << 15)
 TO_INTEGER(int32_t, s32, INT32_MIN, INT32_MAX, 1u << 31)
 TO_INTEGER(uint32_t, u32, 0, UINT32_MAX, 1u << 31)
 TO_INTEGER(int64_t, s64, INT64_MIN, INT64_MAX, 1ull << 63)
