@@ -6,7 +6,7 @@ from typing import Any, Literal, Unpack, overload
 
 from numpy.typing import NDArray
 
-from numba_car._dispatch import library_of
+from numba_car._dispatch import library_of, on_grid_of
 from numba_car._layout import Array
 from numba_car._options import (
     Axis,
@@ -250,7 +250,8 @@ def rescale(
     out : ndarray, optional
         Where to store the result; it may be `x` or `delta`. It is not touched if there is an error.
     full_output : bool, optional
-        Return what `solve` returns too, for one solve of both.
+        Return what `solve` returns too, for one solve of both; with a step, what the results on the
+        grid reach, which arrays of xarray and dask do not give.
 
     Returns
     -------
@@ -297,6 +298,8 @@ def rescale(
         return library.rescale(x, delta, eps, options, out)
     if hasattr(library, "rescale_and_solve"):
         return library.rescale_and_solve(x, delta, eps, options, out)
+    if step is not None:
+        return on_grid_of(library)(x, delta, eps, options, out)
     # Solved first, since `out` may be x.
     solution = library.solve(x, delta, eps, options.quiet())
     return Rescaled(library.rescale(x, delta, eps, options, out), *solution)

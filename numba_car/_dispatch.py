@@ -122,6 +122,14 @@ def library_of(*arrays: Any, names: Sequence[str] = _NAMES) -> Any:
     return import_module(f"numba_car.interop.{name}")
 
 
+def on_grid_of(library: Any) -> Any:
+    """Return the function of such a module that gives results on a grid, with the facts of those results."""
+    if hasattr(library, "rescale_on_grid"):
+        return library.rescale_on_grid
+    name = library.__name__.rpartition(".")[2]
+    raise NotImplementedError(f"full_output must be False for {name}'s arrays where step is given")
+
+
 def differentiator_of(*arrays: Any, names: Sequence[str]) -> Any:
     """Return the module with explicit derivatives for these arrays, which errors call by their names."""
     library = library_of(*arrays, names=names)

@@ -51,7 +51,7 @@ def rescale_and_solve(
 ) -> Rescaled[Any]:
     """Return `numba_car.rescale` with full output of NumPy arrays."""
     if options.step is not None:
-        return Rescaled(*rescale_on_grid(x, delta, eps, options, out, with_facts=True))
+        return Rescaled(*rescale_on_grid(x, delta, eps, options, out))
     task = problem(x, delta, eps, options)
     found, result = store_results(task, out, solver.rescale_and_solve)
     return Rescaled(result, *(restore(values, task) for values in found))
@@ -79,7 +79,7 @@ def rescale_on_grid(
     options: Options,
     out: Array | None,
     *,
-    with_facts: bool,
+    with_facts: bool = True,
 ) -> tuple[Any, ...]:
     """Return the results on the grid of `options.step`, eta, and with facts all that `solve` returns."""
     from numba_car._cpu import on_grid  # with kernels of its own

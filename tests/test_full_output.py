@@ -132,6 +132,11 @@ def test_a_warning_as_an_error_leaves_out_alone_or_complete():
     assert np.array_equal(out, X) or np.array_equal(out, car.rescale(X, DELTA, EPS))
 
 
+libraries = pytest.mark.parametrize(
+    "library", ["torch", "jax.numpy", "tensorflow", "eagerpy", "dask.array"]
+)
+
+
 def torch_arrays(grad):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     return torch.from_numpy(X.copy()), torch.from_numpy(DELTA.copy()).requires_grad_(grad)
@@ -148,18 +153,39 @@ def test_a_warning_in_torch(name, grad):
         np.testing.assert_array_equal(one.detach().numpy(), other)
 
 
-@pytest.mark.parametrize("library", ["torch", "jax.numpy", "tensorflow", "eagerpy", "dask.array"])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the frameworks' own, at import
-def test_frameworks(library):
+def converter_to(library):
+    """Return the function that makes an array of a library."""
     module = pytest.importorskip(library, reason=f"{library} is not installed")
     convert = {"tensorflow": "constant", "eagerpy": "astensor", "torch": "from_numpy"}
-    as_array = getattr(module, convert.get(library, "asarray"))
+    return getattr(module, convert.get(library, "asarray"))
+
+
+@libraries
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the frameworks' own, at import
+def test_frameworks(library):
+    as_array = converter_to(library)
     x, delta = X.astype(np.float32), DELTA.astype(np.float32)
     found = car.rescale(as_array(x), as_array(delta), 0.7, full_output=True)
     kind = type(as_array(x))
     assert all(isinstance(part, kind) for part in found)
     found = car.Rescaled(*(np.asarray(getattr(part, "raw", part)) for part in found))
     check(found, car.rescale(x, delta, 0.7), car.solve(x, delta, 0.7))
+
+
+@libraries
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_frameworks_on_a_grid(library):
+    as_array = converter_to(library)
+    x, delta = np.round(64 * X.astype(np.float32)) / 64, DELTA.astype(np.float32)
+    options = {"step": 1 / 64, "full_output": True}
+    if library == "dask.array":
+        with pytest.raises(NotImplementedError, match="full_output must be False for dask's"):
+            car.rescale(as_array(x), as_array(delta), 0.7, **options)
+        return
+    found = car.rescale(as_array(x), as_array(delta), 0.7, **options)
+    assert all(isinstance(part, type(as_array(x))) for part in found)
+    for ours, expected in zip(found, car.rescale(x, delta, 0.7, **options), strict=True):
+        np.testing.assert_array_equal(np.asarray(getattr(ours, "raw", ours)), expected)
 
 
 def test_torch_in_place():

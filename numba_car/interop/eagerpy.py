@@ -12,7 +12,7 @@ with extras_named(__name__):
     import eagerpy as ep
 
 from numba_car._dispatch import library_of
-from numba_car._options import Options, Solution, arrays_of
+from numba_car._options import Options, Rescaled, Solution, arrays_of
 
 
 def _raw(value: Any) -> Any:
@@ -41,6 +41,13 @@ def eta(x: Any, delta: Any, eps: Any, options: Options) -> ep.Tensor:
 def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> ep.Tensor:
     """Return `numba_car.rescale` of EagerPy tensors."""
     return _tensor(_call("rescale", (x, delta, eps), options, _raw(out)))
+
+
+def rescale_on_grid(
+    x: Any, delta: Any, eps: Any, options: Options, out: Any = None
+) -> Rescaled[ep.Tensor]:
+    """Return `numba_car.rescale` of EagerPy tensors on a grid, with full output."""
+    return Rescaled(*map(_tensor, _call("rescale_on_grid", (x, delta, eps), options, _raw(out))))
 
 
 def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution[Any]:

@@ -23,7 +23,7 @@ with extras_named(__name__):
     from jax.dtypes import float0
 
 from numba_car import _numpy
-from numba_car._options import Options, Solution, check_no_out
+from numba_car._options import Options, Rescaled, Solution, check_no_out
 from numba_car.interop import backend_cpu, formulas, xla_ffi
 from numba_car.interop.backend_cpu import OUTPUTS, Task
 from numba_car.interop.closed_form import Arrays
@@ -247,12 +247,25 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> 
     check_no_out(out, _KIND)
     if options.step is None:
         return _call("rescale", (x, delta, eps), options)
+    return jnp.asarray(_on_grid("rescale", x, delta, eps, options))
+
+
+def rescale_on_grid(
+    x: Any, delta: Any, eps: Any, options: Options, out: Any = None
+) -> Rescaled[Array]:
+    """Return `numba_car.rescale` of JAX arrays on a grid, with full output."""
+    check_no_out(out, _KIND)
+    return Rescaled(*map(jnp.asarray, _on_grid("rescale_and_solve", x, delta, eps, options)))
+
+
+def _on_grid(name: str, x: Any, delta: Any, eps: Any, options: Options) -> Any:
+    """Return what that function of `_numpy` gives on the grid of `options.step`."""
     values = x, delta, eps, *options.bounds
     if any(isinstance(value, Tracer) for value in values):
         raise TypeError("step must be None where JAX traces a call: a grid has no derivatives")
     given: list[Any] = [np.asarray(v) if isinstance(v, Array) else v for v in values]
     a, b, c, lower, upper = given
-    return jnp.asarray(_numpy.rescale(a, b, c, options._replace(bounds=(lower, upper))))
+    return getattr(_numpy, name)(a, b, c, options._replace(bounds=(lower, upper)))
 
 
 def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution[Any]:

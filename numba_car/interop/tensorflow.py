@@ -24,7 +24,7 @@ with extras_named(__name__):
     from tensorflow.python.eager import forwardprop_util
 
 from numba_car import _numpy
-from numba_car._options import Options, Solution, check_no_out, names_of
+from numba_car._options import Options, Rescaled, Solution, check_no_out, names_of
 from numba_car._problem import broadcasts
 from numba_car.interop import backend_cpu, formulas
 from numba_car.interop.backend_cpu import OUTPUTS, Task
@@ -202,12 +202,26 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Any = None) -> 
     check_no_out(out, _KIND)
     if options.step is None:
         return _call("rescale", x, delta, eps, options)
+    return tf.convert_to_tensor(_on_grid("rescale", x, delta, eps, options))
+
+
+def rescale_on_grid(
+    x: Any, delta: Any, eps: Any, options: Options, out: Any = None
+) -> Rescaled[tf.Tensor]:
+    """Return `numba_car.rescale` of tensors on a grid, with full output."""
+    check_no_out(out, _KIND)
+    found = _on_grid("rescale_and_solve", x, delta, eps, options)
+    return Rescaled(*map(tf.convert_to_tensor, found))
+
+
+def _on_grid(name: str, x: Any, delta: Any, eps: Any, options: Options) -> Any:
+    """Return what that function of `_numpy` gives on the grid of `options.step`."""
     values = x, delta, eps, *options.bounds
     if not all(hasattr(value, "numpy") for value in values if isinstance(value, tf.Tensor)):
         raise TypeError("step must be None in a graph: a grid has no derivatives")
     given: list[Any] = [v.numpy() if isinstance(v, tf.Tensor) else v for v in values]
     a, b, c, lower, upper = given
-    return tf.convert_to_tensor(_numpy.rescale(a, b, c, options._replace(bounds=(lower, upper))))
+    return getattr(_numpy, name)(a, b, c, options._replace(bounds=(lower, upper)))
 
 
 def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution[Any]:

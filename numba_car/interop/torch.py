@@ -13,7 +13,7 @@ with extras_named(__name__):
     from torch import Tensor
 
 from numba_car import _numpy
-from numba_car._options import Options, Solution
+from numba_car._options import Options, Rescaled, Solution
 from numba_car.interop import formulas
 from numba_car.interop.protocol import Arguments, one_device, prepare
 from numba_car.interop.torch_eager import Solve, is_transformed, serves
@@ -90,8 +90,8 @@ def _call(name: str, arguments: tuple[Any, ...], options: Options) -> Any:
     return prepared.restore(lib, name, _run(name, prepared, lib))
 
 
-def _rescale_on_grid(x: Any, delta: Any, eps: Any, options: Options) -> Tensor:
-    """Return the results on the grid of `options.step`, which NumPy finds for tensors in host memory."""
+def _on_grid(name: str, x: Any, delta: Any, eps: Any, options: Options) -> Any:
+    """Return what that function gives on the grid of `options.step`, which NumPy finds for tensors in host memory."""
     values = x, delta, eps, *options.bounds
     if torch.compiler.is_compiling() or is_transformed():
         raise NotImplementedError("step must be None where torch compiles or transforms a call")
@@ -103,11 +103,12 @@ def _rescale_on_grid(x: Any, delta: Any, eps: Any, options: Options) -> Tensor:
     given = [v.detach() if isinstance(v, Tensor) else v for v in values]
     a, b, c, *bounds = (v.numpy() if is_here and isinstance(v, Tensor) else v for v in given)
     options = options._replace(bounds=tuple(bounds))
-    if is_here:
-        return tensor_of(_numpy.rescale(a, b, c, options))
-    from numba_car.interop import backend_cuda
+    if not is_here:
+        from numba_car.interop import backend_cuda
 
-    return backend_cuda.rescale(a, b, c, options)
+        return getattr(backend_cuda, name)(a, b, c, options)
+    found = getattr(_numpy, name)(a, b, c, options)
+    return tensor_of(found) if name == "rescale" else Rescaled(*map(tensor_of, found))
 
 
 def _store(found: Tensor, out: Tensor) -> Tensor:
@@ -133,8 +134,16 @@ def rescale(x: Any, delta: Any, eps: Any, options: Options, out: Tensor | None =
     if options.step is None:
         found = _call("rescale", (x, delta, eps), options)
     else:
-        found = _rescale_on_grid(x, delta, eps, options)
+        found = _on_grid("rescale", x, delta, eps, options)
     return found if out is None else _store(found, out)
+
+
+def rescale_on_grid(
+    x: Any, delta: Any, eps: Any, options: Options, out: Tensor | None = None
+) -> Rescaled[Tensor]:
+    """Return `numba_car.rescale` of tensors on a grid, with full output."""
+    found: Rescaled[Tensor] = _on_grid("rescale_and_solve", x, delta, eps, options)
+    return found if out is None else found._replace(out=_store(found.out, out))
 
 
 def solve(x: Any, delta: Any, eps: Any, options: Options) -> Solution[Any]:

@@ -198,7 +198,7 @@ class BlockSolver:
             if settings.input_range:
                 box.check_integers(raw)
             x = box.scale(raw, self.compute_dtype)
-            if settings.round and box.step and hasattr(self.functions, "rescale_on_grid"):
+            if settings.round and box.step:
                 out, records["eta"] = self._rescale_on_grid(raw, delta, eps, box)
                 v = box.scale(out, self.compute_dtype)
                 v[np.isnan(records["eta"])] = np.nan
