@@ -258,10 +258,10 @@ def calls(monkeypatch):
         return call
 
     def staged(name, stage):
-        def run(batch, block, **options):
+        def run(batch, block, *given, **options):
             rows = np.flatnonzero(np.isin(block.verdict, stage.takes))
             made.append((name, tuple(block.start + rows)))
-            return stage.run(batch, block, **options)
+            return stage.run(batch, block, *given, **options)
 
         return stage._replace(run=run)
 
